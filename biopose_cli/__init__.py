@@ -1,0 +1,3 @@
+"""BioPose: one ordinary video of a moving person in, OpenSim files out."""
+
+__version__ = "0.1.0"

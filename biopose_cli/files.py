@@ -1,0 +1,53 @@
+"""Atomic writing: a reader sees the whole new file or the old one, never a part."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from biopose_cli.errors import DiskFullError, OutputError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
+
+    The temporary name keeps the suffix, for writers that choose a format by it.
+
+    Raises
+    ------
+    DiskFullError, OutputError
+        No space left, or the place cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write at `path` into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, getattr(errno, "EDQUOT", -1)}:
+            raise DiskFullError(
+                f"no space left on the disk while writing {path}",
+                "Free some space and run the same command again: finished stages are kept",
+            ) from error
+        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError | IsADirectoryError) or (
+            error.errno == errno.EROFS
+        ):
+            raise OutputError(
+                f"cannot write {path} ({error.strerror})", "Choose another folder with --out"
+            ) from error
+        raise

@@ -1,0 +1,1 @@
+"""The stages in their order, and what each reads and writes."""
