@@ -21,6 +21,7 @@ from biopose_cli.files import replacing
 
 Array = NDArray[Any]
 LANDMARKS = 33  # BlazePose's body landmarks
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def _array(*shape: str | int, dtype: type = np.float32) -> Any:
@@ -46,12 +47,18 @@ class Artifact:
                 lengths.setdefault(s, n) if isinstance(s, str) else s
                 for s, n in zip(wanted, value.shape, strict=False)
             )
-            if value.ndim != len(wanted) or value.shape != expected or (dtype is str and value.dtype.kind != "U"):
-                raise ValueError(f"{self.name}.{spec.name}: shape {value.shape} {value.dtype}, expected {wanted} {dtype.__name__}")
+            if (
+                value.ndim != len(wanted)
+                or value.shape != expected
+                or (dtype is str and value.dtype.kind != "U")
+            ):
+                raise ValueError(
+                    f"{self.name}.{spec.name}: shape {value.shape} {value.dtype}, expected {wanted} {dtype.__name__}"
+                )
             object.__setattr__(self, spec.name, value)
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write all fields and `fingerprint` to `path`, atomically.
+        """Write all fields and `fingerprint` (of what they were made from) to `path`, atomically.
 
         Raises
         ------
@@ -71,22 +78,26 @@ class Artifact:
             The file is absent, truncated, corrupt, or of another stage.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
                 if stored["_kind"].item() != cls.name:
                     raise ValueError(f"it holds stage {stored['_kind'].item()!r}")
                 values = {spec.name: _plain(stored[spec.name], spec.type) for spec in fields(cls)}
                 return cls(**values), str(stored["_fingerprint"].item())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            reason = "it is missing" if isinstance(error, FileNotFoundError) else f"it is corrupt or incomplete: {error}"
+        except _UNREADABLE as error:
+            reason = (
+                "it is missing"
+                if isinstance(error, FileNotFoundError)
+                else f"it is corrupt or incomplete: {error}"
+            )
             raise ArtifactError(f"cannot read the {cls.name} stage's file {path} ({reason})") from error
 
 
 def read_fingerprint(path: Path) -> str | None:
     """The fingerprint in a stage's file, or None when there is none that can be read."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
             return str(stored["_fingerprint"].item())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except _UNREADABLE:
         return None
 
 
@@ -101,18 +112,24 @@ def _plain(value: Array, annotation: Any) -> Any:
 class Tracks(Artifact):
     """Everybody in the clip, before one person is chosen. Absent frames hold NaN and `visible` False."""
 
-    name = "tracks"
+    name: ClassVar[str] = "tracks"
 
     time: Array = _array("T", dtype=np.float64)  # s, true presentation times
     frame: Array = _array("T", dtype=np.int64)  # index in the file, from 0
     image_size: Array = _array(2, dtype=np.int64)  # width, height, px
     box: Array = _array("P", "T", 4)  # x0, y0, x1, y1, px: bounds of the visible landmarks
-    roi: Array = _array("P", "T", 4)  # crop: centre x, y (px), side (px), rotation (rad, clockwise in the image)
+    roi: Array = _array(
+        "P", "T", 4
+    )  # crop: centre x, y (px), side (px), rotation (rad, clockwise in the image)
     keypoints_2d: Array = _array("P", "T", LANDMARKS, 2)  # px
     confidence: Array = _array("P", "T", LANDMARKS)  # 0..1
-    landmarks_3d: Array = _array("P", "T", LANDMARKS, 3)  # m, the network's own guess, hip-centred, camera axes
+    landmarks_3d: Array = _array(
+        "P", "T", LANDMARKS, 3
+    )  # m, the network's own guess, hip-centred, camera axes
     visible: Array = _array("P", "T", dtype=np.bool_)  # measured in this frame
-    swapped: Array = _array("P", "T", dtype=np.bool_)  # left and right legs or arms were exchanged here, and repaired
+    swapped: Array = _array(
+        "P", "T", dtype=np.bool_
+    )  # left and right legs or arms were exchanged here, and repaired
     warnings: tuple[str, ...] = ()
 
 
@@ -123,7 +140,7 @@ class Detection(Artifact):
     A frame is usable when `visible | interpolated`; the others (a gap longer than the limit) hold NaN.
     """
 
-    name = "detect"
+    name: ClassVar[str] = "detect"
 
     time: Array = _array("T", dtype=np.float64)
     frame: Array = _array("T", dtype=np.int64)
@@ -148,7 +165,7 @@ class Detection(Artifact):
 class Mesh(Artifact):
     """The body in every frame of the detection, camera frame (SMPL's parameters)."""
 
-    name = "mesh"
+    name: ClassVar[str] = "mesh"
 
     body_pose: Array = _array("T", 23, 3)  # axis-angle, rad
     global_orient: Array = _array("T", 3)  # axis-angle, rad
@@ -165,16 +182,18 @@ class Mesh(Artifact):
 class Refined(Mesh):
     """The mesh after refinement, with the loss per iteration."""
 
-    name = "refine"
+    name: ClassVar[str] = "refine"
 
-    loss: Array = field(default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("I",), "dtype": np.float32})
+    loss: Array = field(
+        default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("I",), "dtype": np.float32}
+    )
 
 
 @dataclass(frozen=True)
 class Joints(Artifact):
     """Joint angles, the scaled skeleton and the virtual markers, ground frame."""
 
-    name = "neurik"
+    name: ClassVar[str] = "neurik"
 
     time: Array = _array("T", dtype=np.float64)
     q: Array = _array("T", "D")  # rad and m; NaN where the person was not seen for too long
@@ -190,4 +209,15 @@ class Joints(Artifact):
     model_xml: str = ""  # the scaled .osim
     mass_kg: float = 0.0
     mass_source: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exported(Artifact):
+    """The files written for the user, to notice one that was removed or changed since."""
+
+    name: ClassVar[str] = "export"
+
+    files: Array = _array("F", dtype=str)  # names inside the clip's folder
+    sha256: Array = _array("F", dtype=str)
     warnings: tuple[str, ...] = ()

@@ -1,20 +1,20 @@
 """Everything that can go wrong for a user, as one tree.
 
-    BioPoseError                 one clear line: what is wrong, where, what to do
-    ├── UserError                exit code 2: the user can fix the call or the input
-    │   ├── SettingError         an option, config key or value
-    │   ├── VideoError           a video that cannot be read or holds no pictures
-    │   ├── PersonError          nobody to measure, or not the person asked for
-    │   ├── BodyFileError        a body file that is not one, or is not safe to load
-    │   ├── ModelFileError       an .osim that is not one, or lacks what is needed
-    │   ├── MotionFileError      a .mot, .sto or .trc that cannot be read or compared
-    │   ├── OutputError          a results folder that cannot be written or is in use
-    │   └── StageOrderError      a stage asked for without the one before it
-    └── Failure                  exit code 1: the program could not finish
-        ├── AssetError           weights missing, unreachable or with the wrong checksum
-        ├── ArtifactError        a stage file that is corrupt, truncated or of another kind
-        ├── DiskFullError        no space left while writing
-        └── SolverError          a numerical step that did not succeed
+BioPoseError                 one clear line: what is wrong, where, what to do
+├── UserError                exit code 2: the user can fix the call or the input
+│   ├── SettingError         an option, config key or value
+│   ├── VideoError           a video that cannot be read or holds no pictures
+│   ├── PersonError          nobody to measure, or not the person asked for
+│   ├── BodyFileError        a body file that is not one, or is not safe to load
+│   ├── ModelFileError       an .osim that is not one, or lacks what is needed
+│   ├── MotionFileError      a .mot, .sto or .trc that cannot be read or compared
+│   ├── OutputError          a results folder that cannot be written or is in use
+│   └── StageOrderError      a stage asked for without the one before it
+└── Failure                  exit code 1: the program could not finish
+    ├── AssetError           weights missing, unreachable or with the wrong checksum
+    ├── ArtifactError        a stage file that is corrupt, truncated or of another kind
+    ├── DiskFullError        no space left while writing
+    └── SolverError          a numerical step that did not succeed
 """
 
 from __future__ import annotations

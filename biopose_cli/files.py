@@ -22,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     DiskFullError, OutputError
         No space left, or the place cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,3 +51,9 @@ def explained(path: Path) -> Iterator[None]:
                 f"cannot write {path} ({error.strerror})", "Choose another folder with --out"
             ) from error
         raise
+
+
+def remove_partial(folder: Path) -> None:
+    """Clear away what a killed process left half-written. Call it only while holding the folder's lock."""
+    for left in folder.rglob(".*.partial*"):
+        left.unlink(missing_ok=True)

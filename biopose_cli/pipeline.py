@@ -1,1 +1,367 @@
-"""The stages in their order, and what each reads and writes."""
+"""The stages in their order, and what each reads and writes.
+
+    video ──> tracks ──> detect ──> mesh ──> refine ──> neurik ──> export ──> NAME.mot .osim .trc ...
+              everybody  one person body     body       joint      files
+                                    (first)  (refined)  angles
+
+Every step writes one `stages/NAME.npz` (`artifact.py` lists the fields). A step's fingerprint covers the video's content, the
+settings it depends on, the data files it uses, its version, and the fingerprints of the steps it reads: equal fingerprint,
+equal result, so the file is reused. `tracks` is the slow half of the detect stage; it is kept apart so that choosing another
+person does not search the video again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from biopose_cli.artifact import (
+    Artifact,
+    Detection,
+    Exported,
+    Joints,
+    Mesh,
+    Refined,
+    Tracks,
+    read_fingerprint,
+)
+from biopose_cli.errors import ArtifactError, OutputError, SettingError, StageOrderError
+from biopose_cli.files import explained, remove_partial, replacing
+from biopose_cli.progress import Progress
+from biopose_cli.settings import Settings
+from biopose_cli.video.probe import VideoInfo, content_hash, probe
+
+STAGES = ("detect", "mesh", "refine", "neurik", "export")  # as the user names them
+_PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video on its way through the stages: where it is and where its results go."""
+
+    info: VideoInfo
+    folder: Path  # OUT/NAME
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        return self.info.path.stem
+
+    def file(self, step: str) -> Path:
+        return self.folder / "stages" / f"{step}.npz"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One file of `stages/`: what it is made from and the function that makes it."""
+
+    artifact: type[Artifact]
+    stage: str
+    reads: tuple[str, ...]
+    settings: tuple[str, ...]
+    data: tuple[str, ...]  # package data that changes the result
+    version: int
+    run: Callable[[Clip, dict[str, Any], Progress], Artifact]
+
+    @property
+    def name(self) -> str:
+        return self.artifact.name
+
+
+# The stages' own modules load torch, OpenCV or OpenSim: they are imported when they run, so that a rerun with nothing to do is
+# instant.
+
+
+def _tracks(clip: Clip, done: dict[str, Any], progress: Progress) -> Tracks:
+    from biopose_cli.detect import stage
+
+    return stage.track(clip.info, clip.settings, progress)
+
+
+def _detect(clip: Clip, done: dict[str, Any], progress: Progress) -> Detection:
+    from biopose_cli.detect import stage
+
+    return stage.choose(done["tracks"], clip.info, clip.settings)
+
+
+def _mesh(clip: Clip, done: dict[str, Any], progress: Progress) -> Mesh:
+    from biopose_cli.mesh import stage
+
+    return stage.run(done["detect"], clip.settings, progress)
+
+
+def _refine(clip: Clip, done: dict[str, Any], progress: Progress) -> Refined:
+    from biopose_cli.refine import stage
+
+    return stage.run(done["detect"], done["mesh"], clip.settings, progress)
+
+
+def _neurik(clip: Clip, done: dict[str, Any], progress: Progress) -> Joints:
+    from biopose_cli.neurik import stage
+
+    return stage.run(done["detect"], done["refine"], clip.settings, progress)
+
+
+def _export(clip: Clip, done: dict[str, Any], progress: Progress) -> Exported:
+    from biopose_cli.export import stage
+
+    paths = stage.run(
+        clip.info,
+        done["detect"],
+        done["refine"],
+        done["neurik"],
+        clip.settings,
+        clip.folder,
+        clip.name,
+        progress,
+    )
+    return Exported(files=[p.name for p in paths], sha256=[content_hash(p) for p in paths])
+
+
+STEPS = (
+    Step(Tracks, "detect", (), ("weights", "start", "end"), ("assets.py",), 1, _tracks),
+    Step(
+        Detection, "detect", ("tracks",), ("person", "max_gap", "focal", "fov", "intrinsics"), (), 1, _detect
+    ),
+    Step(Mesh, "mesh", ("detect",), ("mesh", "body", "height"), ("body/data", "mesh/data"), 1, _mesh),
+    Step(Refined, "refine", ("detect", "mesh"), ("body", "height"), ("body/data", "mesh/data"), 1, _refine),
+    Step(
+        Joints,
+        "neurik",
+        ("detect", "refine"),
+        ("body", "ik", "model", "mass", "camera_pitch", "camera_roll"),
+        ("body/data", "skeleton/tables"),
+        1,
+        _neurik,
+    ),
+    Step(Exported, "export", ("detect", "refine", "neurik"), ("body",), ("body/data",), 1, _export),
+)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What happened to one step: `status` is "reused" or the reason for running it."""
+
+    step: str
+    stage: str
+    status: str
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One video's results."""
+
+    clip: Clip
+    steps: tuple[StepReport, ...]
+    done: dict[str, Any]  # the steps' artefacts by name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(w for report in self.steps for w in report.warnings))
+
+
+def run(
+    video: Path,
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+    *,
+    first: str | None = None,
+    only: str | None = None,
+    overwrite: bool = False,
+) -> Result:
+    """Take one video through the stages, reusing what is up to date.
+
+    Parameters
+    ----------
+    video, out
+        The file, and the folder in which the folder `NAME/` is made.
+    first
+        A stage (`--from`): it and all after it run even when nothing changed.
+    only
+        A stage run alone: the steps before it are taken as they are on disk, the ones after it are left alone.
+    overwrite
+        Run everything, and allow replacing another video's results.
+
+    Raises
+    ------
+    UserError, Failure
+        See `errors.py`; finished steps stay on disk.
+    """
+    clip = Clip(probe(video), out / video.stem, settings)
+    with _locked(clip.folder):
+        sha256, video_changed = _claim(clip, overwrite)
+        if only:
+            return _run_alone(clip, sha256, only, progress)
+        return _run_all(clip, sha256, video_changed, first, overwrite, progress)
+
+
+def _run_all(
+    clip: Clip, sha256: str, video_changed: bool, first: str | None, overwrite: bool, progress: Progress
+) -> Result:
+    done: dict[str, Any] = {}
+    prints: dict[str, str] = {}
+    reports: list[StepReport] = []
+    reason = "overwrite, running" if overwrite else "the video changed, running" if video_changed else ""
+    for step in STEPS:
+        prints[step.name] = _fingerprint(step, clip, sha256, prints)
+        if not reason and step.stage == first:
+            reason = "running as asked"
+        artifact, why = _reusable(step, clip, prints[step.name])
+        if reason:
+            artifact, why = None, reason if clip.file(step.name).exists() else "running"
+        reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
+        if artifact is None and not reason:
+            reason = why if step.name == "tracks" else f"{step.stage} ran again, running"
+    return Result(clip, tuple(reports), done)
+
+
+def _run_alone(clip: Clip, sha256: str, stage: str, progress: Progress) -> Result:
+    done: dict[str, Any] = {}
+    prints: dict[str, str] = {}
+    reports: list[StepReport] = []
+    for step in STEPS:
+        if step.stage == stage:
+            prints[step.name] = _fingerprint(step, clip, sha256, prints)
+            artifact, why = (
+                _reusable(step, clip, prints[step.name]) if step.name == "tracks" else (None, "running")
+            )
+            reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
+        elif STAGES.index(step.stage) < STAGES.index(stage):
+            if not clip.file(step.name).exists():
+                raise StageOrderError(
+                    f"{stage} needs the {step.stage} stage, and {clip.file(step.name)} does not exist",
+                    f"Run `biopose {step.stage}` (or `biopose run`) with the same --out first",
+                )
+            done[step.name], prints[step.name] = step.artifact.load(clip.file(step.name))
+    return Result(clip, tuple(reports), done)
+
+
+def _reusable(step: Step, clip: Clip, fingerprint: str) -> tuple[Artifact | None, str]:
+    """The step's artefact if it is up to date, else why it has to be made."""
+    path = clip.file(step.name)
+    if not path.exists():
+        return None, "running"
+    stored = read_fingerprint(path)
+    if stored is None:
+        return None, f"{path.name} is corrupt, rebuilding"
+    if stored != fingerprint:
+        return None, "settings changed, running"
+    try:
+        artifact, _ = step.artifact.load(path)
+    except ArtifactError:
+        return None, f"{path.name} is corrupt, rebuilding"
+    if isinstance(artifact, Exported):
+        for name, sha256 in zip(artifact.files, artifact.sha256, strict=True):
+            if not (clip.folder / str(name)).is_file() or content_hash(clip.folder / str(name)) != sha256:
+                return None, f"{name} is missing or was changed, writing again"
+    return artifact, "reused"
+
+
+def _finish(
+    step: Step,
+    clip: Clip,
+    artifact: Artifact | None,
+    why: str,
+    done: dict[str, Any],
+    fingerprint: str,
+    progress: Progress,
+) -> StepReport:
+    """Run the step unless `artifact` was reused; put the result in `done` and say what happened."""
+    progress.note(f"{step.stage}: {why}" if step.name != "tracks" else f"detect: people {why}")
+    began = time.perf_counter()
+    if artifact is None:
+        artifact = step.run(clip, done, progress)
+        artifact.save(clip.file(step.name), fingerprint)
+    done[step.name] = artifact
+    warnings: tuple[str, ...] = getattr(artifact, "warnings", ())
+    return StepReport(step.name, step.stage, why, time.perf_counter() - began, warnings)
+
+
+def _fingerprint(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) -> str:
+    """A hash of everything the step's result depends on."""
+    settings = {
+        key: content_hash(value) if isinstance(value, Path) and value.is_file() else str(value)
+        for key, value in asdict(clip.settings).items()
+        if key in step.settings
+    }
+    data = {
+        path.relative_to(_PACKAGE).as_posix(): content_hash(path)
+        for entry in step.data
+        for path in sorted(
+            (_PACKAGE / entry).rglob("*") if (_PACKAGE / entry).is_dir() else [_PACKAGE / entry]
+        )
+        if path.is_file()
+    }
+    parts = [sha256, step.name, step.version, settings, data, {name: prints[name] for name in step.reads}]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _claim(clip: Clip, overwrite: bool) -> tuple[str, bool]:
+    """The video's hash, and whether the folder holds results of an older content of the same file.
+
+    Two videos of the same name in different places would overwrite each other's results: that is refused.
+    """
+    sha256 = content_hash(clip.info.path)
+    note = clip.folder / "stages" / "video.json"
+    source = str(clip.info.path.resolve())
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+        changed, moved = known["sha256"] != sha256, known["path"] != source
+    except (OSError, ValueError, KeyError, TypeError):
+        known, changed, moved = {}, False, False
+    if changed and moved and not overwrite:
+        raise OutputError(
+            f"{clip.folder} holds the results of another video of the same name ({known['path']})",
+            "Choose another --out, rename the video, or pass --overwrite to replace them",
+        )
+    if not known or changed or moved:
+        with replacing(note) as temporary:
+            temporary.write_text(json.dumps({"path": source, "sha256": sha256}, indent=1), encoding="utf-8")
+    return sha256, changed
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second process out of the folder; the operating system frees the lock however this one ends."""
+    from filelock import FileLock, Timeout
+
+    with explained(folder):
+        (folder / "stages").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "stages" / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise OutputError(
+                f"another biopose is working in {folder}", "Wait for it, or choose another --out"
+            ) from error
+    try:
+        remove_partial(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def check_names(videos: list[Path]) -> None:
+    """Refuse two videos whose results would go to the same folder.
+
+    Raises
+    ------
+    SettingError
+    """
+    seen: dict[str, Path] = {}
+    for video in videos:
+        other = seen.setdefault(video.stem.casefold(), video)
+        if other is not video:
+            raise SettingError(
+                f"{other} and {video} would both write to the folder {video.stem}",
+                "Rename one of them or run them with different --out",
+            )

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+
+from biopose_cli.errors import SettingError
+
+WEIGHTS = ("heavy", "full", "lite")
+MESHES = ("fit",)
+SOLVERS = ("opensim",)
+DEVICES = ("auto", "cpu", "cuda", "mps")
+_RANGES = {  # lowest and highest value that can be meant, unit, what to do
+    "height": (0.5, 2.5, "m", "Give the standing height in metres, such as --height 1.75"),
+    "mass": (5.0, 400.0, "kg", "Give the body mass in kilograms, such as --mass 70"),
+    "fov": (5.0, 170.0, "degrees", "Give the angle of view across the image's longer side, such as --fov 65"),
+    "focal": (10.0, 1e6, "px", "Give the focal length in pixels of the video's frames"),
+    "max_gap": (0.0, 10.0, "s", "Give the longest gap to fill in seconds, such as --max-gap 0.25"),
+    "camera_pitch": (-89.0, 89.0, "degrees", "Positive means that the camera looks down"),
+    "camera_roll": (-180.0, 180.0, "degrees", "Positive means that the camera is rolled clockwise"),
+    "person": (1, 1000, "", "Persons are numbered from 1, as the overlay shows"),
+    "start": (0.0, math.inf, "s", "Give a time on the video's own clock"),
+    "end": (0.0, math.inf, "s", "Give a time on the video's own clock"),
+}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Every option of `biopose run` that changes a result. Units in the comments; None means "not given"."""
+    """Every option of `biopose run` that changes a result. Units in the comments; None means "not given".
+
+    Raises
+    ------
+    SettingError
+        A value that nobody can mean, a name that does not exist, or a file that is not there.
+    """
 
     # detect
     weights: str = "heavy"  # heavy, full or lite
@@ -31,3 +57,29 @@ class Settings:
     camera_roll: float | None = None  # degrees, positive when the camera is rolled clockwise
     # where it runs: changes no result, so no stage's fingerprint holds it
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for key, (low, high, unit, hint) in _RANGES.items():
+            value = getattr(self, key)
+            if value is not None and not low <= value <= high:
+                raise SettingError(
+                    f"{option(key)} {value:g} is impossible: it goes from {low:g} to {high:g} {unit}", hint
+                )
+        for key, names in (("weights", WEIGHTS), ("mesh", MESHES), ("ik", SOLVERS), ("device", DEVICES)):
+            if getattr(self, key) not in names:
+                raise SettingError(
+                    f"{option(key)} {getattr(self, key)!r} is unknown", f"Valid: {', '.join(names)}"
+                )
+        for key in ("intrinsics", "body", "model"):
+            path = getattr(self, key)
+            if path is not None and not path.is_file():
+                raise SettingError(f"{option(key)}: there is no file {path}", "Check the path")
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise SettingError(
+                f"--start {self.start:g} is not before --end {self.end:g}", "Both are in seconds"
+            )
+
+
+def option(key: str) -> str:
+    """A setting's name as the command line spells it."""
+    return "--" + key.replace("_", "-")

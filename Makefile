@@ -1,0 +1,45 @@
+# make demo   environment, weights, the embedded clip: where the results are, and how far the angles are from its truth
+# make test   the whole suite
+# Windows without make: the commands below work in any shell (see README).
+PYTHON ?= python3
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+RESULTS := results
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test samples lint bench clean
+
+demo: $(STAMP)
+	$(BIN)/biopose assets
+	$(BIN)/biopose run sample_videos/walk.mp4 --out $(RESULTS)
+	@echo "Results: $(RESULTS)/walk  (open walk.osim in OpenSim and load walk.mot as its motion)"
+	@echo "Angles against the clip's known truth:"
+	$(BIN)/biopose compare $(RESULTS)/walk/walk.mot sample_videos/walk_truth.mot --shift 0
+
+test: $(STAMP)
+	$(BIN)/biopose assets --weights all
+	$(BIN)/python -m pytest
+
+samples: $(STAMP)
+	$(BIN)/python tools/fetch_clips.py
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/biopose bench
+
+clean:
+	rm -rf $(VENV) $(RESULTS) sample_videos/fetched build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+
+# The tested versions; without -c pip takes the newest that pyproject.toml allows.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	@$(BIN)/python -c "import pathlib; pathlib.Path('$(STAMP)').touch()"

@@ -1,0 +1,434 @@
+"""The commands: parse, call, print. Heavy imports happen inside, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from biopose_cli import __version__
+from biopose_cli.config import load_config
+from biopose_cli.errors import BioPoseError
+from biopose_cli.settings import Settings
+
+app = typer.Typer(
+    name="biopose",
+    help="One ordinary video of a moving person in, OpenSim files out: joint angles (.mot), a scaled skeleton (.osim) and virtual "
+    "markers (.trc).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# The parser's own errors (an unknown option, a bad number): typer ships its parser privately, so its base class is taken from
+# the public one.
+_ParserError: type[Exception] = typer.BadParameter.__mro__[2]
+_FIELDS = Settings.__dataclass_fields__
+
+
+def _config(context: typer.Context, path: Path | None) -> Path | None:
+    """Make the config file's values the options' defaults."""
+    if path is not None:
+        spelled = {
+            p.opts[0].lstrip("-").replace("-", "_"): p.name
+            for p in context.command.params
+            if p.param_type_name == "option"
+        }
+        values = load_config(path, spelled.keys() - {"config", "help"})
+        context.default_map = {spelled[key]: value for key, value in values.items()}
+    return path
+
+
+Videos = Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO...", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file with the same keys as these options, which win over it.",
+        is_eager=True,
+        callback=_config,
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Recompute everything; replace another video's results.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Weights = Annotated[
+    Literal["heavy", "full", "lite"],
+    typer.Option(help="Keypoint network: heavy is the most accurate, lite the fastest."),
+]
+Start = Annotated[
+    float | None,
+    typer.Option(help="Leave out what is before this time of the video, s.", show_default="beginning"),
+]
+End = Annotated[
+    float | None, typer.Option(help="Leave out what is after this time of the video, s.", show_default="end")
+]
+Person = Annotated[
+    int | None,
+    typer.Option(
+        help="Which person, as numbered in the overlay.", show_default="the longest and largest track"
+    ),
+]
+MaxGap = Annotated[
+    float, typer.Option(help="Longest gap in the person's track that is filled (and flagged), s.")
+]
+Focal = Annotated[
+    float | None, typer.Option(help="Focal length, px.", show_default="from the file, else a guess")
+]
+Fov = Annotated[
+    float | None,
+    typer.Option(help="Angle of view across the image's longer side, degrees.", show_default="see --focal"),
+]
+Intrinsics = Annotated[
+    Path | None,
+    typer.Option(
+        help="JSON or TOML file with camera_matrix (3x3), dist_coeffs, image_size (width, height).",
+        show_default="none",
+    ),
+]
+MeshOption = Annotated[
+    Literal["fit"], typer.Option("--mesh", help="How the body is found: fit it to the clip's keypoints.")
+]
+Body = Annotated[
+    Path | None,
+    typer.Option(help="SMPL body file (.pkl or .npz).", show_default="the free body that comes with biopose"),
+]
+Height = Annotated[
+    float | None,
+    typer.Option(help="The person's standing height, m: it sets the scale.", show_default="estimated"),
+]
+Ik = Annotated[Literal["opensim"], typer.Option(help="Inverse kinematics: OpenSim's own tool.")]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your own .osim, scaled and driven instead of the default.", show_default="BioPose's skeleton"
+    ),
+]
+Mass = Annotated[
+    float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the body")
+]
+Pitch = Annotated[
+    float | None, typer.Option(help="Camera tilt, degrees, positive looking down.", show_default="level")
+]
+Roll = Annotated[
+    float | None, typer.Option(help="Camera roll, degrees, positive clockwise.", show_default="level")
+]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the computing is done.")]
+From = Annotated[
+    Literal["detect", "mesh", "refine", "neurik", "export"] | None,
+    typer.Option(
+        "--from", help="Run this stage and all after it even if nothing changed.", show_default="what changed"
+    ),
+]
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    videos: Videos,
+    out: Out = Path("results"),
+    person: Person = None,
+    height: Height = None,
+    mass: Mass = None,
+    focal: Focal = None,
+    fov: Fov = None,
+    intrinsics: Intrinsics = None,
+    weights: Weights = "heavy",
+    body: Body = None,
+    model: Model = None,
+    mesh: MeshOption = "fit",
+    ik: Ik = "opensim",
+    start: Start = None,
+    end: End = None,
+    max_gap: MaxGap = 0.25,
+    camera_pitch: Pitch = None,
+    camera_roll: Roll = None,
+    from_stage: From = None,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    config: Config = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Videos to OpenSim files: all stages, reusing what is up to date."""
+    _process(context)
+
+
+@app.command()
+def detect(
+    context: typer.Context,
+    videos: Videos,
+    out: Out = Path("results"),
+    weights: Weights = "heavy",
+    start: Start = None,
+    end: End = None,
+    person: Person = None,
+    max_gap: MaxGap = 0.25,
+    focal: Focal = None,
+    fov: Fov = None,
+    intrinsics: Intrinsics = None,
+    overwrite: Overwrite = False,
+    config: Config = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """First stage alone: find the people and their keypoints, choose one."""
+    _process(context, only="detect")
+
+
+@app.command()
+def mesh(
+    context: typer.Context,
+    videos: Videos,
+    out: Out = Path("results"),
+    mesh: MeshOption = "fit",
+    body: Body = None,
+    height: Height = None,
+    device: Device = "auto",
+    config: Config = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Second stage alone: recover the body in every frame."""
+    _process(context, only="mesh")
+
+
+@app.command()
+def refine(
+    context: typer.Context,
+    videos: Videos,
+    out: Out = Path("results"),
+    body: Body = None,
+    height: Height = None,
+    device: Device = "auto",
+    config: Config = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Third stage alone: refine the body against the 2D keypoints."""
+    _process(context, only="refine")
+
+
+@app.command()
+def neurik(
+    context: typer.Context,
+    videos: Videos,
+    out: Out = Path("results"),
+    body: Body = None,
+    ik: Ik = "opensim",
+    model: Model = None,
+    mass: Mass = None,
+    camera_pitch: Pitch = None,
+    camera_roll: Roll = None,
+    device: Device = "auto",
+    config: Config = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fourth stage alone: scale the skeleton and find the joint angles."""
+    _process(context, only="neurik")
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    videos: Videos,
+    out: Out = Path("results"),
+    body: Body = None,
+    config: Config = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Last stage alone: write the OpenSim files, the overlay and the summary."""
+    _process(context, only="export")
+
+
+def _process(context: typer.Context, only: str | None = None) -> None:
+    """Run the videos one after the other; one that fails does not stop the others."""
+    from biopose_cli import console, pipeline
+
+    options = context.params
+    videos: list[Path] = options["videos"]
+    settings = Settings(**{key: value for key, value in options.items() if key in _FIELDS})
+    pipeline.check_names(videos)
+    results: list[dict[str, Any]] = []
+    worst = 0
+    for video in videos:
+        try:
+            with console.Display(quiet=options["quiet"]) as display:
+                if len(videos) > 1:
+                    display.note(str(video))
+                result = pipeline.run(
+                    video,
+                    options["out"],
+                    settings,
+                    display,
+                    first=options.get("from_stage"),
+                    only=only,
+                    overwrite=options.get("overwrite", False),
+                )
+            results.append(console.as_json(result))
+            if not options["quiet"] and not options["json_output"]:
+                console.print_closing(result)
+        except BioPoseError as error:
+            if len(videos) == 1:
+                raise
+            _complain(f"{video}: {error}")
+            results.append({"video": str(video), "error": str(error)})
+            worst = worst or error.exit_code
+    if options["json_output"]:
+        _print(json.dumps({"results": results}, indent=2))
+    if worst:
+        raise typer.Exit(worst)
+
+
+@app.command()
+def compare(
+    estimate: Annotated[
+        Path,
+        typer.Argument(metavar="EST.mot", help="The motion to judge (.mot or .sto).", show_default=False),
+    ],
+    reference: Annotated[
+        Path, typer.Argument(metavar="REF.mot", help="The motion to trust.", show_default=False)
+    ],
+    shift: Annotated[
+        float | None, typer.Option(help="Seconds added to EST's times.", show_default="found by correlation")
+    ] = None,
+    time_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--range", help="Compare only from T0 to T1 of REF, s.", show_default="overlap"),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG of the curves.", show_default="beside EST")] = None,
+    json_output: Json = False,
+) -> None:
+    """Validate one motion against another: errors per joint angle, in degrees."""
+    from biopose_cli import console
+    from biopose_cli.evaluation.compare import compare as compare_motions
+    from biopose_cli.evaluation.compare import plot as plot_curves
+    from biopose_cli.export.mot import read_motion
+
+    comparison = compare_motions(read_motion(estimate), read_motion(reference), shift, time_range)
+    picture = plot or estimate.with_name(f"{estimate.stem}_vs_{reference.stem}.png")
+    plot_curves(comparison, picture)
+    if json_output:
+        _print(json.dumps(comparison.as_json(), indent=2))
+    else:
+        console.print_comparison(comparison, picture)
+
+
+@app.command()
+def info(
+    video: Annotated[Path, typer.Argument(help="A video file.", show_default=False)],
+    json_output: Json = False,
+) -> None:
+    """What biopose reads from a video file."""
+    from biopose_cli import console
+    from biopose_cli.video.probe import describe, probe
+
+    facts = describe(probe(video))
+    _print(json.dumps(facts, indent=2)) if json_output else console.print_facts(facts)
+
+
+@app.command()
+def assets(
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Folder with the files, for a machine without network.", show_default="network"
+        ),
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Only check what is there.")] = False,
+    weights: Annotated[
+        Literal["heavy", "full", "lite", "all"], typer.Option(help="Which keypoint network.")
+    ] = "heavy",
+) -> None:
+    """Fetch the networks' weights into the user's cache, or verify them."""
+    from biopose_cli import assets as store
+    from biopose_cli import console
+
+    if not verify:
+        with console.Display() as display:
+            store.ensure(store.needed(weights), display, source)
+    intact = console.print_assets(store.verify())
+    if verify and not intact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(json_output: Json = False) -> None:
+    """Check the installation, and say what to do about each failure."""
+    from biopose_cli import console
+    from biopose_cli.doctor import examine
+
+    checks = examine()
+    if json_output:
+        _print(json.dumps([check.as_json() for check in checks], indent=2))
+    else:
+        console.print_checks(checks)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    video: Annotated[
+        Path | None, typer.Argument(help="A video file.", show_default="the embedded clip")
+    ] = None,
+    weights: Weights = "heavy",
+    json_output: Json = False,
+) -> None:
+    """Measure frames/s and peak memory of every stage on this machine."""
+    from biopose_cli import console
+    from biopose_cli.evaluation.bench import bench_stages
+
+    with console.Display() as display:
+        rows = bench_stages(video, weights, display)
+    _print(json.dumps(rows, indent=2)) if json_output else console.print_bench(rows)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        _print(f"biopose {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: one clear line on stderr for every error, exit code 2 for a user's, 1 for a failure."""
+    sys.exit(_guarded())
+
+
+def _guarded() -> int:
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except BioPoseError as error:
+        _complain(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted; finished stages are kept, run the same command again to go on")
+        return 130
+    except _ParserError as error:
+        _complain(getattr(error, "format_message", error.__str__)())
+        return 2
+    except Exception as error:
+        if os.environ.get("BIOPOSE_DEBUG"):
+            raise
+        _complain(
+            f"internal error: {type(error).__name__}: {error}. Set BIOPOSE_DEBUG=1 for the details and report it"
+        )
+        return 1
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write("biopose: error: " + " ".join(message.split()) + "\n")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")

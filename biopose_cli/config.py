@@ -1,0 +1,48 @@
+"""The TOML config file: the same keys as the command line's options, which win over it."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from biopose_cli.errors import SettingError
+
+_PATHS = ("out", "body", "model", "intrinsics")
+
+
+def load_config(path: Path, valid: Collection[str]) -> dict[str, Any]:
+    """The file's values by option name (underscores), file names relative to the config file's folder.
+
+    Parameters
+    ----------
+    valid
+        The names that the command knows; hyphens and underscores are equal.
+
+    Raises
+    ------
+    SettingError
+        No such file, not TOML, or a key that does not exist (the nearest valid one is named).
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"--config: cannot read {path} ({error.strerror})", "Check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"--config: {path} is not valid TOML: {error}", "Write lines such as `height = 1.75`"
+        ) from error
+    config: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in valid:
+            near = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)
+            raise SettingError(f"{path}: unknown key {key!r}", f"Did you mean {near[0]!r}?")
+        if isinstance(value, dict | list):
+            raise SettingError(
+                f"{path}: {key!r} must be one value, not a table or list", f"Write {key} = ..."
+            )
+        config[name] = str(path.parent / value) if name in _PATHS and isinstance(value, str) else value
+    return config

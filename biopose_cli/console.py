@@ -1,0 +1,237 @@
+"""What the user sees: progress while a stage runs, and the closing table."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from biopose_cli.pipeline import Result
+
+if TYPE_CHECKING:
+    from biopose_cli.doctor import Check
+    from biopose_cli.evaluation.compare import Comparison
+
+PLAIN_INTERVAL = 10.0  # s between two lines of progress where there is no terminal
+
+
+class _Rate(ProgressColumn):
+    """Frames per second over the last seconds."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} {task.fields['unit']}/s", style="cyan")
+
+
+class Display:
+    """Draws a run's progress on stderr: a live bar on a terminal, plain lines elsewhere, nothing when `quiet`."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
+        self._live: Progress | None = None
+        if self.console.is_terminal and not quiet:
+            self._live = Progress(
+                TextColumn("  {task.description:<22}"),
+                BarColumn(bar_width=30),
+                TextColumn("{task.completed}/{task.total}"),
+                _Rate(),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+        self._task: Any = None
+        self._label, self._unit, self._total, self._count, self._began, self._shown = (
+            "",
+            "",
+            None,
+            0,
+            0.0,
+            0.0,
+        )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close_task()
+        if self._live:
+            self._live.stop()
+
+    def start(self, label: str, total: int | None = None, unit: str = "frames") -> None:
+        self._close_task()
+        self._label, self._unit, self._total, self._count = label, unit, total, 0
+        self._began = self._shown = time.perf_counter()
+        if self._live:
+            self._task = self._live.add_task(label, total=total, unit=unit)
+
+    def advance(self, units: int = 1) -> None:
+        self._count += units
+        if self._live and self._task is not None:
+            self._live.advance(self._task, units)
+        elif time.perf_counter() - self._shown > PLAIN_INTERVAL:
+            self._shown = time.perf_counter()
+            rate = self._count / (self._shown - self._began)
+            left = f", {(self._total - self._count) / rate:.0f} s left" if self._total and rate else ""
+            self._line(
+                f"  {self._label}: {self._count}/{self._total or '?'} {self._unit}, {rate:.1f}/s{left}"
+            )
+
+    def note(self, message: str) -> None:
+        self._close_task()
+        self._line(message)
+
+    def _close_task(self) -> None:
+        """Turn the running bar into one line that stays."""
+        if not self._label:
+            return
+        seconds = time.perf_counter() - self._began
+        rate = f", {self._count / seconds:.1f} {self._unit}/s" if self._count and seconds > 0 else ""
+        self._line(f"  {self._label}: {self._count} {self._unit} in {seconds:.1f} s{rate}")
+        if self._live and self._task is not None:
+            self._live.remove_task(self._task)
+        self._label, self._task = "", None
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def print_closing(result: Result) -> None:
+    """Files, frames, person, quality and warnings of one video; for a stage run alone, its file."""
+    console = Console(highlight=False)
+    if "export" not in result.done:
+        console.print(f"wrote {result.clip.file(result.steps[-1].step)}", markup=False, soft_wrap=True)
+        return
+    table = Table(
+        title=str(result.clip.folder), title_justify="left", title_style="bold", show_header=False, box=None
+    )
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for label, text in (*_frame_rows(result), *_quality_rows(result)):
+        table.add_row(label, Text(text))
+    for warning in result.warnings:
+        table.add_row(Text("warning", style="yellow"), Text(warning))
+    console.print(table)
+
+
+def _frame_rows(result: Result) -> list[tuple[str, str]]:
+    detection, joints = result.done["detect"], result.done["neurik"]
+    flags = {
+        "measured": int(detection.visible.sum()),
+        "filled": int(detection.interpolated.sum()),
+        "left/right repaired": int(detection.swapped.sum()),
+        "not seen": int((~joints.valid).sum()),
+    }
+    counts = ", ".join(f"{count} {name}" for name, count in flags.items() if count or name == "measured")
+    return [
+        ("files", ", ".join(str(name) for name in result.done["export"].files)),
+        (
+            "frames",
+            f"{len(detection.time)} from {detection.time[0]:.2f} to {detection.time[-1]:.2f} s: {counts}",
+        ),
+        ("person", f"{detection.person} of {len(detection.people_box)}"),
+    ]
+
+
+def _quality_rows(result: Result) -> list[tuple[str, str]]:
+    """The figures by which a user judges a run."""
+    detection, refined, joints = (result.done[name] for name in ("detect", "refine", "neurik"))
+    tall = float(np.nanmedian(detection.box[:, 3] - detection.box[:, 1]))
+    pixels = float(np.nanmean(refined.reprojection_px))
+    residual = 1000 * float(np.nanmean(joints.marker_residual[joints.valid]))
+    return [
+        ("stature", f"{refined.stature_m:.2f} m ({refined.stature_source})"),
+        ("mass", f"{joints.mass_kg:.1f} kg ({joints.mass_source})"),
+        ("focal", f"{detection.camera_matrix[0, 0]:.0f} px ({detection.focal_source})"),
+        (
+            "keypoints",
+            f"{pixels:.1f} px from the body's, {100 * pixels / tall:.1f} % of the person's height in the image",
+        ),
+        ("markers", f"{residual:.1f} mm from the skeleton's"),
+    ]
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """One video's results for `--json`."""
+    folder = result.clip.folder
+    report: dict[str, Any] = {
+        "video": str(result.clip.info.path),
+        "folder": str(folder),
+        "stages": [
+            {"step": r.step, "stage": r.stage, "status": r.status, "seconds": round(r.seconds, 3)}
+            for r in result.steps
+        ],
+        "warnings": list(result.warnings),
+    }
+    if "detect" in result.done:
+        report["frames"] = len(result.done["detect"].time)
+    if "export" in result.done:
+        report["files"] = [str(folder / str(name)) for name in result.done["export"].files]
+        report["summary"] = json.loads(
+            (folder / f"{result.clip.name}_summary.json").read_text(encoding="utf-8")
+        )
+    return report
+
+
+def print_comparison(comparison: Comparison, picture: Path) -> None:
+    """Errors by coordinate and group, in degrees."""
+    console = Console(highlight=False)
+    columns = ("MAE", "RMSE", "MAE, offset removed", "r", "range of motion error")
+    keys = ("mae", "rmse", "mae_offset_removed", "r", "rom_error")
+    report = comparison.as_json()
+    table = Table(box=None, title=f"degrees; EST shifted by {report['shift_s']:+.3f} s", title_justify="left")
+    table.add_column("coordinate")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for kind in ("coordinates", "groups"):
+        for name, figures in report[kind].items():
+            table.add_row(name, *("" if figures.get(key) is None else f"{figures[key]:.2f}" for key in keys))
+        if kind == "coordinates":
+            table.add_section()
+            table.add_row(Text("mean of each group", style="bold"))
+    console.print(table)
+    console.print(f"curves: {picture}", markup=False, soft_wrap=True)
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """A two-column table of names and values."""
+    table = Table(show_header=False, box=None)
+    for name, value in facts.items():
+        table.add_row(Text(name, style="bold"), Text("unknown" if value is None else str(value)))
+    Console(highlight=False).print(table)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """One line a check: whether it holds, what was found, and what to do where it does not."""
+    table = Table(show_header=False, box=None)
+    for check in checks:
+        mark = Text("ok", style="green") if check.ok else Text("FAILED", style="red")
+        table.add_row(
+            mark,
+            Text(check.name, style="bold"),
+            Text(check.found if check.ok else f"{check.found}. {check.remedy}"),
+        )
+    Console(highlight=False).print(table)
+
+
+def print_bench(report: dict[str, Any]) -> None:
+    """Frames/s and peak memory per stage."""
+    table = Table(box=None, title=f"{report['video']}: {report['frames']} frames", title_justify="left")
+    for column in ("stage", "seconds", "frames/s", "peak memory, MB"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for row in report["stages"]:
+        rate = "" if row["frames_per_s"] is None else f"{row['frames_per_s']:.1f}"
+        table.add_row(row["stage"], f"{row['seconds']:.1f}", rate, f"{row['peak_memory_mb']:.0f}")
+    Console(highlight=False).print(table)
