@@ -1,7 +1,8 @@
 """A stage's .npz: typed fields with checked shapes, a fingerprint, an atomic write, validation on read.
 
-Frames of reference: *image* is px with the origin in the upper left corner (rotation metadata applied); *camera* is OpenCV's
-(x right, y down, z forward, m); *ground* is OpenSim's (x forward, y up, z to the subject's right, floor at y = 0, m).
+Frames of reference: *image* is px with the origin in the upper left corner (rotation metadata applied);
+*camera* is OpenCV's (x right, y down, z forward, m); *ground* is OpenSim's (x forward, y up, z to the subject's
+right, floor at y = 0, m).
 T frames, P people, M virtual markers, D coordinates, B bodies.
 """
 
@@ -53,7 +54,7 @@ class Artifact:
                 or (dtype is str and value.dtype.kind != "U")
             ):
                 raise ValueError(
-                    f"{self.name}.{spec.name}: shape {value.shape} {value.dtype}, expected {wanted} {dtype.__name__}"
+                    f"{self.name}.{spec.name}: {value.shape} {value.dtype}, not {wanted} {dtype.__name__}"
                 )
             object.__setattr__(self, spec.name, value)
 
@@ -66,7 +67,8 @@ class Artifact:
         """
         values = {spec.name: np.asarray(getattr(self, spec.name)) for spec in fields(self)}
         with replacing(path) as temporary:
-            np.savez(temporary, _kind=np.array(self.name), _fingerprint=np.array(fingerprint), **values)
+            values |= {"_kind": np.array(self.name), "_fingerprint": np.array(fingerprint)}
+            np.savez(temporary, allow_pickle=False, **values)
 
     @classmethod
     def load(cls, path: Path) -> tuple[Self, str]:

@@ -11,120 +11,46 @@ from typing import Annotated, Any, Literal
 import typer
 
 from biopose_cli import __version__
-from biopose_cli.config import load_config
 from biopose_cli.errors import BioPoseError
+from biopose_cli.options import (
+    Body,
+    Config,
+    Device,
+    End,
+    Focal,
+    Fov,
+    From,
+    Height,
+    Ik,
+    Intrinsics,
+    Json,
+    Mass,
+    MaxGap,
+    MeshOption,
+    Model,
+    Out,
+    Overwrite,
+    Person,
+    Pitch,
+    Quiet,
+    Roll,
+    Start,
+    Videos,
+    Weights,
+)
 from biopose_cli.settings import Settings
 
 app = typer.Typer(
     name="biopose",
-    help="One ordinary video of a moving person in, OpenSim files out: joint angles (.mot), a scaled skeleton (.osim) and virtual "
-    "markers (.trc).",
+    help="One ordinary video of a moving person in, OpenSim files out: joint angles (.mot), a scaled skeleton "
+    "(.osim) and virtual markers (.trc).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# The parser's own errors (an unknown option, a bad number): typer ships its parser privately, so its base class is taken from
-# the public one.
+# Typer ships its parser privately, so the base class of the parser's own errors is reached from a public one.
 _ParserError: type[Exception] = typer.BadParameter.__mro__[2]
 _FIELDS = Settings.__dataclass_fields__
-
-
-def _config(context: typer.Context, path: Path | None) -> Path | None:
-    """Make the config file's values the options' defaults."""
-    if path is not None:
-        spelled = {
-            p.opts[0].lstrip("-").replace("-", "_"): p.name
-            for p in context.command.params
-            if p.param_type_name == "option"
-        }
-        values = load_config(path, spelled.keys() - {"config", "help"})
-        context.default_map = {spelled[key]: value for key, value in values.items()}
-    return path
-
-
-Videos = Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO...", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.")]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        help="TOML file with the same keys as these options, which win over it.",
-        is_eager=True,
-        callback=_config,
-    ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Recompute everything; replace another video's results.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Weights = Annotated[
-    Literal["heavy", "full", "lite"],
-    typer.Option(help="Keypoint network: heavy is the most accurate, lite the fastest."),
-]
-Start = Annotated[
-    float | None,
-    typer.Option(help="Leave out what is before this time of the video, s.", show_default="beginning"),
-]
-End = Annotated[
-    float | None, typer.Option(help="Leave out what is after this time of the video, s.", show_default="end")
-]
-Person = Annotated[
-    int | None,
-    typer.Option(
-        help="Which person, as numbered in the overlay.", show_default="the longest and largest track"
-    ),
-]
-MaxGap = Annotated[
-    float, typer.Option(help="Longest gap in the person's track that is filled (and flagged), s.")
-]
-Focal = Annotated[
-    float | None, typer.Option(help="Focal length, px.", show_default="from the file, else a guess")
-]
-Fov = Annotated[
-    float | None,
-    typer.Option(help="Angle of view across the image's longer side, degrees.", show_default="see --focal"),
-]
-Intrinsics = Annotated[
-    Path | None,
-    typer.Option(
-        help="JSON or TOML file with camera_matrix (3x3), dist_coeffs, image_size (width, height).",
-        show_default="none",
-    ),
-]
-MeshOption = Annotated[
-    Literal["fit"], typer.Option("--mesh", help="How the body is found: fit it to the clip's keypoints.")
-]
-Body = Annotated[
-    Path | None,
-    typer.Option(help="SMPL body file (.pkl or .npz).", show_default="the free body that comes with biopose"),
-]
-Height = Annotated[
-    float | None,
-    typer.Option(help="The person's standing height, m: it sets the scale.", show_default="estimated"),
-]
-Ik = Annotated[Literal["opensim"], typer.Option(help="Inverse kinematics: OpenSim's own tool.")]
-Model = Annotated[
-    Path | None,
-    typer.Option(
-        help="Your own .osim, scaled and driven instead of the default.", show_default="BioPose's skeleton"
-    ),
-]
-Mass = Annotated[
-    float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the body")
-]
-Pitch = Annotated[
-    float | None, typer.Option(help="Camera tilt, degrees, positive looking down.", show_default="level")
-]
-Roll = Annotated[
-    float | None, typer.Option(help="Camera roll, degrees, positive clockwise.", show_default="level")
-]
-Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the computing is done.")]
-From = Annotated[
-    Literal["detect", "mesh", "refine", "neurik", "export"] | None,
-    typer.Option(
-        "--from", help="Run this stage and all after it even if nothing changed.", show_default="what changed"
-    ),
-]
 
 
 @app.command()

@@ -4,10 +4,10 @@
               everybody  one person body     body       joint      files
                                     (first)  (refined)  angles
 
-Every step writes one `stages/NAME.npz` (`artifact.py` lists the fields). A step's fingerprint covers the video's content, the
-settings it depends on, the data files it uses, its version, and the fingerprints of the steps it reads: equal fingerprint,
-equal result, so the file is reused. `tracks` is the slow half of the detect stage; it is kept apart so that choosing another
-person does not search the video again.
+Every step writes one `stages/NAME.npz` (`artifact.py` lists the fields). A step's fingerprint covers the video's
+content, the settings it depends on, the data files it uses, its version, and the fingerprints of the steps it reads:
+equal fingerprint, equal result, so the file is reused. `tracks` is the slow half of the detect stage; it is kept
+apart so that choosing another person does not search the video again.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Step:
         return self.artifact.name
 
 
-# The stages' own modules load torch, OpenCV or OpenSim: they are imported when they run, so that a rerun with nothing to do is
-# instant.
+# The stages' own modules load torch, OpenCV or OpenSim: they are imported when they run, so that a rerun with
+# nothing to do is instant.
 
 
 def _tracks(clip: Clip, done: dict[str, Any], progress: Progress) -> Tracks:
@@ -187,7 +187,7 @@ def run(
     first
         A stage (`--from`): it and all after it run even when nothing changed.
     only
-        A stage run alone: the steps before it are taken as they are on disk, the ones after it are left alone.
+        A stage run alone: the steps before it are taken as they are on disk, those after it stay as they are.
     overwrite
         Run everything, and allow replacing another video's results.
 

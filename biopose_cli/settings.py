@@ -1,4 +1,4 @@
-"""All that a user can choose, in one frozen record: the command line and the config file fill it, the stages read it."""
+"""All that a user can choose, in one frozen record: command line and config file fill it, the stages read it."""
 
 from __future__ import annotations
 

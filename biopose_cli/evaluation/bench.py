@@ -24,8 +24,8 @@ def bench_stages(video: Path | None, weights: str, progress: Progress) -> dict[s
     Returns
     -------
     dict
-        `video`, `frames`, `stages`: per stage `seconds` (the stage's own work, loading of its networks included, imports not),
-        `frames_per_s`, `process_s` (with start and imports), `peak_memory_mb` (resident set of the process).
+        `video`, `frames`, `stages`: per stage `seconds` (imports and loading of networks included), `frames_per_s`,
+        `process_s` (with the start of the process), `peak_memory_mb` (resident set of the process).
 
     Raises
     ------
