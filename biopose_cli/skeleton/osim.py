@@ -1,0 +1,117 @@
+"""OpenSim, imported quietly: no output, no opensim.log, no trace in the environment of child processes.
+
+Every other module takes `opensim` from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+from biopose_cli.errors import ModelFileError
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Send what C++ code prints to standard output and error to nowhere (Python's own streams included)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in (*saved, nowhere):
+            os.close(descriptor)
+
+
+def _import_opensim() -> Any:
+    """The package sets SIMBODY_HOME, PATH and LD_LIBRARY_PATH on import, which breaks programs started later."""
+    environment = dict(os.environ)
+    with silent():
+        import opensim as package
+
+        package.Logger.setLevelString("Off")
+        package.Logger.removeFileSink()
+    for key in set(os.environ) - set(environment):
+        del os.environ[key]
+    os.environ.update(environment)
+    return package
+
+
+opensim: Any = _import_opensim()
+
+
+def load_model(path: Path) -> Any:
+    """The model in an `.osim` file, connected and ready for `initSystem`.
+
+    Raises
+    ------
+    ModelFileError
+        The file is absent, is no OpenSim model, or OpenSim cannot build a system from it.
+    """
+    hint = "Give an OpenSim model (.osim) with --model, or leave the option out for the default skeleton"
+    if not path.is_file():
+        raise ModelFileError(f"there is no model file {path}", hint)
+    try:
+        with silent():
+            model = opensim.Model(str(path))
+            model.initSystem()
+    except RuntimeError as error:
+        raise ModelFileError(f"{path} is not an OpenSim model that can be loaded ({_first_line(error)})", hint) from error
+    if model.getBodySet().getSize() == 0:
+        raise ModelFileError(f"{path} is not an OpenSim model: it holds no bodies", hint)
+    return model
+
+
+def load_xml(xml: str) -> Any:
+    """The model in the text of an `.osim` file (see `load_model`)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.osim"
+        path.write_text(xml, encoding="utf-8")
+        return load_model(path)
+
+
+def to_xml(model: Any) -> str:
+    """The text of the model's `.osim` file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.osim"
+        model.printToXML(str(path))
+        return path.read_text(encoding="utf-8")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:160] if lines else type(error).__name__
+
+
+def vec3(values: Any) -> Any:
+    """An OpenSim Vec3 of three numbers."""
+    x, y, z = (float(value) for value in values)
+    return opensim.Vec3(x, y, z)
+
+
+def array3(vector: Any) -> Array:
+    """Three numbers of an OpenSim Vec3, as float64."""
+    return np.array([vector.get(0), vector.get(1), vector.get(2)])
+
+
+def matrix(transform: Any) -> Array:
+    """An OpenSim Transform as a homogeneous (4, 4) matrix."""
+    rotation, offset = transform.R(), transform.p()
+    rows = [[rotation.get(i, j) for j in range(3)] + [offset.get(i)] for i in range(3)]
+    return np.array([*rows, [0.0, 0.0, 0.0, 1.0]])
