@@ -19,8 +19,8 @@ def motion(time: np.ndarray, **columns: np.ndarray | list[float]) -> Motion:
 
 
 def walking(time: np.ndarray, noise: float = 0.0) -> Motion:
-    """Two strides a second apart that differ, on both legs, and some drift of the trunk."""
-    stride = 2 * np.pi * time
+    """About one stride a second, no two of them equal."""
+    stride = 2 * np.pi * (time + 0.15 * np.sin(0.9 * time))
     legs = {
         "hip_flexion_r": 25 * np.sin(stride) + 4 * np.sin(0.7 * time),
         "knee_angle_r": 30 + 30 * np.sin(2 * stride + 1),
