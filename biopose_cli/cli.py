@@ -50,6 +50,7 @@ app = typer.Typer(
 )
 # Typer ships its parser privately, so the base class of the parser's own errors is reached from a public one.
 _ParserError: type[Exception] = typer.BadParameter.__mro__[2]
+_INTERRUPTED = 130
 _FIELDS = Settings.__dataclass_fields__
 
 
@@ -254,7 +255,8 @@ def info(
 ) -> None:
     """What biopose reads from a video file."""
     from biopose_cli import console
-    from biopose_cli.video.probe import describe, probe
+    from biopose_cli.video.describe import describe
+    from biopose_cli.video.probe import probe
 
     facts = describe(probe(video))
     _print(json.dumps(facts, indent=2)) if json_output else console.print_facts(facts)
@@ -333,13 +335,16 @@ def main() -> None:
 
 def _guarded() -> int:
     try:
-        return int(app(standalone_mode=False) or 0)
+        code = int(app(standalone_mode=False) or 0)
+        if code == _INTERRUPTED:  # typer has turned Ctrl-C into this
+            raise KeyboardInterrupt
+        return code
     except BioPoseError as error:
         _complain(str(error))
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; finished stages are kept, run the same command again to go on")
-        return 130
+        return _INTERRUPTED
     except _ParserError as error:
         _complain(getattr(error, "format_message", error.__str__)())
         return 2

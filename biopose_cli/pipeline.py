@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from biopose_cli.artifact import (
     Artifact,
     Detection,
@@ -121,7 +123,9 @@ def _export(clip: Clip, done: dict[str, Any], progress: Progress) -> Exported:
         clip.name,
         progress,
     )
-    return Exported(files=[p.name for p in paths], sha256=[content_hash(p) for p in paths])
+    return Exported(
+        files=np.array([path.name for path in paths]), sha256=np.array([content_hash(path) for path in paths])
+    )
 
 
 STEPS = (
@@ -242,6 +246,11 @@ def _run_alone(clip: Clip, sha256: str, stage: str, progress: Progress) -> Resul
                     f"Run `biopose {step.stage}` (or `biopose run`) with the same --out first",
                 )
             done[step.name], prints[step.name] = step.artifact.load(clip.file(step.name))
+            if not prints[step.name].startswith(sha256[:16]):
+                raise StageOrderError(
+                    f"the video changed since {clip.file(step.name)} was made from it",
+                    "Run `biopose run`, or every stage again from `biopose detect`",
+                )
     return Result(clip, tuple(reports), done)
 
 
@@ -287,7 +296,7 @@ def _finish(
 
 
 def _fingerprint(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) -> str:
-    """A hash of everything the step's result depends on."""
+    """A hash of everything the step's result depends on; it begins with the video's own."""
     settings = {
         key: content_hash(value) if isinstance(value, Path) and value.is_file() else str(value)
         for key, value in asdict(clip.settings).items()
@@ -302,7 +311,7 @@ def _fingerprint(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) ->
         if path.is_file()
     }
     parts = [sha256, step.name, step.version, settings, data, {name: prints[name] for name in step.reads}]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{sha256[:16]}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
 
 
 def _claim(clip: Clip, overwrite: bool) -> tuple[str, bool]:
