@@ -118,12 +118,12 @@ ALL = ["tracks", "detect", "mesh", "refine", "neurik", "export"]
 
 
 def again(
-    stages: Stages, video: Path, out: Path, settings: Settings = Settings(), **options: Any
-) -> tuple[list[str], list[str]]:  # noqa: B008
+    stages: Stages, video: Path, out: Path, settings: Settings | None = None, **options: Any
+) -> tuple[list[str], list[str]]:
     """Which steps ran in this call, and what was said."""
     stages.calls.clear()
     notes = Notes()
-    pipeline.run(video, out, settings, notes, **options)
+    pipeline.run(video, out, settings or Settings(), notes, **options)
     return [name for name in ALL if stages.calls[name]], notes.lines
 
 
