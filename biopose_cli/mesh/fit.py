@@ -1,0 +1,66 @@
+"""The fit of one body to a clip's keypoints, in three passes of one solver; `docs/mesh.md` says why each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+from biopose_cli.mesh import prior
+from biopose_cli.mesh.kinematics import MOVING, Chain, Pose
+from biopose_cli.mesh.observe import Observations
+from biopose_cli.mesh.solver import minimise
+from biopose_cli.mesh.start import first_pose, on_keypoints
+from biopose_cli.mesh.terms import Landmarks3D, Reprojection, ShapePrior, Smoothness, Term
+
+PASSES = (12, 25, 25)  # most iterations: to the 3D guess, to the keypoints with the guess, to the keypoints
+ITERATIONS = sum(PASSES)
+_GUESS_SIGMA = 0.08  # m, spread of the network's 3D landmarks about the truth
+_HIP, _LIMB, _TRUNK = 160.0, 160.0, 20.0
+_MOVING = np.array([15.0, 15.0, 15.0])  # (m/s^2)^2 s
+_TRUNK_JOINTS = (0, 3, 6, 9, 12, 13, 14, 15)
+
+
+def smoothness(time: Array, factor: float = 1.0) -> Smoothness:
+    density = np.array([_TRUNK if j in _TRUNK_JOINTS else _LIMB for j in MOVING])
+    return Smoothness(time, density * factor, _MOVING * factor, delta=3.0)
+
+
+def pose_terms(seen: Observations, shape: ShapePrior) -> list[Term]:
+    """All but the observations."""
+    return [prior.limits(seen.share), prior.pose_prior(seen.share), smoothness(seen.time), shape]
+
+
+def reprojection(seen: Observations, delta: float) -> Reprojection:
+    return Reprojection(seen.keypoints, seen.matrix, seen.sigma, seen.weight, delta)
+
+
+def guess(seen: Observations, strength: float) -> Landmarks3D:
+    weight = (seen.weight > 0) * (strength * seen.share[:, None])
+    return Landmarks3D(seen.guess, weight, _GUESS_SIGMA, delta=2.0)
+
+
+def fit_clip(
+    chain: Chain,
+    seen: Observations,
+    shape: ShapePrior,
+    on_iteration: Callable[[], None] = lambda: None,
+    betas: Array | None = None,
+) -> Pose:
+    """Fit from nothing: pose and translation per frame and one shape (given `betas`, that shape)."""
+    common = pose_terms(seen, shape)
+    pose = first_pose(chain, seen, betas)
+    begin: list[Term] = [guess(seen, 1.0), *common]
+    pose, _ = minimise(
+        chain, pose, begin, PASSES[0], free_shape=False, tolerance=1e-3, on_iteration=on_iteration
+    )
+    pose = on_keypoints(chain, pose, seen)
+    free = betas is None
+    rough: list[Term] = [reprojection(seen, 5.0), guess(seen, 0.2), *common]
+    pose, _ = minimise(
+        chain, pose, rough, PASSES[1], free_shape=free, tolerance=1e-3, on_iteration=on_iteration
+    )
+    final: list[Term] = [reprojection(seen, 3.0), *common]
+    pose, _ = minimise(chain, pose, final, PASSES[2], free_shape=free, on_iteration=on_iteration)
+    return pose

@@ -1,0 +1,108 @@
+"""The mesh stage, `--mesh fit`: one body fitted to a clip's keypoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from biopose_cli.artifact import Array, Detection, Mesh
+from biopose_cli.body.model import Body, load_body
+from biopose_cli.errors import SettingError
+from biopose_cli.mesh import rotation
+from biopose_cli.mesh.fit import ITERATIONS, fit_clip
+from biopose_cli.mesh.kinematics import JOINTS, SHAPES, Chain, Pose, load_chain, place
+from biopose_cli.mesh.observe import Observations, observe
+from biopose_cli.mesh.terms import ShapePrior
+from biopose_cli.mesh.windows import in_windows, sample, spans
+from biopose_cli.progress import Progress
+from biopose_cli.settings import Settings
+
+METHODS = ("fit",)
+_SHORTEST, _TALLEST = 0.5, 2.5  # m
+_UNSURE = "stature estimated from the image alone ({:.2f} m): lengths and positions are to scale only; give --height"
+
+
+def run(detection: Detection, settings: Settings, progress: Progress) -> Mesh:
+    """Fit the body of `settings.body` to the keypoints of `detection`: one shape, a pose and a place per frame.
+
+    Raises
+    ------
+    SettingError
+        `--mesh` or `--height` is not possible.
+    PersonError
+        Too few frames hold keypoints.
+    BodyFileError
+        The body file cannot be used.
+    """
+    if settings.mesh not in METHODS:
+        raise SettingError(f"--mesh {settings.mesh} does not exist", f"Choose from: {', '.join(METHODS)}")
+    body = load_body(settings.body)
+    chain = load_chain(body)
+    shape = shape_prior(body, settings.height)
+    seen = observe(detection)
+    frames = len(seen.time)
+    windows = spans(frames)
+    progress.start("mesh", ITERATIONS * (1 if len(windows) == 1 else 1 + len(windows)), unit="iterations")
+    if len(windows) == 1:
+        pose = fit_clip(chain, seen, shape, progress.advance)
+    else:
+        betas = fit_clip(chain, seen.part(sample(frames)), shape, progress.advance).betas
+        pose = in_windows(frames, lambda w: fit_clip(chain, seen.part(w), shape, progress.advance, betas))
+    return Mesh(**fields(body, chain, pose, seen, settings.height))
+
+
+def shape_prior(body: Body, height: float | None) -> ShapePrior:
+    """The prior on the shape of `body`, held to `height` (m) when that is given.
+
+    Raises
+    ------
+    SettingError
+        No human has that height.
+    """
+    if height is not None and not _SHORTEST <= height <= _TALLEST:
+        raise SettingError(f"--height {height:g} is not possible", f"Give metres, {_SHORTEST} to {_TALLEST}")
+    betas = torch.zeros(SHAPES, requires_grad=True)
+    stature = body.stature(betas)
+    (gradient,) = torch.autograd.grad(stature.sum(), betas)
+    return ShapePrior(1.0, float(stature.detach()), gradient.double().numpy(), height)
+
+
+def fields(body: Body, chain: Chain, pose: Pose, seen: Observations, height: float | None) -> dict[str, Any]:
+    """The values of a `Mesh` artefact."""
+    vectors = rotation.log(pose.rotations)
+    with torch.no_grad():
+        stature = float(body.stature(torch.tensor(pose.betas, dtype=torch.float32)))
+    return {
+        "body_pose": vectors[:, 1:JOINTS],
+        "global_orient": continuous(vectors[:, 0]),
+        "betas": pose.betas,
+        "transl": pose.transl,
+        "query_tokens": np.zeros((len(vectors), 0, 0)),
+        "reprojection_px": reprojection_error(chain, pose, seen),
+        "stature_m": stature,
+        "stature_source": "--height" if height is not None else "estimated from the image",
+        "warnings": () if height is not None else (_UNSURE.format(stature),),
+    }
+
+
+def reprojection_error(chain: Chain, pose: Pose, seen: Observations) -> Array:
+    """Confidence-weighted mean distance of the keypoints from the body's, (T) px; 0 where nothing was seen."""
+    points = place(chain, pose).landmarks
+    image = points[..., :2] / np.maximum(points[..., 2:], 0.1) * np.diag(seen.matrix)[:2] + seen.matrix[:2, 2]
+    distance = np.linalg.norm(image - seen.keypoints, axis=-1)
+    return np.asarray((seen.weight * distance).sum(1) / np.maximum(seen.weight.sum(1), 1e-9))
+
+
+def continuous(vectors: Array) -> Array:
+    """Rotation vectors (T,3) without the jumps of a turn past half a circle; the rotations are the same."""
+    result = np.array(vectors)
+    for t in range(1, len(result)):
+        angle = np.linalg.norm(result[t])
+        if angle < 1e-6:
+            continue
+        other = result[t] * (1 - 2 * np.pi / angle)
+        if np.linalg.norm(other - result[t - 1]) < np.linalg.norm(result[t] - result[t - 1]):
+            result[t] = other
+    return result

@@ -1,0 +1,64 @@
+"""The refine stage of the fitted body: keypoints that disagree count less, and planted feet stand still."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from biopose_cli.artifact import Detection, Mesh, Refined
+from biopose_cli.body.model import load_body
+from biopose_cli.mesh import rotation
+from biopose_cli.mesh.fit import pose_terms, reprojection
+from biopose_cli.mesh.kinematics import Pose, load_chain
+from biopose_cli.mesh.observe import observe
+from biopose_cli.mesh.solver import minimise
+from biopose_cli.mesh.stage import fields, shape_prior
+from biopose_cli.mesh.terms import Term
+from biopose_cli.mesh.windows import in_windows, spans
+from biopose_cli.progress import Progress
+from biopose_cli.refine.contact import Planted, planted
+from biopose_cli.settings import Settings
+
+ITERATIONS = 20
+_DELTA = 2.0  # standard deviations from which a keypoint counts less
+_CREEP = 0.05  # m/s
+
+
+def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress) -> Refined:
+    """Refine `mesh` on the keypoints of `detection`; `loss` is the energy at the start and after every iteration.
+
+    A clip longer than a window keeps the shape of `mesh`, and the loss is of the first window.
+
+    Raises
+    ------
+    SettingError, PersonError, BodyFileError
+    """
+    body = load_body(settings.body)
+    chain = load_chain(body)
+    shape = shape_prior(body, settings.height)
+    seen = observe(detection)
+    vectors = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1)
+    start = Pose(rotation.exp(vectors), mesh.transl.astype(np.float64), mesh.betas.astype(np.float64))
+    still = planted(seen, start)
+    frames = len(seen.time)
+    loss: list[float] = []
+
+    def solve(span: slice, first: Pose, free_shape: bool) -> Pose:
+        part = seen.part(span)
+        terms: list[Term] = [
+            reprojection(part, _DELTA),
+            Planted(part.time, still[span][: len(part.time) - 1], _CREEP),
+            *pose_terms(part, shape),
+        ]
+        pose, history = minimise(
+            chain, first.part(span), terms, ITERATIONS, free_shape=free_shape, on_iteration=progress.advance
+        )
+        loss[:] = loss or history
+        return pose
+
+    windows = spans(frames)
+    progress.start("refine", ITERATIONS * len(windows), unit="iterations")
+    if len(windows) == 1:
+        pose = solve(windows[0], start, True)
+    else:
+        pose = in_windows(frames, lambda span: solve(span, start, False))
+    return Refined(**fields(body, chain, pose, seen, settings.height), loss=np.array(loss))
