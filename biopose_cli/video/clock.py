@@ -1,10 +1,10 @@
 """When each frame of a file is shown: true time stamps, repaired so that time strictly increases.
 
-The rule. Frames are numbered by the order of their time stamps; number 0 is the first that can be decoded, and time counts
-from it.
+The rule. Frames are numbered by the order of their time stamps; number 0 is the first that can be decoded, and time
+counts from it.
   * Frames that share a stamp are spread evenly up to the next stamp.
   * Where some packets carry no presentation stamp, the decoding stamps are used, in order.
-  * Where these are absent too, or stamps jump back (recordings joined without care), frame k is at k / the header's rate.
+  * Where these are absent too, or stamps jump back (recordings joined carelessly), frame k is at k / the header's rate.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def moving_pictures(container: Any) -> list[Any]:
 
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets as stored, up to where a truncated file breaks off; a last, empty one flushes the decoder."""
+    """The stream's packets as stored, up to where a truncated file breaks off; an empty one at the end flushes."""
     source = container.demux(stream)
     while True:
         try:

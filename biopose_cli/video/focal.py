@@ -2,9 +2,10 @@
 
 Apple's phones write the 35 mm equivalent (UTF-8, such as "26" or "50.00mm") as
 `com.apple.quicktime.camera.focal_length.35mm_equivalent` into the metadata of the *video track* (AVFoundation,
-AVMetadataKey.quickTimeMetadataKeyCameraFocalLength35mmEquivalent). FFmpeg does not look there, hence the small reader of
-QuickTime boxes here (QuickTime File Format Specification, "Metadata"). Android's own recorder writes none. Whatever else names
-a "focal length" and "35 mm" (EXIF's FocalLengthIn35mmFilm, tags copied into an .mkv) is taken from FFmpeg's tags.
+AVMetadataKey.quickTimeMetadataKeyCameraFocalLength35mmEquivalent). FFmpeg does not look there, hence the small reader
+of QuickTime boxes here (QuickTime File Format Specification, "Metadata"). Android's own recorder writes none. Whatever
+else names a "focal length" and "35 mm" (EXIF's FocalLengthIn35mmFilm, tags copied into an .mkv) is taken from FFmpeg's
+tags.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ def focal_from_tags(tags: Mapping[str, str], width: int, height: int) -> tuple[f
 def focal_px(millimetres: float, width: int, height: int) -> float:
     """Pixels from the 35 mm equivalent.
 
-    The equivalent compares diagonals (CIPA DCG-001; film has 43.27 mm): those of the 4:3 sensor that phones have. A video is
-    cut from it: 16:9 keeps the width, a square keeps the height. So the diagonal is that of the smallest 4:3 frame around
-    the image. This gives 0.75 of the width for 26 mm. Electronic stabilisation crops further, by 5 to 15 percent, and leaves
-    the tag as it is: the true focal length of such a video is longer by as much (9 percent was reported for an iPhone 13).
+    The equivalent compares diagonals (CIPA DCG-001; film has 43.27 mm): those of the 4:3 sensor that phones have. A
+    video is cut from it: 16:9 keeps the width, a square keeps the height. So the diagonal is that of the smallest 4:3
+    frame around the image. This gives 0.75 of the width for 26 mm. Electronic stabilisation crops further, by 5 to 15
+    percent, and leaves the tag as it is: the true focal length of such a video is longer by as much (9 percent was
+    reported for an iPhone 13).
     """
     long_side = max(width, height, 4.0 / 3.0 * min(width, height))
     return millimetres / FILM_DIAGONAL * 1.25 * long_side

@@ -17,9 +17,9 @@ from biopose_cli.errors import SettingError
 from biopose_cli.settings import Settings
 from biopose_cli.video.probe import VideoInfo
 
-# Degrees across the longer side. Main cameras of phones are sold as 23 to 28 mm (35 mm equivalent), which is 74 to 63 degrees on
-# the whole 4:3 sensor. The crop for video and its stabilisation leaves less: 61 degrees were self-calibrated on an iPhone 13, and
-# the four cameras of Pose2Sim's demo are calibrated to 59.5.
+# Degrees across the longer side. Main cameras of phones are sold as 23 to 28 mm (35 mm equivalent), which is 74 to 63
+# degrees on the whole 4:3 sensor. The crop for video and its stabilisation leaves less: 61 degrees were self-calibrated
+# on an iPhone 13, and the four cameras of Pose2Sim's demo are calibrated to 59.5.
 DEFAULT_FOV = 60.0
 FOV_RANGE = (5.0, 170.0)  # degrees; beyond, no pinhole camera describes the picture
 _KEYS = ("camera_matrix", "dist_coeffs", "image_size")
@@ -63,8 +63,8 @@ def resolve(info: VideoInfo, settings: Settings) -> Intrinsics:
         return _centred(info.focal_px, info, "metadata")
     focal = focal_from_fov(DEFAULT_FOV, info)
     guess = (
-        f"the focal length is a guess ({focal:.0f} px: {DEFAULT_FOV:g} degrees across the longer side, typical of phones); "
-        "pass --fov, --focal or --intrinsics for your camera"
+        f"the focal length is a guess ({focal:.0f} px: {DEFAULT_FOV:g} degrees across the longer side, typical of "
+        "phones); pass --fov, --focal or --intrinsics for your camera"
     )
     return _centred(focal, info, "default", (guess,))
 

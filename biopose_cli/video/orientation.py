@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from biopose_cli.artifact import Array
 
 _TOLERANCE = 0.01  # of a matrix entry: half a degree
@@ -23,17 +21,13 @@ class Orientation:
         """True when width and height change places."""
         return self.rotation in {90, 270}
 
-    def apply(self, image: Array) -> Array:
-        """The upright picture, (h, w, 3) or (w, h, 3), contiguous."""
-        flipped = image[:, ::-1] if self.mirrored else image
-        return np.ascontiguousarray(np.rot90(flipped, -self.rotation // 90))
-
 
 def from_matrix(matrix: Array) -> Orientation | None:
     """The orientation in the nine numbers of a display matrix (ISO/IEC 14496-12, 8.3.2: rows a b u, c d v, x y w).
 
-    The file asks for x' = a x + c y, y' = b x + d y in the image's axes (y down), so b > 0 turns clockwise. FFmpeg reports
-    a scale within the matrix as the pixels' shape, so it does not matter here. None: an oblique or sheared picture.
+    The file asks for x' = a x + c y, y' = b x + d y in the image's axes (y down), so b > 0 turns clockwise. FFmpeg
+    reports a scale within the matrix as the pixels' shape, so it does not matter here. None: an oblique or sheared
+    picture.
     """
     a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
     if a * d - b * c == 0.0:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
@@ -18,6 +19,7 @@ from biopose_cli.video.orientation import Orientation
 from biopose_cli.video.probe import VideoInfo
 
 _RUN_UP = 2.0  # s before the wanted start to jump to: frames between two key frames need the first of them
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _PQ = 16  # SMPTE ST 2084 in ITU-T H.273, "transfer characteristics"
 
 
@@ -35,7 +37,9 @@ class Frames(Iterator[Frame]):
 
     def __init__(self, info: VideoInfo, first: int, last: int) -> None:
         self._info = info
-        self._undecoded = 0
+        self._wanted = last - first + 1
+        self._seen = 0
+        self._damaged = False
         self._frames = self._read(first, last)
 
     def __next__(self) -> Frame:
@@ -48,20 +52,20 @@ class Frames(Iterator[Frame]):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Complete once the last frame has been read."""
-        if not self._undecoded:
+        missing = self._wanted - self._seen
+        if not self._damaged or not missing:
             return ()
-        return (f"{self._undecoded} damaged frame(s) of the video could not be decoded and were left out",)
+        return (f"{missing} of {self._wanted} frames of the video are damaged and were left out",)
 
     def _read(self, first: int, last: int) -> Generator[Frame]:
         picture = _Picture(self._info)
-        seen = 0
         for index, raw in self._numbered(first):
             if index > last:
                 break
             if index >= first:
-                seen += 1
+                self._seen += 1
                 yield Frame(index, self._info.clock.time(index), picture.convert(raw))
-        if not seen:
+        if not self._seen:
             raise VideoError(
                 f"{self._info.path} holds no picture that can be decoded in the part asked for",
                 "Choose another part with --start and --end",
@@ -78,10 +82,11 @@ class Frames(Iterator[Frame]):
                 yield index, raw
                 yield from frames
                 return
-            self._undecoded = 0  # this file's index leads past the wanted frame: from the beginning then
+            frames.close()
+            self._damaged = False  # this file's index leads past the wanted frame: from the beginning then
         yield from self._decoded(None)
 
-    def _decoded(self, start: int | None) -> Iterator[tuple[int, Any]]:
+    def _decoded(self, start: int | None) -> Generator[tuple[int, Any]]:
         """Decode from the beginning, or from the key frame before the stamp `start`."""
         with opened(self._info.path) as container:
             stream = picture_stream(container, self._info.path)
@@ -98,22 +103,22 @@ class Frames(Iterator[Frame]):
                 yield index, raw
 
     def _undamaged(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Decoded frames. What is damaged is counted and left out: a smeared picture would be measured wrongly."""
+        """Decoded frames. What is damaged is noted and left out: a smeared picture would be measured wrongly."""
         for packet in packets(container, stream):
             try:
                 frames = [] if packet.is_corrupt else packet.decode()
             except av.FFmpegError:
-                frames = []
-                self._undecoded += 1
-            self._undecoded += packet.is_corrupt + sum(frame.is_corrupt for frame in frames)
+                self._damaged = True
+                continue
+            self._damaged |= packet.is_corrupt or any(frame.is_corrupt for frame in frames)
             yield from (frame for frame in frames if not frame.is_corrupt)
 
 
 def frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> Frames:
     """Stream the frames with start <= time <= end (s of the video's own clock; None: from the first, to the last).
 
-    Memory does not grow with the length of the video. A late start is reached through the file's key frames; numbers and
-    times are those that a reading from the beginning gives.
+    Memory does not grow with the length of the video. A late start is reached through the file's key frames; numbers
+    and times are those that a reading from the beginning gives.
 
     Raises
     ------
@@ -170,7 +175,13 @@ class _Picture:
         rgb = self._reformatter.reformat(raw, *self._size, "rgb24").to_ndarray()
         if raw.color_trc == _PQ:
             rgb = _sdr_from_pq()[rgb]
-        return self._orientation.apply(rgb)
+        return _upright(rgb, self._orientation)
+
+
+def _upright(image: Array, orientation: Orientation) -> Array:
+    """A contiguous copy that the caller may draw on: FFmpeg may still need its own to decode the next frame."""
+    turned = cv2.flip(image, 1) if orientation.mirrored else image.copy()
+    return cv2.rotate(turned, _TURNS[orientation.rotation]) if orientation.rotation else turned
 
 
 @cache

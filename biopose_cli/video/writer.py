@@ -59,7 +59,7 @@ class VideoWriter:
             container.mux(self._stream.encode())
 
     def write(self, image: Array, time: float) -> None:
-        """Add an (H, W, 3) uint8 RGB image shown from `time` (s) on; times increase. The file's clock starts at the first.
+        """Add an (H, W, 3) uint8 RGB image shown from `time` (s) on, which increases. The first is at 0 in the file.
 
         Raises
         ------
