@@ -1,0 +1,121 @@
+"""The virtual markers: named skin sites on the body, and the joint centres that follow from them.
+
+The sites stand in `data/markers.csv`, one row each: the rigid body of the skeleton a marker belongs to, its vertex on the default
+body, and its vertex on SMPL's mesh with the published list it comes from. The SMPL vertices are **unverified**: no SMPL file was at
+hand. `docs/body.md` shows all sites in pictures.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+TABLE = Path(__file__).parent / "data" / "markers.csv"
+# Skin over the bone in front of the ASIS and behind the PSIS, m (Mantovani et al., Gait & Posture 44, 2016: CT of 67 adults).
+SKIN_ASIS, SKIN_PSIS = 0.0097, 0.0196
+# The glenohumeral centre lies under the acromion by this part of the distance between the acromia (Rab et al., J Biomech 35, 2002).
+SHOULDER_DROP = 0.17
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A site on the skin."""
+
+    name: str  # R or L first for the side, as in OpenSim's marker sets
+    segment: str  # rigid body of the skeleton that carries it: pelvis, femur_r, ...
+    vertex: int  # on the default body's mesh
+    smpl_vertex: int  # on SMPL's 6890 vertices, unverified
+    site: str  # the anatomical site in words
+    source: str  # of smpl_vertex: "MoSh++" (marker_vids), "BSM" (bsm_markers) or "smplx" (vertex_ids)
+
+
+def _read_table() -> tuple[Marker, ...]:
+    with TABLE.open(encoding="utf-8", newline="") as stream:
+        return tuple(
+            Marker(
+                row["name"],
+                row["segment"],
+                int(row["vertex"]),
+                int(row["smpl_vertex"]),
+                row["site"],
+                row["source"],
+            )
+            for row in csv.DictReader(stream)
+        )
+
+
+MARKERS = _read_table()
+MARKER_NAMES = tuple(marker.name for marker in MARKERS)
+
+
+def joint_centres(markers: Tensor) -> dict[str, Tensor]:
+    """Anatomical joint centres (..., 3) from the markers (..., M, 3) alone, in their frame and unit (m); for any body file.
+
+    hip_r, hip_l: Harrington et al. 2007. knee, ankle, elbow, wrist: half way between the medial and the lateral site. shoulder:
+    under the acromion, along the trunk, by 17 % of the distance between the acromia (Rab et al. 2002).
+    """
+    at = {name: markers[..., i, :] for i, name in enumerate(MARKER_NAMES)}
+    centres: dict[str, Tensor] = {}
+    pairs = {
+        "knee": ("LFC", "MFC"),
+        "ankle": ("LMAL", "MMAL"),
+        "elbow": ("LEL", "MEL"),
+        "wrist": ("RAD", "ULN"),
+    }
+    for side in "RL":
+        for joint, (one, other) in pairs.items():
+            centres[f"{joint}_{side.lower()}"] = (at[side + one] + at[side + other]) / 2
+    pelvis = [at[name] for name in ("RASI", "LASI", "RPSI", "LPSI")]
+    leg = sum(_leg_length(pelvis, side, centres) for side in (0, 1)) / 2
+    centres["hip_r"], centres["hip_l"] = harrington_hips(*pelvis, leg)
+
+    down = _unit((at["RASI"] + at["LASI"] + at["RPSI"] + at["LPSI"]) / 4 - (at["C7"] + at["CLAV"]) / 2)
+    drop = SHOULDER_DROP * _length(at["RSHO"] - at["LSHO"])
+    centres["shoulder_r"], centres["shoulder_l"] = at["RSHO"] + drop * down, at["LSHO"] + drop * down
+    return centres
+
+
+def harrington_hips(
+    rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor, leg: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The right and the left hip centre (..., 3), m, from the pelvis's skin sites (..., 3) and the length of thigh and shank (...).
+
+    Harrington et al., J Biomech 40 (2007), from MRI of 32 adults and children, in mm, origin half way between the ASIS: forward
+    -0.24 PD - 9.9, up -0.16 PW - 0.04 LL - 7.1, sideways 0.28 PD + 0.16 PW + 7.9. PW is the distance between the ASIS, PD between
+    their midpoint and that of the PSIS, LL from the ASIS to the medial malleolus. The ASIS and PSIS are points on bone: the skin over
+    them is taken off first. LL is thigh + shank + how far the hip lies under the ASIS, so that it does not change with the pose.
+    """
+    front, back = (rasi + lasi) / 2, (rpsi + lpsi) / 2
+    width = _length(rasi - lasi)
+    right = (rasi - lasi) / width
+    forward = front - back
+    forward = forward - (forward * right).sum(-1, keepdim=True) * right
+    depth = _length(forward) - SKIN_ASIS - SKIN_PSIS
+    forward = _unit(forward)
+    up = torch.linalg.cross(right, forward)
+
+    x = -0.24 * depth - 0.0099
+    y = -(0.16 * width + 0.04 * leg.unsqueeze(-1) + 0.0071) / (1 - 0.04)  # LL = leg - y, solved for y
+    z = 0.28 * depth + 0.16 * width + 0.0079
+    middle = front - SKIN_ASIS * forward + x * forward + y * up
+    return middle + z * right, middle - z * right
+
+
+def _leg_length(pelvis: list[Tensor], side: int, centres: dict[str, Tensor]) -> Tensor:
+    """Thigh and shank of a side (0 right, 1 left) in m. A first hip, for a typical leg, is near enough: 10 mm too much move the hip by 0.4."""
+    letter = "rl"[side]
+    hip = harrington_hips(*pelvis, torch.full_like(pelvis[0][..., 0], 0.83))[side]
+    knee, ankle = centres[f"knee_{letter}"], centres[f"ankle_{letter}"]
+    return (_length(hip - knee) + _length(knee - ankle))[..., 0]
+
+
+def _length(vector: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / _length(vector)

