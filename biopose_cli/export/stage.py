@@ -1,0 +1,112 @@
+"""The export stage: the files that the user asked for. `docs/outputs.md` describes them.
+
+A `.mot` must not have a hole: `NAME.mot` holds the longest unbroken part of the angles, and the other parts go to
+`NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time. The `.trc` has all frames, with empty cells for what is
+not known.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from biopose_cli.artifact import Array, Detection, Joints, Refined
+from biopose_cli.errors import SolverError
+from biopose_cli.export.mot import write_mot
+from biopose_cli.export.overlay import write_overlay
+from biopose_cli.export.summary import write_summary
+from biopose_cli.export.trc import write_trc
+from biopose_cli.files import explained, replacing
+from biopose_cli.progress import Progress
+from biopose_cli.settings import Settings
+from biopose_cli.video.probe import VideoInfo
+
+
+def run(
+    info: VideoInfo,
+    detection: Detection,
+    refined: Refined,
+    joints: Joints,
+    settings: Settings,
+    folder: Path,
+    name: str,
+    progress: Progress,
+) -> list[Path]:
+    """Write `name`'s files into `folder`, each one atomically, and remove parts that an earlier run left behind.
+
+    Returns
+    -------
+    The files, in the order of writing; the summary is last and knows the others' checksums.
+
+    Raises
+    ------
+    SolverError
+        No frame has joint angles.
+    VideoError, BodyFileError, DiskFullError, OutputError
+    """
+    parts = motion_parts(joints)
+    if not parts:
+        raise SolverError(
+            f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person"
+        )
+    motions = [folder / f"{name}.mot"] + [folder / f"{name}_part{i}.mot" for i in range(2, len(parts) + 1)]
+    model, markers = folder / f"{name}.osim", folder / f"{name}.trc"
+    overlay, summary = folder / f"{name}_overlay.mp4", folder / f"{name}_summary.json"
+
+    progress.start("files", len(motions) + 2, unit="files")
+    _remove_old_parts(folder, name, keep=motions)
+    values = _file_units(joints)
+    for path, part in zip(motions, parts, strict=True):
+        write_mot(path, joints.time[part], [str(c) for c in joints.coordinates], values[part])
+        progress.advance()
+    with replacing(model) as temporary:
+        temporary.write_text(joints.model_xml, encoding="utf-8", newline="\n")
+    progress.advance()
+    positions = np.where(joints.valid[:, None, None], joints.markers, np.nan)
+    write_trc(markers, joints.time, [str(m) for m in joints.marker_names], positions)
+    progress.advance()
+    write_overlay(overlay, info, detection, refined, joints, settings, progress)
+
+    notes = warnings(joints, name)
+    for note in notes:
+        progress.note(note)
+    files = [*motions, model, markers, overlay]
+    write_summary(summary, info, detection, refined, joints, settings, files, notes)
+    return [*files, summary]
+
+
+def motion_parts(joints: Joints) -> list[slice]:
+    """The unbroken parts of the angles as slices of frames: the longest first, then the others in order of time."""
+    known = joints.valid & np.isfinite(joints.q).all(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], known, [0]])))
+    parts = [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    longest = max(parts, key=lambda part: part.stop - part.start, default=None)
+    return sorted(parts, key=lambda part: (part is not longest, part.start))
+
+
+def warnings(joints: Joints, name: str) -> tuple[str, ...]:
+    """What the user should know about the files, one line each."""
+    parts = motion_parts(joints)
+    if len(parts) < 2:
+        return ()
+    spans = ", ".join(f"{joints.time[p.start]:.2f} to {joints.time[p.stop - 1]:.2f} s" for p in parts)
+    files = f"{len(parts)} files, {name}.mot to {name}_part{len(parts)}.mot"
+    return (f"the person was out of sight for too long: the angles are in {files} ({spans})",)
+
+
+def _file_units(joints: Joints) -> Array:
+    """(T, D) values as in a file of degrees; coupled coordinates (the patella) are not `rotational`: they stay in rad."""
+    q = joints.q.astype(np.float64)
+    return np.where(joints.rotational, np.rad2deg(q), q)
+
+
+def _remove_old_parts(folder: Path, name: str, keep: list[Path]) -> None:
+    if not folder.is_dir():
+        return
+    pattern = re.compile(re.escape(name) + r"_part\d+\.mot")
+    for path in folder.iterdir():
+        if pattern.fullmatch(path.name) and path not in keep:
+            with explained(path):
+                path.unlink()

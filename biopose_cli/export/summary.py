@@ -1,0 +1,167 @@
+"""`NAME_summary.json`: what was run, with what, on what, and how good it is. `docs/outputs.md` describes every key."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biopose_cli import __version__
+from biopose_cli.artifact import Array, Detection, Joints, Refined
+from biopose_cli.files import replacing
+from biopose_cli.settings import Settings
+from biopose_cli.video.probe import VideoInfo, content_hash
+
+SCHEMA = 1  # grows when a key changes its meaning or goes away
+PACKAGES = ("opensim", "torch", "smplx", "numpy", "scipy", "opencv-python-headless", "av", "ai-edge-litert")
+
+
+def write_summary(
+    path: Path,
+    info: VideoInfo,
+    detection: Detection,
+    refined: Refined,
+    joints: Joints,
+    settings: Settings,
+    files: Sequence[Path],
+    warnings: Sequence[str] = (),
+) -> None:
+    """Write the summary of one clip; `files` are the other results, `warnings` those of the export itself.
+
+    Numbers that are not known are null: the file holds no NaN.
+
+    Raises
+    ------
+    DiskFullError, OutputError
+    """
+    summary = {
+        "schema": SCHEMA,
+        "name": path.stem.removesuffix("_summary"),
+        "software": _software(),
+        "settings": asdict(settings),
+        "video": _video(info),
+        "camera": {
+            "focal_px": detection.camera_matrix[0, 0],
+            "focal_source": detection.focal_source,
+            "camera_matrix": detection.camera_matrix,
+            "dist_coeffs": detection.dist_coeffs,
+        },
+        "person": {
+            "number": detection.person,
+            "people": len(detection.people_box),
+            "height_m": refined.stature_m,
+            "height_source": refined.stature_source,
+            "mass_kg": joints.mass_kg,
+            "mass_source": joints.mass_source,
+        },
+        "frames": _frames(detection, joints),
+        "quality": _quality(detection, refined, joints),
+        "range_of_motion": _ranges(joints),
+        "scale_factors": {str(b): s for b, s in zip(joints.bodies, joints.scale, strict=True)},
+        "ground_from_camera": joints.ground_from_camera,
+        "warnings": list(
+            dict.fromkeys(
+                [*info.warnings, *detection.warnings, *refined.warnings, *joints.warnings, *warnings]
+            )
+        ),
+        "files": {file.name: {"sha256": content_hash(file), "bytes": file.stat().st_size} for file in files},
+    }
+    with replacing(path) as temporary:
+        text = json.dumps(_plain(summary), indent=2, allow_nan=False, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _software() -> dict[str, str]:
+    return {
+        "biopose": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def _video(info: VideoInfo) -> dict[str, Any]:
+    return {
+        "file": info.path.name,
+        "width_px": info.width,
+        "height_px": info.height,
+        "rotation_deg": info.rotation,
+        "frames": info.frame_count,
+        "duration_s": info.duration,
+        "frame_rate": info.frame_rate,
+        "variable_frame_rate": info.variable_rate,
+        "codec": info.codec,
+        "pixel_format": info.pixel_format,
+        "focal_px": info.focal_px,
+        "focal_tag": info.focal_tag,
+    }
+
+
+def _frames(detection: Detection, joints: Joints) -> dict[str, Any]:
+    return {
+        "count": len(detection.time),
+        "first_s": detection.time[0],
+        "last_s": detection.time[-1],
+        "measured": detection.visible.sum(),
+        "filled": detection.interpolated.sum(),
+        "left_right_repaired": detection.swapped.sum(),
+        "not_seen": (~(detection.visible | detection.interpolated)).sum(),
+        "with_angles": joints.valid.sum(),
+    }
+
+
+def _quality(detection: Detection, refined: Refined, joints: Joints) -> dict[str, Any]:
+    """How far the body is from the keypoints, and the skeleton from the body's markers."""
+    pixels = refined.reprojection_px[np.isfinite(refined.reprojection_px)]
+    tall = detection.box[:, 3] - detection.box[:, 1]
+    residual = 1000 * np.where(joints.valid[:, None], joints.marker_residual, np.nan)
+    by_marker = {str(n): _mean(residual[:, i]) for i, n in enumerate(joints.marker_names)}
+    return {
+        "reprojection_px_mean": _mean(pixels),
+        "reprojection_px_max": pixels.max() if pixels.size else None,
+        "reprojection_of_height": _mean(pixels) / _mean(tall),
+        "marker_residual_mm_mean": _mean(residual),
+        "marker_residual_mm_max": np.nanmax(residual) if np.isfinite(residual).any() else None,
+        "marker_residual_mm_by_marker": by_marker,
+    }
+
+
+def _ranges(joints: Joints) -> dict[str, Any]:
+    """Least, greatest and their difference per coordinate, over the frames with angles."""
+    q = joints.q[joints.valid].astype(np.float64)
+    ranges = {}
+    for i, name in enumerate(map(str, joints.coordinates)):
+        if name.endswith("_beta"):  # the patella follows the knee
+            continue
+        turns = bool(joints.rotational[i])
+        values = np.rad2deg(q[:, i]) if turns else q[:, i]
+        low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
+        ranges[name] = {"min": low, "max": high, "range": high - low, "unit": "deg" if turns else "m"}
+    return ranges
+
+
+def _mean(values: Array) -> float:
+    """The mean of the finite values, or NaN."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
+
+
+def _plain(value: Any) -> Any:
+    """Python's own types, rounded to what the number is worth; None for what is not finite."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if np.isfinite(value) else None
+    return value
