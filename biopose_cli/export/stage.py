@@ -97,7 +97,7 @@ def warnings(joints: Joints, name: str) -> tuple[str, ...]:
 
 
 def _file_units(joints: Joints) -> Array:
-    """(T, D) values as in a file of degrees; coupled coordinates (the patella) are not `rotational`: they stay in rad."""
+    """(T, D) values in degrees and m. Coupled coordinates (the patella's) are not `rotational`: they stay in rad."""
     q = joints.q.astype(np.float64)
     return np.where(joints.rotational, np.rad2deg(q), q)
 

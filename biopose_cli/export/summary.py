@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,21 @@ def write_summary(
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def _software() -> dict[str, str]:
+def _software() -> dict[str, str | None]:
     return {
         "biopose": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        **{package: version(package) for package in PACKAGES},
+        **{package: _version(package) for package in PACKAGES},
     }
+
+
+def _version(package: str) -> str | None:
+    """None where the package came another way: conda's OpenCV has another name."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _video(info: VideoInfo) -> dict[str, Any]:

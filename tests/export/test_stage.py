@@ -1,0 +1,166 @@
+"""The stage: which files, what is in them, and what happens to gaps."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biopose_cli.errors import SolverError
+from biopose_cli.export import stage
+from biopose_cli.export.mot import read_motion
+from biopose_cli.export.trc import read_trc
+from biopose_cli.progress import Silent
+from biopose_cli.settings import Settings
+from biopose_cli.video.probe import content_hash
+
+from .conftest import Clip, T
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def export(clip: Clip, folder: Path, listener: Silent | None = None) -> list[Path]:
+    parts = (clip.info, clip.detection, clip.refined, clip.joints)
+    return stage.run(*parts, Settings(), folder, "walk", listener or Silent())
+
+
+def without_gap(clip: Clip) -> Clip:
+    joints = clip.joints
+    whole = replace(joints, valid=np.ones(T, bool), q=np.nan_to_num(joints.q), markers=np.ones((T, 2, 3)))
+    return replace(clip, joints=whole)
+
+
+def test_files_of_a_clip_without_gaps(clip: Clip, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    files = export(without_gap(clip), out)
+    assert [file.name for file in files] == [
+        "walk.mot", "walk.osim", "walk.trc", "walk_overlay.mp4", "walk_summary.json",
+    ]  # fmt: skip
+    assert sorted(out.iterdir()) == sorted(files)
+    assert (out / "walk.osim").read_text() == clip.joints.model_xml
+    assert len(read_motion(out / "walk.mot").time) == T
+
+
+def test_a_gap_splits_the_motion_longest_part_first(clip: Clip, tmp_path: Path) -> None:
+    listener = Listener()
+    files = export(clip, tmp_path / "out", listener)
+    assert [file.name for file in files[:2]] == ["walk.mot", "walk_part2.mot"]
+    longest, other = read_motion(files[0]), read_motion(files[1])
+    np.testing.assert_allclose(longest.time, [0.6, 0.7, 0.8, 0.9])
+    np.testing.assert_allclose(other.time, [0.2, 0.3])
+    (note,) = listener.notes
+    assert "2 files" in note
+    assert "0.60 to 0.90 s, 0.20 to 0.30 s" in note
+
+
+def test_angles_in_degrees_lengths_in_metres_the_patella_in_radians(clip: Clip, tmp_path: Path) -> None:
+    motion = read_motion(export(clip, tmp_path / "out")[0])
+    rows = np.arange(4, 8)
+    np.testing.assert_allclose(motion["pelvis_tilt"], np.rad2deg(0.1 * rows), rtol=1e-6)
+    np.testing.assert_allclose(motion["knee_angle_r"], np.rad2deg(0.2 * rows), rtol=1e-6)
+    np.testing.assert_allclose(motion["pelvis_tx"], 0.5 * rows, rtol=1e-6)
+    np.testing.assert_allclose(motion["knee_angle_r_beta"], 0.2 * rows, rtol=1e-6)
+
+
+def test_the_trc_keeps_all_frames_with_empty_cells(clip: Clip, tmp_path: Path) -> None:
+    """Also where the markers are numbers but the frame is not valid."""
+    numbers = replace(clip.joints, markers=np.ones((T, 2, 3)))
+    export(replace(clip, joints=numbers), tmp_path / "out")
+    markers = read_trc(tmp_path / "out" / "walk.trc")
+    np.testing.assert_allclose(markers.time, clip.joints.time)
+    np.testing.assert_array_equal(np.isnan(markers.positions).all(axis=(1, 2)), ~clip.joints.valid)
+
+
+def test_parts_of_an_earlier_run_go_away_and_nothing_else(clip: Clip, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (
+        "walk_part2.mot",
+        "walk_part3.mot",
+        "walk_part2.mot.bak",
+        "other_part2.mot",
+        "walk_partial.mot",
+    ):
+        (out / name).write_text("old")
+    export(without_gap(clip), out)
+    assert not list(out.glob("walk_part[0-9].mot"))
+    assert {"walk_part2.mot.bak", "other_part2.mot", "walk_partial.mot"} <= {p.name for p in out.iterdir()}
+
+
+def test_a_number_missing_in_a_valid_frame_never_reaches_the_mot(clip: Clip, tmp_path: Path) -> None:
+    q = np.nan_to_num(clip.joints.q)
+    q[5, 2] = np.nan
+    odd = replace(clip, joints=replace(without_gap(clip).joints, q=q))
+    files = export(odd, tmp_path / "out")
+    assert len(read_motion(files[0]).time) == 5
+    assert len(read_motion(files[1]).time) == 2
+
+
+def test_no_angles_at_all_is_refused(clip: Clip, tmp_path: Path) -> None:
+    nothing = replace(clip, joints=replace(clip.joints, valid=np.zeros(T, bool)))
+    with pytest.raises(SolverError, match="no frame of walk has joint angles"):
+        export(nothing, tmp_path / "out")
+
+
+def test_summary_says_what_happened(clip: Clip, tmp_path: Path) -> None:
+    files = export(clip, tmp_path / "out")
+    text = files[-1].read_text(encoding="utf-8")
+    assert "NaN" not in text
+    summary = json.loads(text)
+    assert summary["frames"] == {
+        "count": 8, "first_s": 0.2, "last_s": 0.9, "measured": 5, "filled": 1,
+        "left_right_repaired": 1, "not_seen": 2, "with_angles": 6,
+    }  # fmt: skip
+    assert summary["person"] == {
+        "number": 2, "people": 2, "height_m": 1.8, "height_source": "--height",
+        "mass_kg": 75.0, "mass_source": "--mass",
+    }  # fmt: skip
+    quality = summary["quality"]
+    assert quality["reprojection_px_mean"] == pytest.approx(3.0)
+    assert quality["reprojection_of_height"] == pytest.approx(3 / 20)
+    assert quality["marker_residual_mm_mean"] == pytest.approx(15)
+    assert quality["marker_residual_mm_max"] == pytest.approx(20)
+    assert summary["range_of_motion"]["knee_angle_r"]["range"] == pytest.approx(np.rad2deg(1.4), rel=1e-5)
+    assert summary["range_of_motion"]["pelvis_tx"] == {"min": 0.0, "max": 3.5, "range": 3.5, "unit": "m"}
+    assert summary["scale_factors"] == {"pelvis": [1.0, 1.1, 1.2]}
+    assert summary["camera"]["focal_source"] == "default"
+    assert summary["settings"]["weights"] == "heavy"
+    assert {"biopose", "python", "opensim", "torch"} <= set(summary["software"])
+    assert summary["warnings"][:2] == ["the focal length is a guess", "feet never touch the floor"]
+    assert "out of sight" in summary["warnings"][2]
+    assert len(summary["warnings"]) == 3
+    assert list(summary["files"]) == [file.name for file in files[:-1]]
+    for file in files[:-1]:
+        assert summary["files"][file.name] == {"sha256": content_hash(file), "bytes": file.stat().st_size}
+
+
+def test_summary_has_null_for_what_is_not_known(clip: Clip, tmp_path: Path) -> None:
+    unknown = replace(clip.refined, reprojection_px=np.full(T, np.nan))
+    summary = json.loads(export(replace(clip, refined=unknown), tmp_path / "out")[-1].read_text())
+    assert summary["quality"]["reprojection_px_mean"] is None
+    assert summary["quality"]["reprojection_px_max"] is None
+    assert summary["video"]["focal_px"] is None
+
+
+def test_summary_keys_do_not_depend_on_the_run(clip: Clip, tmp_path: Path) -> None:
+    first = json.loads(export(clip, tmp_path / "a")[-1].read_text())
+    second = json.loads(export(without_gap(clip), tmp_path / "b")[-1].read_text())
+    assert list(first) == list(second)
+    assert list(first["quality"]) == list(second["quality"])
+
+
+def test_every_key_of_the_summary_is_documented(clip: Clip, tmp_path: Path) -> None:
+    summary = json.loads(export(clip, tmp_path / "out")[-1].read_text())
+    text = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    for key in (*summary, *summary["frames"], *summary["person"]):
+        assert re.search(rf"`{key}[`.]", text), key
