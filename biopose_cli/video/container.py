@@ -36,7 +36,8 @@ def opened(path: Path) -> Iterator[Any]:
         if isinstance(error, OSError):
             raise VideoError(f"{path} cannot be read ({error.strerror})") from error
         raise VideoError(
-            f"{path} is not a video, or is damaged beyond reading", "Check that it plays in a video player"
+            f"{path} is not a video, or was cut off while it was saved",
+            "Check that it plays in a video player",
         ) from error
     with container:
         yield container
@@ -58,7 +59,7 @@ def picture_stream(container: Any, path: Path) -> Any:
         if container.streams.audio:
             raise VideoError(f"{path} holds sound but no pictures", "Give a video file")
         raise VideoError(
-            f"{path} holds no pictures; a recording that was cut off while saving looks like this",
+            f"{path} holds no pictures: it is not a video, or was cut off while it was saved",
             "Copy it from the camera again, or try to repair it",
         )
     readable = [s for s in streams if s.codec_context is not None]

@@ -53,11 +53,6 @@ def resolve(info: VideoInfo, settings: Settings) -> Intrinsics:
     if settings.focal is not None:
         return _centred(_checked_focal(settings.focal, info), info, "--focal")
     if settings.fov is not None:
-        if not FOV_RANGE[0] <= settings.fov <= FOV_RANGE[1]:
-            raise SettingError(
-                f"--fov {settings.fov:g} is not possible",
-                f"Give {FOV_RANGE[0]:g} to {FOV_RANGE[1]:g} degrees, across the image's longer side",
-            )
         return _centred(focal_from_fov(settings.fov, info), info, "--fov")
     if info.focal_px is not None:
         return _centred(info.focal_px, info, "metadata")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -39,7 +40,6 @@ class Frames(Iterator[Frame]):
         self._info = info
         self._wanted = last - first + 1
         self._seen = 0
-        self._damaged = False
         self._frames = self._read(first, last)
 
     def __next__(self) -> Frame:
@@ -53,15 +53,15 @@ class Frames(Iterator[Frame]):
     def warnings(self) -> tuple[str, ...]:
         """Complete once the last frame has been read."""
         missing = self._wanted - self._seen
-        if not self._damaged or not missing:
+        if missing <= 0:
             return ()
-        return (f"{missing} of {self._wanted} frames of the video are damaged and were left out",)
+        return (f"{missing} of {self._wanted} frames of the video could not be decoded and were left out",)
 
     def _read(self, first: int, last: int) -> Generator[Frame]:
         picture = _Picture(self._info)
         for index, raw in self._numbered(first):
-            if index > last:
-                break
+            if index > last and last < len(self._info.clock.times) - 1:
+                break  # else to the very end, even where the file holds more pictures than stamps
             if index >= first:
                 self._seen += 1
                 yield Frame(index, self._info.clock.time(index), picture.convert(raw))
@@ -82,8 +82,7 @@ class Frames(Iterator[Frame]):
                 yield index, raw
                 yield from frames
                 return
-            frames.close()
-            self._damaged = False  # this file's index leads past the wanted frame: from the beginning then
+            frames.close()  # the file's index leads past the wanted frame: from the beginning then
         yield from self._decoded(None)
 
     def _decoded(self, start: int | None) -> Generator[tuple[int, Any]]:
@@ -92,7 +91,8 @@ class Frames(Iterator[Frame]):
             stream = picture_stream(container, self._info.path)
             stream.thread_type = "AUTO"
             if start is not None:
-                container.seek(start, stream=stream)
+                with contextlib.suppress(av.FFmpegError):  # not every format can: then from the beginning
+                    container.seek(start, stream=stream)
             frames = self._undamaged(container, stream)
             if self._info.interlaced:
                 frames = _deinterlaced(frames, stream)
@@ -103,15 +103,13 @@ class Frames(Iterator[Frame]):
                 yield index, raw
 
     def _undamaged(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Decoded frames. What is damaged is noted and left out: a smeared picture would be measured wrongly."""
+        """Decoded frames. What is damaged is left out: a smeared picture would be measured wrongly."""
+        damaged = set()  # stamps; their frames are decoded all the same, as later ones build on them
         for packet in packets(container, stream):
-            try:
-                frames = [] if packet.is_corrupt else packet.decode()
-            except av.FFmpegError:
-                self._damaged = True
-                continue
-            self._damaged |= packet.is_corrupt or any(frame.is_corrupt for frame in frames)
-            yield from (frame for frame in frames if not frame.is_corrupt)
+            if packet.is_corrupt:
+                damaged.add(packet.pts)
+            with contextlib.suppress(av.FFmpegError):
+                yield from (f for f in packet.decode() if not f.is_corrupt and f.pts not in damaged)
 
 
 def frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> Frames:

@@ -31,6 +31,7 @@ class VideoWriter:
     def __init__(self, path: Path, width: int, height: int) -> None:
         self._path = path
         self._shape = (height, width, 3)
+        self._origin: float | None = None
         self._session = self._open()
 
     def __enter__(self) -> Self:
@@ -53,9 +54,10 @@ class VideoWriter:
             self._container = container
             self._stream = _h264(container, self._shape)
             self._reformatter = VideoReformatter()
-            self._origin: float | None = None
             self._tick = -1
             yield
+            if self._origin is None:
+                raise ValueError("no frame was written")
             container.mux(self._stream.encode())
 
     def write(self, image: Array, time: float) -> None:
