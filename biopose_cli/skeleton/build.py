@@ -73,6 +73,11 @@ def coordinate_rows() -> list[Row]:
     return list(_both_sides("coordinates", "coordinate"))
 
 
+def landmark_rows() -> list[Row]:
+    """One row per bony landmark of the generic skeleton, both sides, in the frame of its body."""
+    return list(_both_sides("landmarks", "landmark", flip=("z_m",)))
+
+
 def axis_rows(joint: str) -> dict[str, Row]:
     """The moving axes of a joint by name (`rotation1` ... `translation3`), in the joint's frame.
 

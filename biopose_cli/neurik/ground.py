@@ -1,0 +1,137 @@
+"""From the camera to OpenSim's ground, in one place.
+
+Camera: OpenCV (x right, y down, z forward). Ground: x forward, y up, z to the subject's right, floor at y = 0, the origin
+under the pelvis in the first frame. All in m; T frames, K sole points.
+
+Up is what `--camera-pitch` and `--camera-roll` say; an angle not given is taken as level, unless the places where the feet
+stand show better: they lie on one floor, so a floor that they spread over far enough tells how the camera leans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+
+CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may stand (a swinging foot moves at 2 to 4 m/s)
+CONTACT_HEIGHT = 0.06  # m above the lowest sole point of the frame
+HEIGHT_NOISE = 0.03  # m, one standard deviation of a foothold's height in a fitted body; our choice
+LEAN_PRIOR = np.radians([3.0, 6.0])  # rad, how far from level a camera is in roll and pitch; our choice
+MAX_LEAN = np.radians(15.0)  # rad: a steeper "floor" is stairs or a mistake
+WALKED = 0.6  # m: who moves this far, walks
+WALK_CONE = np.radians(45.0)  # rad: walking forward means within this of where the pelvis faces
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`matrix` (4, 4): ground = matrix @ camera. `leaned`: (roll, pitch) in degrees, as used."""
+
+    matrix: Array
+    leaned: tuple[float, float]
+    warnings: tuple[str, ...]
+
+
+def camera_to_ground(
+    time: Array,
+    pelvis: Array,
+    facing: Array,
+    soles: Array,
+    pitch: float | None = None,
+    roll: float | None = None,
+) -> Ground:
+    """The change from camera to ground for a clip.
+
+    time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. soles: (T, K, 3) m, points under the
+    feet. pitch, roll: degrees, positive when the camera looks down, and when it is rolled clockwise; None: not known.
+    All vectors in the camera frame, without NaN.
+    """
+    given = (roll, pitch)
+    lean = np.radians([0.0 if angle is None else angle for angle in given])
+    footholds = _footholds(time, soles, up_vector(*lean))
+    warnings: tuple[str, ...] = ()
+    if None in given and len(footholds):
+        lean, warnings = _lean_from_floor(footholds, lean, np.array([angle is None for angle in given]))
+    up = up_vector(*lean)
+    standing = footholds @ up if len(footholds) else np.min(soles @ up, axis=1)
+    floor = float(np.median(standing)) if len(footholds) else float(np.percentile(standing, 10))
+    forward = _heading(pelvis, facing, up)
+    rotation = np.stack([forward, up, np.cross(forward, up)])
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = -rotation @ (pelvis[0] - (pelvis[0] @ up - floor) * up)
+    return Ground(matrix, (float(np.degrees(lean[0])), float(np.degrees(lean[1]))), warnings)
+
+
+def up_vector(roll: float, pitch: float) -> Array:
+    """Up (3) in the camera frame of a camera with this roll and pitch in rad."""
+    return np.array([-np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
+
+
+def apply(matrix: Array, points: Array) -> Array:
+    """Points (..., 3) through a homogeneous (4, 4) matrix."""
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _footholds(time: Array, soles: Array, up: Array) -> Array:
+    """(N, 3): the mean place of every stance, a run of frames in which a sole point rests near the lowest of all."""
+    if len(time) < 3:
+        return np.zeros((0, 3))
+    speed = np.linalg.norm(np.gradient(soles, time, axis=0), axis=-1)
+    height = soles @ up
+    resting = (speed < CONTACT_SPEED) & (height < height.min(axis=1, keepdims=True) + CONTACT_HEIGHT)
+    stances: list[Array] = []
+    for point in range(soles.shape[1]):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], resting[:, point].astype(int), [0]])))
+        for start, end in edges.reshape(-1, 2):
+            if time[end - 1] - time[start] >= 0.1:
+                stances.append(np.median(soles[start:end, point], axis=0))
+    return np.array(stances).reshape(-1, 3)
+
+
+def _lean_from_floor(footholds: Array, lean: Array, free: Array) -> tuple[Array, tuple[str, ...]]:
+    """Add to `lean` (roll, pitch) the slope of the footholds' plane, about the axes that are `free` and well observed.
+
+    A Gaussian prior holds the camera level; an axis counts as observed when the footholds halve the prior's uncertainty.
+    """
+    up = up_vector(*lean)
+    right = np.array([1.0, 0.0, 0.0]) - up[0] * up
+    right /= np.linalg.norm(right)
+    ahead = np.cross(up, right)  # the camera's forward, made horizontal
+    centred = footholds - footholds.mean(axis=0)
+    across = np.stack([centred @ right, centred @ ahead], axis=1)[:, free]
+    prior = LEAN_PRIOR[free]
+    information = across.T @ across / HEIGHT_NOISE**2 + np.diag(prior**-2.0)
+    covariance = np.linalg.inv(information)
+    slope = covariance @ (across.T @ (centred @ up)) / HEIGHT_NOISE**2
+    observed = np.sqrt(np.diag(covariance)) < prior / 2
+    if np.any(np.abs(slope[observed]) > MAX_LEAN):
+        steep = float(np.degrees(np.abs(slope[observed]).max()))
+        return lean, (f"the footholds lie on a slope of {steep:.0f} degrees: the camera was taken as level",)
+    # to a camera taken as level, the floor rises to the right when it is rolled clockwise, ahead when it looks down
+    change = np.zeros(2)
+    change[np.flatnonzero(free)[observed]] = np.arctan(slope[observed])
+    return lean + change, ()
+
+
+def _heading(pelvis: Array, facing: Array, up: Array) -> Array:
+    """Forward (3): along the walk if the person walks forward, else where the pelvis first faces; horizontal, unit."""
+
+    def flat(vectors: Array) -> Array:
+        return vectors - (vectors @ up)[..., None] * up
+
+    first = flat(facing[: max(1, min(len(facing), 5))].mean(axis=0))
+    away = flat(pelvis - pelvis[0])
+    far = np.flatnonzero(np.linalg.norm(away, axis=-1) > WALKED)
+    if far.size:
+        end = int(far[0])
+        meanwhile = flat(facing[: end + 1].mean(axis=0))
+        cosine = (away[end] @ meanwhile) / (np.linalg.norm(away[end]) * np.linalg.norm(meanwhile) + 1e-9)
+        if cosine > np.cos(WALK_CONE):
+            first = away[end]
+    length = np.linalg.norm(first)
+    if length < 1e-6:  # lying: the pelvis faces straight up or down
+        first, length = flat(np.array([0.0, 0.0, -1.0])), 1.0
+    forward: Array = first / np.linalg.norm(first)
+    return forward

@@ -1,0 +1,140 @@
+"""Fourth stage: the fitted body becomes joint angles, a scaled skeleton and virtual markers in OpenSim's ground."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from biopose_cli.artifact import Array, Detection, Joints, Refined
+from biopose_cli.body.markers import MARKER_NAMES, MARKERS
+from biopose_cli.body.model import JOINT_NAMES, Body, Posed, load_body
+from biopose_cli.errors import PersonError, SettingError
+from biopose_cli.neurik import ground
+from biopose_cli.progress import Progress
+from biopose_cli.settings import Settings
+from biopose_cli.skeleton import ik, scaling, user
+from biopose_cli.skeleton.osim import to_xml
+from biopose_cli.skeleton.scaling import Calibrated
+from biopose_cli.skeleton.standing import Standing, soles
+
+BATCH = 256  # frames posed at once
+AT_LIMIT = np.radians(0.5)  # a coordinate this near the end of its range counts as held there
+HELD = 0.25  # share of the frames: more of them at a limit is worth a warning
+LARGE_RESIDUAL = 0.03  # m, root mean square over a clip
+
+
+def run(detection: Detection, refined: Refined, settings: Settings, progress: Progress) -> Joints:
+    """Joint angles of every usable frame (`visible | interpolated`); the others hold NaN.
+
+    Raises
+    ------
+    BodyFileError, ModelFileError, PersonError, SettingError, SolverError
+    """
+    if settings.ik != "opensim":
+        raise SettingError(f"--ik {settings.ik} is not known", "Use --ik opensim")
+    valid = detection.visible | detection.interpolated
+    if not valid.any():
+        raise PersonError("the person is in no frame of the clip")
+    body = load_body(settings.body)
+    progress.start("scaling the skeleton", None)
+    calibrated, standing = scaling.calibrate(body, refined.betas, settings.mass)
+    mass = scaling.estimate_mass(standing) if settings.mass is None else settings.mass
+    if settings.model is not None:
+        calibrated = user.calibrate(settings.model, calibrated, standing, mass)
+    posed = _pose(body, refined, valid)
+    change = _ground(detection.time[valid], posed, standing, settings)
+    markers = np.full((len(valid), len(MARKERS), 3), np.nan)
+    markers[valid] = ground.apply(change.matrix, posed.markers.double().numpy())
+    q, residual = _solve(calibrated, markers, detection.time, valid, progress)
+    factors = calibrated.factors
+    return Joints(
+        time=detection.time,
+        q=q,
+        coordinates=np.array(ik.coordinate_names(calibrated.model)),
+        rotational=ik.rotational(calibrated.model),
+        scale=np.stack(list(factors.values())),
+        bodies=np.array(list(factors)),
+        markers=markers,
+        marker_names=np.array(MARKER_NAMES),
+        marker_residual=residual,
+        valid=valid,
+        ground_from_camera=change.matrix,
+        model_xml=to_xml(calibrated.model),
+        mass_kg=mass,
+        mass_source="estimated from the body's volume" if settings.mass is None else "--mass",
+        warnings=(*change.warnings, *_doubts(calibrated.model, q[valid], residual[valid])),
+    )
+
+
+def _pose(body: Body, refined: Refined, valid: Array) -> Posed:
+    """The reduced body in the usable frames, camera frame."""
+    arguments = [torch.as_tensor(array[valid]) for array in (refined.body_pose, refined.global_orient, refined.transl)]
+    betas = torch.as_tensor(refined.betas)
+    with torch.no_grad():
+        parts = [
+            body.pose(pose, orient, betas, transl)
+            for pose, orient, transl in zip(*(argument.split(BATCH) for argument in arguments), strict=True)
+        ]
+    return Posed(torch.cat([part.joints for part in parts]), torch.cat([part.markers for part in parts]))
+
+
+def _ground(time: Array, posed: Posed, standing: Standing, settings: Settings) -> ground.Ground:
+    markers = posed.markers.double().numpy()
+    pelvis = posed.joints[:, JOINT_NAMES.index("pelvis")].double().numpy()
+    rasi, lasi, rpsi, lpsi = (markers[:, MARKER_NAMES.index(name)] for name in ("RASI", "LASI", "RPSI", "LPSI"))
+    facing = (rasi + lasi) - (rpsi + lpsi)
+    facing /= np.linalg.norm(facing, axis=-1, keepdims=True)
+    under = np.stack([_carried(markers, standing, name, point) for name, point in soles(standing).items()], axis=1)
+    return ground.camera_to_ground(
+        time, pelvis, facing, under, settings.camera_pitch, settings.camera_roll
+    )
+
+
+def _carried(markers: Array, standing: Standing, name: str, point: Array) -> Array:
+    """(T, 3): where the foot carries a point that lies at `point` in the static trial (rigid fit of the foot's markers)."""
+    names = [f"{name[-1].upper()}{site}" for site in ("CAL", "MT1", "MT5", "MID")]
+    columns = [MARKER_NAMES.index(marker) for marker in names]
+    still = standing.markers[columns]
+    moving = markers[:, columns]
+    centre = moving.mean(axis=1)
+    covariance = np.einsum("ki,tkj->tij", still - still.mean(axis=0), moving - centre[:, None])
+    left, _, right = np.linalg.svd(covariance)
+    sign = np.sign(np.linalg.det(left @ right))
+    right[:, 2] *= sign[:, None]
+    return np.asarray(centre + (point - still.mean(axis=0)) @ (left @ right))
+
+
+def _solve(
+    calibrated: Calibrated, markers: Array, time: Array, valid: Array, progress: Progress
+) -> tuple[Array, Array]:
+    """q (T, D) and the markers' residuals (T, M) in m, run of usable frames by run; NaN elsewhere."""
+    columns = [MARKER_NAMES.index(name) for name in calibrated.markers]
+    q = np.full((len(valid), len(ik.coordinate_names(calibrated.model))), np.nan)
+    residual = np.full(markers.shape[:2], np.nan)
+    progress.start("inverse kinematics", int(valid.sum()))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(int), [0]]))).reshape(-1, 2)
+    for start, end in edges:
+        run = slice(int(start), int(end))
+        solution = ik.solve(calibrated.model, calibrated.markers, markers[run][:, columns], time[run], progress)
+        q[run] = solution.q
+        residual[run, columns] = np.linalg.norm(solution.markers - markers[run][:, columns], axis=-1)
+    return q, residual
+
+
+def _doubts(model: Any, q: Array, residual: Array) -> tuple[str, ...]:
+    """What in the result a user should look at before believing it."""
+    doubts: list[str] = []
+    for column, coordinate in enumerate(model.getCoordinateSet()):
+        name = coordinate.getName()
+        if not coordinate.getDefaultClamped() or coordinate.getDefaultLocked() or name.startswith(("knee", "elbow")):
+            continue  # a straight knee or elbow is at its limit, and right
+        low, high = coordinate.getRangeMin() + AT_LIMIT, coordinate.getRangeMax() - AT_LIMIT
+        share = float(np.mean((q[:, column] < low) | (q[:, column] > high)))
+        if share > HELD:
+            doubts.append(f"{name} is at the end of its range in {share:.0%} of the frames")
+    rms = float(np.sqrt(np.nanmean(residual**2)))
+    if rms > LARGE_RESIDUAL:
+        doubts.append(f"the skeleton misses the body's markers by {rms * 1000:.0f} mm (root mean square)")
+    return tuple(doubts)

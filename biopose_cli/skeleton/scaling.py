@@ -1,0 +1,226 @@
+"""Fit the skeleton to a clip's body: scale factors from landmark distances, then the markers where they lie.
+
+As a lab does with a static trial and OpenSim's ScaleTool: the body stands as the skeleton does at zero (`standing.py`), each
+rigid body is scaled by the distances between landmarks found on both, left and right alike, and every virtual marker is
+fixed to its bone at the place where it then lies. So the neutral standing pose is zero by construction.
+
+One exception: `lumbar_extension` takes the small angle that puts the skeleton's shoulders on the body's, so that the trunk
+keeps Rajagopal's meaning (the line from L5/S1 to the shoulders). The forearms stand at `pro_sup` 90 degrees, palms to the
+thighs; Rajagopal's zero is full supination.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+from biopose_cli.body.markers import MARKERS
+from biopose_cli.body.model import Body
+from biopose_cli.skeleton.build import build_model, landmark_rows
+from biopose_cli.skeleton.osim import array3, matrix, opensim, vec3
+from biopose_cli.skeleton.standing import Standing, stand
+
+Points = dict[str, Array]
+Factors = dict[str, Array]
+PALMS_IN = {"pro_sup_r": np.pi / 2, "pro_sup_l": np.pi / 2}
+# kg/m3 of the body's volume: soft tissue and bone at 1060 less the air that rests in the lungs; our choice
+DENSITY = 1010.0
+_JOINT_OF = {"hip": "femur", "shoulder": "humerus"}  # joint centres: the origin of a body
+_MIDDLE = {
+    "knee": ("knee_lateral", "knee_medial"),
+    "ankle": ("ankle_lateral", "ankle_medial"),
+    "elbow": ("elbow_lateral", "elbow_medial"),
+    "wrist": ("wrist_radial", "wrist_ulnar"),
+    "ball": ("ball_medial", "ball_lateral"),
+}
+_BODY_SITES = {"asis": "ASI", "psis": "PSI", "heel": "CAL", "ball_medial": "MT1", "ball_lateral": "MT5"}
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A scaled model that carries the markers.
+
+    `markers`: the names it carries, in the order of `MARKERS`. `factors`: (3) per body. `pose`: its coordinates (rad, m) in
+    the static trial. `misfit`: distance between skeleton and body there per joint centre, m.
+    """
+
+    model: Any
+    markers: tuple[str, ...]
+    factors: Factors
+    pose: dict[str, float]
+    misfit: dict[str, float]
+
+
+def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Calibrated, Standing]:
+    """The default skeleton fitted to the body of shape `betas` (10), weighing `mass` kg, and the body's static trial."""
+    model = build_model()
+    _mark_landmarks(model)
+    generic = skeleton_points(model, PALMS_IN)
+    standing = stand(body, betas, _directions(generic))
+    target = body_points(standing)
+    factors = scale_factors(generic, target)
+    apply_scale(model, factors, estimate_mass(standing) if mass is None else mass)
+    pose = PALMS_IN | {"lumbar_extension": _trunk_angle(skeleton_points(model, PALMS_IN), target)}
+    standing = stand(body, betas, _directions(skeleton_points(model, pose)))  # the arms hang along that trunk
+    target = body_points(standing)
+    pose |= _placed(skeleton_points(model, pose), target)
+    found = skeleton_points(model, pose)
+    misfit = {name: float(np.linalg.norm(found[name] - target[name])) for name in standing.centres}
+    names = attach_markers(model, pose, standing.markers, {marker.name: marker.segment for marker in MARKERS})
+    return Calibrated(model, names, factors, pose, misfit), standing
+
+
+def estimate_mass(standing: Standing) -> float:
+    """Body mass in kg from the mesh's volume."""
+    return standing.volume * DENSITY
+
+
+def skeleton_points(model: Any, pose: dict[str, float]) -> Points:
+    """Joint centres and landmarks (the model's markers) (3) of the default skeleton in a pose, ground, m.
+
+    Where the skin shows a joint (knee, ankle, elbow, wrist) its centre is the middle between the two landmarks, on the
+    skeleton as on the body: a few mm from where the skeleton's joint turns.
+    """
+    frames = body_frames(model, pose)
+    points = {f"{joint}_{side}": frames[f"{bone}_{side}"][:3, 3] for joint, bone in _JOINT_OF.items() for side in "rl"}
+    points["back"] = frames["lumbar"][:3, 3]
+    for marker in model.getMarkerSet():
+        frame = frames[marker.getParentFrame().findBaseFrame().getName()]
+        points[marker.getName()] = frame[:3, :3] @ array3(marker.get_location()) + frame[:3, 3]
+    return points | _middles(points)
+
+
+def body_points(standing: Standing) -> Points:
+    """The same points on the body."""
+    points = {
+        f"{name}_{side}": standing.marker(f"{side.upper()}{site}") for name, site in _BODY_SITES.items() for side in "rl"
+    }
+    points |= {"c7": standing.marker("C7"), "clavicle": standing.marker("CLAV"), "vertex": standing.marker("HTOP")}
+    return points | standing.centres | {f"ball_{side}": _middles(points)[f"ball_{side}"] for side in "rl"}
+
+
+def scale_factors(skeleton: Points, body: Points) -> Factors:
+    """(3) per rigid body: the ratio of a length on the body to that on the skeleton.
+
+    Limbs: one factor along the bone for all axes. Trunk: upwards by the height of the shoulders over the hips, sideways by
+    the width of hips and shoulders, forwards by the depth between ASIS and PSIS, and between C7 and the suprasternal notch.
+    """
+
+    def ratio(start: str, end: str, axis: int | None = None) -> float:
+        """Of the distance between two points, the mean of both sides; along one axis if given."""
+
+        def length(points: Points) -> float:
+            sides = [(start, end)] if start in points else [(f"{start}_{s}", f"{end}_{s}") for s in "rl"]
+            between = [points[b] - points[a] for a, b in sides]
+            return float(np.mean([np.linalg.norm(d) if axis is None else abs(d[axis]) for d in between]))
+
+        return length(body) / length(skeleton)
+
+    up = ratio("hip", "shoulder", axis=1)
+    chest = np.array([ratio("c7", "clavicle"), up, ratio("shoulder_r", "shoulder_l")])
+    factors: Factors = {
+        "pelvis": np.array([ratio("asis", "psis", axis=0), up, ratio("hip_r", "hip_l")]),
+        "lumbar": chest,
+        "torso": chest,
+        "head": np.full(3, ratio("c7", "vertex")),
+    }
+    limbs = {
+        ("femur", "patella"): ratio("hip", "knee"),
+        ("tibia",): ratio("knee", "ankle"),
+        ("talus", "calcn", "toes"): ratio("heel", "ball"),
+        ("humerus",): ratio("shoulder", "elbow"),
+        ("ulna", "radius", "hand"): ratio("elbow", "wrist"),
+    }
+    for bones, factor in limbs.items():
+        factors |= {f"{bone}_{side}": np.full(3, factor) for bone in bones for side in "rl"}
+    return factors
+
+
+def apply_scale(model: Any, factors: Factors, mass: float) -> None:
+    """Scale the model in place by OpenSim's `Model.scale`, to a total mass in kg with the generic distribution."""
+    scales = opensim.ScaleSet()
+    for name, factor in factors.items():
+        scale = opensim.Scale()
+        scale.setSegmentName(name)
+        scale.setScaleFactors(vec3(factor))
+        scale.setApply(True)
+        scales.cloneAndAppend(scale)
+    model.scale(model.initSystem(), scales, True, float(mass))
+
+
+def attach_markers(model: Any, pose: dict[str, float], places: Array, segments: dict[str, str]) -> tuple[str, ...]:
+    """Replace the model's markers by those named in `segments` (marker -> body), fixed where they lie in `pose`.
+
+    places: (M, 3) m, ground, in the order of `MARKERS`. Returns the names, in that order.
+    """
+    model.updMarkerSet().clearAndDestroy()
+    frames = body_frames(model, pose)
+    names: list[str] = []
+    for marker, place in zip(MARKERS, places, strict=True):
+        if marker.name not in segments:
+            continue
+        frame = frames[segments[marker.name]]
+        local = frame[:3, :3].T @ (place - frame[:3, 3])
+        model.addMarker(opensim.Marker(marker.name, model.getBodySet().get(segments[marker.name]), vec3(local)))
+        names.append(marker.name)
+    model.finalizeConnections()
+    return tuple(names)
+
+
+def body_frames(model: Any, pose: dict[str, float]) -> dict[str, Array]:
+    """(4, 4) ground from body, per body, with the coordinates in `pose` (rad, m) and all others at zero.
+
+    Coordinates that the model locks keep their locked value; couplers are respected.
+    """
+    state = model.initSystem()
+    for coordinate in model.getCoordinateSet():
+        if not coordinate.getLocked(state):
+            coordinate.setValue(state, pose.get(coordinate.getName(), 0.0), False)
+    model.assemble(state)
+    model.realizePosition(state)
+    return {body.getName(): matrix(body.getTransformInGround(state)) for body in model.getBodySet()}
+
+
+def _mark_landmarks(model: Any) -> None:
+    """Put the landmarks on the generic model as markers, so that they are scaled with it."""
+    for row in landmark_rows():
+        place = vec3([float(row[key]) for key in ("x_m", "y_m", "z_m")])
+        model.addMarker(opensim.Marker(row["landmark"], model.getBodySet().get(row["body"]), place))
+    model.finalizeConnections()
+
+
+def _directions(points: Points) -> dict[str, Array]:
+    limbs = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
+    vectors = {f"{start}_{s}": points[f"{end}_{s}"] - points[f"{start}_{s}"] for start, end in limbs.items() for s in "rl"}
+    return {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
+
+
+def _middles(points: Points) -> Points:
+    return {
+        f"{name}_{side}": (points[f"{one}_{side}"] + points[f"{other}_{side}"]) / 2
+        for name, (one, other) in _MIDDLE.items()
+        for side in "rl"
+        if f"{one}_{side}" in points
+    }
+
+
+def _trunk_angle(skeleton: Points, body: Points) -> float:
+    """Rotation about z (rad) that brings the middle of the skeleton's shoulders over or behind L5/S1 as on the body."""
+
+    def shoulders(points: Points, base: Array) -> float:
+        across = (points["shoulder_r"] + points["shoulder_l"]) / 2 - base
+        return float(np.arctan2(across[1], across[0]))
+
+    def hips(points: Points) -> Array:
+        return np.asarray((points["hip_r"] + points["hip_l"]) / 2)
+
+    base = skeleton["back"]
+    return shoulders(body, base - hips(skeleton) + hips(body)) - shoulders(skeleton, base)
+
+
+def _placed(skeleton: Points, body: Points) -> dict[str, float]:
+    shift = ((body["hip_r"] + body["hip_l"]) - (skeleton["hip_r"] + skeleton["hip_l"])) / 2
+    return {f"pelvis_t{axis}": float(value) for axis, value in zip("xyz", shift, strict=True)}

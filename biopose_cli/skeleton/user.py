@@ -1,0 +1,200 @@
+"""A user's own model, scaled to the clip's body and driven by the same markers; its muscles and names stay.
+
+The model is measured by its joint centres and scaled so that they lie where the default skeleton's lie (a model that is
+already scaled to the subject so keeps its size). It is then set beside the default skeleton in the static trial, all
+coordinates at zero, hips on hips, and every marker is fixed to the body that carries that segment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+from biopose_cli.body.markers import MARKERS
+from biopose_cli.errors import ModelFileError
+from biopose_cli.skeleton.osim import load_model
+from biopose_cli.skeleton.scaling import (
+    PALMS_IN,
+    Calibrated,
+    Factors,
+    Points,
+    apply_scale,
+    attach_markers,
+    body_frames,
+)
+from biopose_cli.skeleton.standing import Standing
+
+# Names that a segment has in the common models, lower case; {s} is the side
+_ALIASES: dict[str, tuple[str, ...]] = {
+    "pelvis": ("pelvis",),
+    "lumbar": ("lumbar", "lumbar5", "lumbar_5", "abdomen"),
+    "torso": ("torso", "thorax", "trunk", "upperbody"),
+    "head": ("head", "head_neck", "skull", "cerv1", "neck"),
+    "femur": ("femur_{s}", "{s}_femur", "thigh_{s}", "{s}_thigh"),
+    "tibia": ("tibia_{s}", "{s}_tibia", "shank_{s}", "{s}_shank"),
+    "talus": ("talus_{s}", "{s}_talus"),
+    "calcn": ("calcn_{s}", "{s}_calcn", "foot_{s}", "{s}_foot"),
+    "toes": ("toes_{s}", "{s}_toes"),
+    "humerus": ("humerus_{s}", "{s}_humerus", "upperarm_{s}"),
+    "ulna": ("ulna_{s}", "{s}_ulna", "forearm_{s}"),
+    "radius": ("radius_{s}", "{s}_radius"),
+    "hand": ("hand_{s}", "{s}_hand"),
+}
+_REQUIRED = ("pelvis", "torso", "femur", "tibia", "calcn")
+# Which body carries a segment's markers when the model has no such body; none: the markers are left out
+_CARRIED_BY = {"lumbar": None, "head": "torso", "toes": "calcn", "ulna": "radius", "radius": "ulna", "hand": "radius"}
+_JOINTS = {  # joint centre: the segment whose inboard joint it is
+    "hip": "femur",
+    "knee": "tibia",
+    "ankle": "talus",
+    "toe": "toes",
+    "shoulder": "humerus",
+    "elbow": "ulna",
+    "wrist": "hand",
+}
+_LIMBS = {  # segments scaled by the distance between two joint centres
+    ("femur", "patella"): ("hip", "knee"),
+    ("tibia",): ("knee", "ankle"),
+    ("talus", "calcn", "toes"): ("ankle", "toe"),
+    ("humerus",): ("shoulder", "elbow"),
+    ("ulna", "radius", "hand"): ("elbow", "wrist"),
+}
+
+
+def calibrate(path: Path, default: Calibrated, standing: Standing, mass: float) -> Calibrated:
+    """The model in `path` fitted to the body that the default skeleton was fitted to, weighing `mass` kg.
+
+    Raises
+    ------
+    ModelFileError
+        The file is no OpenSim model, or has no body for the pelvis, the trunk, or a thigh, shank or foot.
+    """
+    model = load_model(path)
+    bodies = segment_bodies(model, path)
+    own = {"".join(key): name for key, name in bodies.items()}
+    target = _joint_centres(default.model, default.pose, _default_bodies(default.model))
+    factors = _factors(model, _joint_centres(model, PALMS_IN, bodies), target, default.factors, bodies)
+    apply_scale(model, factors, mass)
+    pose = {name: value for name, value in default.pose.items() if not name.startswith("pelvis_t")}
+    found = _joint_centres(model, pose, bodies)
+    shift = (target["hip_r"] + target["hip_l"] - found["hip_r"] - found["hip_l"]) / 2
+    places = standing.markers - shift  # the model stays at its origin, the body comes to it
+    segments = {marker.name: own[marker.segment] for marker in MARKERS if marker.segment in own}
+    names = attach_markers(model, pose, places, segments)
+    misfit = {name: float(np.linalg.norm(found[name] + shift - target[name])) for name in found if name in target}
+    return Calibrated(model, names, factors, pose, misfit)
+
+
+def segment_bodies(model: Any, path: Path) -> dict[tuple[str, str], str]:
+    """The model's body per segment and side ("_r", "_l" or ""), as far as it has one.
+
+    Raises
+    ------
+    ModelFileError
+    """
+    names = {body.getName().lower(): body.getName() for body in model.getBodySet()}
+    found: dict[tuple[str, str], str] = {}
+    for segment, aliases in _ALIASES.items():
+        for side in _sides(aliases):
+            match = [names[alias.format(s=side)] for alias in aliases if alias.format(s=side) in names]
+            if match:
+                found[segment, f"_{side}" if side else ""] = match[0]
+    missing = [
+        segment + (f"_{side}" if side else "")
+        for segment in _REQUIRED
+        for side in _sides(_ALIASES[segment])
+        if (segment, f"_{side}" if side else "") not in found
+    ]
+    if missing:
+        raise ModelFileError(
+            f"the model {path} has no body for {', '.join(missing)}",
+            f"It has {', '.join(sorted(names.values()))}. Name them as OpenSim's Rajagopal or gait2392 models do",
+        )
+    for segment, carrier in _CARRIED_BY.items():
+        for side in _sides(_ALIASES[segment]):
+            key = (segment, f"_{side}" if side else "")
+            by = None if carrier is None else found.get((carrier, key[1])) or found.get((carrier, ""))
+            if key not in found and by is not None:
+                found[key] = by
+    return found
+
+
+def _sides(aliases: tuple[str, ...]) -> tuple[str, ...]:
+    return ("r", "l") if "{s}" in aliases[0] else ("",)
+
+
+def _default_bodies(model: Any) -> dict[tuple[str, str], str]:
+    return segment_bodies(model, Path("the default skeleton"))
+
+
+def _joint_centres(model: Any, pose: dict[str, float], bodies: dict[tuple[str, str], str]) -> Points:
+    """Where the inboard joints of the limbs turn in a pose, ground, m: the joint's frame on the outer body."""
+    frames = body_frames(model, pose)
+    inboard = {joint.getChildFrame().findBaseFrame().getName(): joint for joint in model.getJointSet()}
+    points: Points = {}
+    for name, segment in _JOINTS.items():
+        for side in ("_r", "_l"):
+            body = bodies.get((segment, side))
+            carrier = bodies.get((_CARRIED_BY.get(segment) or "", side))
+            if body is None or body == carrier or body not in inboard:
+                continue
+            frame = inboard[body].getChildFrame()
+            transform = frame.findTransformInBaseFrame()
+            offset = transform.p()
+            local = np.array([offset.get(0), offset.get(1), offset.get(2)])
+            points[name + side] = frames[body][:3, :3] @ local + frames[body][:3, 3]
+    return points
+
+
+def _factors(
+    model: Any, own: Points, target: Points, default: Factors, bodies: dict[tuple[str, str], str]
+) -> Factors:
+    """(3) per body of the user's model. What its joints do not show is taken from what they do show nearest by."""
+
+    def ratio(start: str, end: str, axis: int | None = None) -> float | None:
+        lengths = []
+        for points in (target, own):
+            pairs = [(start, end)] if start[-2:] in {"_r", "_l"} else [(start + s, end + s) for s in ("_r", "_l")]
+            if not all(name in points for pair in pairs for name in pair):
+                return None
+            between = [points[b] - points[a] for a, b in pairs]
+            lengths.append(np.mean([np.linalg.norm(d) if axis is None else abs(d[axis]) for d in between]))
+        return float(lengths[0] / lengths[1])
+
+    across = ratio("hip_r", "hip_l") or float(default["pelvis"][2])
+    up = ratio("hip", "shoulder", axis=1) or float(default["torso"][1])
+    wide = ratio("shoulder_r", "shoulder_l") or float(default["torso"][2])
+    chest = np.array([wide, up, wide])
+    measured: dict[str, Array] = {bodies["pelvis", ""]: np.array([across, up, across]), bodies["torso", ""]: chest}
+    for segment in ("lumbar", "head"):
+        if (segment, "") in bodies:
+            measured.setdefault(bodies[segment, ""], chest)
+    for segments, (start, end) in _LIMBS.items():
+        factor = ratio(start, end)
+        for segment in segments:
+            for side in ("_r", "_l"):
+                body = bodies.get((segment, side))
+                if body is not None and body not in measured:
+                    measured[body] = np.full(3, default[segment + side][0] if factor is None else factor)
+    return _spread(model, measured)
+
+
+def _spread(model: Any, measured: Factors) -> Factors:
+    """Give every other body (patella, vertebrae, scapula) the factor of the body it hangs on."""
+    factors = dict(measured)
+    pending = {body.getName() for body in model.getBodySet()} - set(factors)
+    links = [
+        (joint.getParentFrame().findBaseFrame().getName(), joint.getChildFrame().findBaseFrame().getName())
+        for joint in model.getJointSet()
+    ]
+    while pending:
+        ready = {child: parent for parent, child in links if child in pending and parent in factors}
+        if not ready:
+            factors |= dict.fromkeys(pending, np.ones(3))
+            break
+        factors |= {child: factors[parent] for child, parent in ready.items()}
+        pending -= set(ready)
+    return factors
