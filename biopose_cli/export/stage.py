@@ -1,8 +1,8 @@
 """The export stage: the files that the user asked for. `docs/outputs.md` describes them.
 
 A `.mot` must not have a hole: `NAME.mot` holds the longest unbroken part of the angles, and the other parts go to
-`NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time. The `.trc` has all frames, with empty cells for what is
-not known.
+`NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time. The `.trc` has them all in one file, without rows for
+the hole.
 """
 
 from __future__ import annotations

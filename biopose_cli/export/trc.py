@@ -33,16 +33,19 @@ class Markers:
 def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: ArrayLike) -> None:
     """Write a `.trc` in metres.
 
+    A frame in which no marker is known gets no row, because OpenSim's Inverse Kinematics tool fails on an empty one.
+    The Frame# column keeps counting, so a hole can be seen there and in the times.
+
     Parameters
     ----------
-    time : (T) s, strictly increasing; a variable frame rate is kept, the header's rate is the mean
+    time : (T) s, strictly increasing; a variable frame rate is kept, the header's rate is that of the median step
     names : the M marker names, without blanks
     positions : (T, M, 3) m, OpenSim's ground frame; a marker with a NaN becomes empty cells
 
     Raises
     ------
     ValueError
-        Shapes that do not agree, no row, names with blanks, or time that does not increase.
+        Shapes that do not agree, no known marker, names with blanks, or time that does not increase.
     DiskFullError, OutputError
     """
     times = np.asarray(time, np.float64)
@@ -51,26 +54,30 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
         raise ValueError(f"{path.name}: time {times.shape}, positions {points.shape}, {len(names)} names")
     if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError(f"{path.name}: time does not increase")
+    known = np.isfinite(points).all(axis=2)
+    rows = np.flatnonzero(known.any(axis=1))
+    if not len(rows):
+        raise ValueError(f"{path.name}: no marker is known in any frame")
     if any(not name or name.split() != [name] for name in names):
         raise ValueError(f"{path.name}: a marker name is empty or holds blanks")
-    rate = f"{(len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 1.0:.6g}"
+    rate = f"{1 / np.median(np.diff(times)) if len(times) > 1 else 1.0:.6g}"
     axes = "\t".join(f"X{i}\tY{i}\tZ{i}" for i in range(1, len(names) + 1))
     header = (
         f"PathFileType\t4\t(X/Y/Z)\t{path.name}\n"
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames\n"
-        f"{rate}\t{rate}\t{len(times)}\t{len(names)}\tm\t{rate}\t1\t{len(times)}\n"
+        f"{rate}\t{rate}\t{len(rows)}\t{len(names)}\tm\t{rate}\t1\t{len(times)}\n"
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t\n"
         f"\t\t{axes}\n\n"
     )
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(header)
-        for number, (instant, row) in enumerate(zip(times, points, strict=True), 1):
-            seen = np.isfinite(row).all(axis=1)
-            cells = (
-                "\t".join(f"{x:.7f}" for x in p) if ok else "\t\t" for p, ok in zip(row, seen, strict=True)
-            )
-            end = "" if seen[-1] else "\t"  # OpenSim drops an empty last cell, and then misses a column
-            file.write(f"{number}\t{instant:.8f}\t" + "\t".join(cells) + end + "\n")
+        for row in rows:
+            cells = [
+                "\t".join(f"{x:.7f}" for x in p) if k else "\t\t"
+                for p, k in zip(points[row], known[row], strict=True)
+            ]
+            end = "" if known[row, -1] else "\t"  # OpenSim drops an empty last cell, and then misses a column
+            file.write(f"{row + 1}\t{times[row]:.8f}\t" + "\t".join(cells) + end + "\n")
 
 
 def read_trc(path: Path) -> Markers:
@@ -94,7 +101,7 @@ def read_trc(path: Path) -> Markers:
         raise MotionFileError(f"{path} is in {unit or 'no stated'} units", "Use m, cm or mm")
     names = tuple(name.strip() for name in lines[3].split("\t")[2:] if name.strip())
 
-    times, rows = [], []
+    times, found = [], []
     for number, line in enumerate(lines[5:], 6):
         if not line.strip():
             continue
@@ -102,12 +109,12 @@ def read_trc(path: Path) -> Markers:
         cells += [""] * (2 + 3 * len(names) - len(cells))  # cells at the end of a line may be left out
         try:
             times.append(float(cells[1]))
-            rows.append([float(cell) if cell else np.nan for cell in cells[2 : 2 + 3 * len(names)]])
+            found.append([float(cell) if cell else np.nan for cell in cells[2 : 2 + 3 * len(names)]])
         except ValueError as error:
             raise MotionFileError(f"{path}, line {number}: {error}") from None
         if len(times) > 1 and times[-1] <= times[-2]:
             raise MotionFileError(f"{path}, line {number}: time {times[-1]:g} s is not after {times[-2]:g} s")
-    if not rows or not names:
+    if not found or not names:
         raise MotionFileError(f"{path} holds no markers", "It was probably not written to its end")
-    positions = METRES[unit] * np.array(rows).reshape(len(rows), len(names), 3)
+    positions = METRES[unit] * np.array(found).reshape(len(found), len(names), 3)
     return Markers(np.array(times), names, positions)

@@ -20,6 +20,7 @@ from biopose_cli.evaluation.conventions import (
     euler_zxy,
 )
 from biopose_cli.export.mot import Motion
+from biopose_cli.skeleton.osim import load_model
 
 MODELS = {
     "gait2392": "data/models/gait2392_thelen2003muscle.osim",
@@ -35,15 +36,6 @@ UPPER = ("torso", "humerus_r", "humerus_l", "ulna_r", "ulna_l", "radius_r", "rad
 def motion(**columns: list[float]) -> Motion:
     values = np.array(list(columns.values()), float).T
     return Motion(np.arange(len(values)) / 10, tuple(columns), values)
-
-
-def load(path: Path) -> Any:
-    opensim = pytest.importorskip("opensim")
-    opensim.Logger.setLevelString("Off")
-    opensim.Logger.removeFileSink()
-    model = opensim.Model(str(path))
-    model.initSystem()
-    return model
 
 
 def orientations(model: Any, degrees: dict[str, float]) -> dict[str, np.ndarray]:
@@ -75,7 +67,10 @@ def random_pose(model: Any, seed: int) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_converted_angles_turn_rajagopals_bodies_the_same_way(shared: Path, name: str) -> None:
-    model, reference = load(shared / MODELS[name]), load(shared / "data/models/Rajagopal2016.osim")
+    model, reference = (
+        load_model(shared / MODELS[name]),
+        load_model(shared / "data/models/Rajagopal2016.osim"),
+    )
     for seed in range(3):
         pose = random_pose(model, seed)
         if (

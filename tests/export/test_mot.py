@@ -9,6 +9,7 @@ import pytest
 
 from biopose_cli.errors import MotionFileError
 from biopose_cli.export.mot import is_rotation, read_motion, write_mot
+from biopose_cli.skeleton.osim import opensim
 
 NAMES = ("pelvis_tilt", "pelvis_tx", "knee_angle_r", "knee_angle_r_beta")
 TIME = np.cumsum([0.1, 0.03, 0.04, 0.01])
@@ -36,7 +37,6 @@ def test_round_trip_keeps_every_number(tmp_path: Path) -> None:
 
 
 def test_opensim_reads_to_the_last_row(tmp_path: Path) -> None:
-    opensim = pytest.importorskip("opensim")
     path = tmp_path / "a.mot"
     write_mot(path, TIME, NAMES, VALUES)
     storage = opensim.Storage(str(path))

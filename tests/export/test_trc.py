@@ -9,6 +9,8 @@ import pytest
 
 from biopose_cli.errors import MotionFileError
 from biopose_cli.export.trc import read_trc, write_trc
+from biopose_cli.skeleton.ik import run_tool
+from biopose_cli.skeleton.osim import opensim
 
 RNG = np.random.default_rng(3)
 TIME = np.cumsum(RNG.uniform(0.01, 0.05, 20))  # a variable frame rate
@@ -26,8 +28,12 @@ def positions_with_gaps() -> np.ndarray:
     return positions
 
 
+ROWS = np.delete(np.arange(20), [0, 7, 19])  # the frames with any marker
+
+
 def as_written(positions: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(positions).all(axis=2, keepdims=True), positions, np.nan)
+    whole = np.where(np.isfinite(positions).all(axis=2, keepdims=True), positions, np.nan)
+    return np.asarray(whole[ROWS])
 
 
 def test_round_trip_with_gaps(tmp_path: Path) -> None:
@@ -35,28 +41,43 @@ def test_round_trip_with_gaps(tmp_path: Path) -> None:
     write_trc(tmp_path / "a.trc", TIME, NAMES, positions)
     markers = read_trc(tmp_path / "a.trc")
     assert markers.names == NAMES
-    np.testing.assert_allclose(markers.time, TIME, atol=1e-8)
+    np.testing.assert_allclose(markers.time, TIME[ROWS], atol=1e-8)
     np.testing.assert_allclose(markers.positions, as_written(positions), atol=1e-7)
+    numbers = [int(line.split()[0]) for line in (tmp_path / "a.trc").read_text().splitlines()[6:]]
+    np.testing.assert_array_equal(numbers, ROWS + 1)
 
 
 def test_opensim_reads_every_row_and_gap(tmp_path: Path) -> None:
-    opensim = pytest.importorskip("opensim")
     positions = positions_with_gaps()
     path = tmp_path / "a.trc"
     write_trc(path, TIME, NAMES, positions)
     data = opensim.MarkerData(str(path))
-    assert (data.getNumFrames(), data.getNumMarkers(), data.getUnits().getLabel()) == (20, 3, "meters")
-    assert data.getDataRate() == pytest.approx(19 / (TIME[-1] - TIME[0]), rel=1e-5)
-    frames = [data.getFrame(i) for i in range(20)]
+    assert (data.getNumFrames(), data.getNumMarkers(), data.getUnits().getLabel()) == (17, 3, "meters")
+    assert data.getDataRate() == pytest.approx(1 / np.median(np.diff(TIME)), rel=1e-5)
+    frames = [data.getFrame(i) for i in range(17)]
     by_tool = [[[f.getMarker(j).get(k) for k in range(3)] for j in range(3)] for f in frames]
     np.testing.assert_allclose(by_tool, as_written(positions), atol=1e-7)
-    np.testing.assert_allclose([f.getFrameTime() for f in frames], TIME, atol=1e-7)
+    np.testing.assert_allclose([f.getFrameTime() for f in frames], TIME[ROWS], atol=1e-7)
     table = opensim.TimeSeriesTableVec3(str(path))
     assert table.getColumnLabels() == NAMES
     rows = [table.getRowAtIndex(i) for i in range(table.getNumRows())]
     np.testing.assert_allclose(
         [[[row[j][k] for k in range(3)] for j in range(3)] for row in rows], as_written(positions), atol=1e-7
     )
+
+
+def test_opensims_inverse_kinematics_runs_across_a_gap(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data" / "dev" / "opencap_squat"
+    markers = read_trc(folder / "neutral.trc")
+    positions = markers.positions[:8].copy()
+    positions[3:5] = np.nan
+    positions[6, 20] = np.nan
+    write_trc(tmp_path / "a.trc", markers.time[:8], markers.names, positions)
+    model = folder / "LaiArnoldModified2017_poly_withArms_weldHand_scaled.osim"
+    time, names, q = run_tool(tmp_path / "a.trc", model)
+    np.testing.assert_allclose(time, np.delete(markers.time[:8], [3, 4]), atol=1e-6)
+    assert np.isfinite(q).all()
+    assert np.abs(q[:, names.index("knee_angle_r")]).max() < 0.2  # rad: he stands
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("mm", 1e-3), ("cm", 1e-2), ("m", 1.0)])
