@@ -106,7 +106,7 @@ class Frames(Iterator[Frame]):
         """Decoded frames. What is damaged is left out: a smeared picture would be measured wrongly."""
         damaged = set()  # stamps; their frames are decoded all the same, as later ones build on them
         for packet in packets(container, stream):
-            if packet.is_corrupt:
+            if packet.is_corrupt and packet.pts is not None:
                 damaged.add(packet.pts)
             with contextlib.suppress(av.FFmpegError):
                 yield from (f for f in packet.decode() if not f.is_corrupt and f.pts not in damaged)

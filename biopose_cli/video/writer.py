@@ -74,7 +74,8 @@ class VideoWriter:
         if tick <= self._tick:
             raise ValueError(f"time {time} s does not come after the frame before")
         self._tick = tick
-        even = np.pad(image, [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)], mode="edge")
+        odd = [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)]
+        even = np.pad(image, odd, mode="edge") if np.any(odd) else image
         frame = self._reformatter.reformat(
             av.VideoFrame.from_ndarray(even, format="rgb24"),
             format="yuv420p",
