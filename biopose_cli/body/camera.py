@@ -1,4 +1,6 @@
-"""The perspective camera: OpenCV's conventions (x right, y down, z forward, pixels with the image's corner at 0, 0)."""
+"""The perspective camera: OpenCV's conventions (x right, y down, z forward, pixels with the image's
+corner at 0, 0).
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,24 @@ from torch import Tensor
 
 from biopose_cli.artifact import Array
 
-NEAREST = 1e-2  # m; what lies nearer or behind is projected as if it were here, so that the gradient stays finite
+NEAREST = (
+    1e-2  # m; what lies nearer or behind is projected as if it were here, so that the gradient stays finite
+)
 ITERATIONS = 30
 
 
 def project(points: Tensor, matrix: Tensor) -> Tensor:
-    """Image points (..., 2), px, of `points` (..., 3), camera frame in m, seen by the camera `matrix` (3, 3), px."""
-    rays = points / points[..., 2:].clamp_min(NEAREST)
-    return (rays @ matrix.to(points).mT)[..., :2]
+    """Image points (..., 2), px, of `points` (..., 3), camera frame in m, seen by the camera `matrix` (3,
+    3), px.
+    """
+    camera = matrix.to(points)
+    rays = points[..., :2] / points[..., 2:].clamp_min(NEAREST)
+    return rays @ camera[:2, :2].mT + camera[:2, 2]
 
 
 def undistort(keypoints: Array, matrix: Array, dist: Array) -> Array:
-    """Where image points (..., 2), px, would be without the lens's distortion, for the same camera matrix (3, 3).
+    """Where image points (..., 2), px, would be without the lens's distortion, for the same camera matrix (3,
+    3).
 
     `dist` (5,) holds OpenCV's k1, k2, p1, p2, k3. Points that are NaN stay NaN.
     """

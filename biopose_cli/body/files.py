@@ -1,7 +1,8 @@
 """Read a body file in SMPL's form and check it. Nothing that a file says is executed.
 
-Official SMPL files are pickles of Python 2 with chumpy and scipy objects in them. Unpickling calls whatever the file names, so the
-unpickler here knows a short list of names, gives harmless stand-ins for chumpy's and scipy's classes, and refuses all others.
+Official SMPL files are pickles of Python 2 with chumpy and scipy objects in them. Unpickling calls whatever
+the file names, so the unpickler here knows a short list of names, gives harmless stand-ins for chumpy's and
+scipy's classes, and refuses all others.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ HINT = "Give an SMPL_*.pkl or .npz of the SMPL body, 6890 vertices and 24 joints
 
 @dataclass(frozen=True)
 class BodyArrays:
-    """The arrays of an SMPL file. V vertices, F faces, 24 joints, 10 shape components, 207 pose features; m."""
+    """The arrays of an SMPL file. V vertices, F faces, 24 joints, 10 shape components, 207 pose features;
+    m.
+    """
 
     v_template: Array  # (V, 3)
     shapedirs: Array  # (V, 3, 10) m per standard deviation
@@ -95,7 +98,7 @@ def read_body(path: Path) -> BodyArrays:
 def _read_npz(path: Path) -> dict[str, Any]:
     names = {field.name for field in fields(BodyArrays)}
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in names if name in stored.files}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BodyFileError(
@@ -221,7 +224,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
-        if module.split(".")[0] == "chumpy" and name.isidentifier():
+        if module.partition(".")[0] == "chumpy":
             return _StandIn
         raise _RefusedError(f"{module}.{name}")
 
@@ -257,9 +260,14 @@ def _checked(values: dict[str, Any]) -> BodyArrays:
         raise ValueError(f"it has {components} shape components, fewer than {COMPONENTS}")
     arrays["shapedirs"] = arrays["shapedirs"][..., :COMPONENTS]
     shapes = {
-        "v_template": (vertices, 3), "shapedirs": (vertices, 3, COMPONENTS), "posedirs": (vertices, 3, 207),
-        "J_regressor": (24, vertices), "weights": (vertices, 24), "kintree_table": (2, 24), "f": (len(arrays["f"]), 3),
-    }  # fmt: skip
+        "v_template": (vertices, 3),
+        "shapedirs": (vertices, 3, COMPONENTS),
+        "posedirs": (vertices, 3, 207),
+        "J_regressor": (24, vertices),
+        "weights": (vertices, 24),
+        "kintree_table": (2, 24),
+        "f": (arrays["f"].size // 3, 3),
+    }
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has the shape {arrays[name].shape}, not {shape}")

@@ -1,8 +1,8 @@
 """The virtual markers: named skin sites on the body, and the joint centres that follow from them.
 
-The sites stand in `data/markers.csv`, one row each: the rigid body of the skeleton a marker belongs to, its vertex on the default
-body, and its vertex on SMPL's mesh with the published list it comes from. The SMPL vertices are **unverified**: no SMPL file was at
-hand. `docs/body.md` shows all sites in pictures.
+The sites stand in `data/markers.csv`, one row each: the rigid body of the skeleton a marker belongs to, its
+vertex on the default body, and its vertex on SMPL's mesh with the published list it comes from. The SMPL
+vertices are **unverified**: no SMPL file was at hand. `docs/body.md` shows all sites in pictures.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 TABLE = Path(__file__).parent / "data" / "markers.csv"
-# Skin over the bone in front of the ASIS and behind the PSIS, m (Mantovani et al., Gait & Posture 44, 2016: CT of 67 adults).
+# Skin over the bone in front of the ASIS and behind the PSIS, m (Mantovani et al., Gait & Posture 44, 2016:
+# CT of 67 adults).
 SKIN_ASIS, SKIN_PSIS = 0.0097, 0.0196
-# The glenohumeral centre lies under the acromion by this part of the distance between the acromia (Rab et al., J Biomech 35, 2002).
+# The glenohumeral centre lies under the acromion by this part of the distance between the acromia (Rab et
+# al., J Biomech 35, 2002).
 SHOULDER_DROP = 0.17
+TYPICAL_LEG = 0.83  # m, thigh and shank, for a first estimate of the hips: 10 mm too much move them by 0.4 mm
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,12 @@ MARKER_NAMES = tuple(marker.name for marker in MARKERS)
 
 
 def joint_centres(markers: Tensor) -> dict[str, Tensor]:
-    """Anatomical joint centres (..., 3) from the markers (..., M, 3) alone, in their frame and unit (m); for any body file.
+    """Anatomical joint centres (..., 3) by name from the markers (..., M, 3) alone, in their frame, m.
 
-    hip_r, hip_l: Harrington et al. 2007. knee, ankle, elbow, wrist: half way between the medial and the lateral site. shoulder:
-    under the acromion, along the trunk, by 17 % of the distance between the acromia (Rab et al. 2002).
+    It does not look at the body's own joints, so it means the same for any body file. hip_r, hip_l:
+    Harrington et al. 2007. knee, ankle, elbow, wrist: half way between the medial and the lateral site.
+    shoulder: under the acromion, along the thorax (its axis is ISB's: Wu et al. 2005), by 17 % of the
+    distance between the acromia (Rab et al. 2002).
     """
     at = {name: markers[..., i, :] for i, name in enumerate(MARKER_NAMES)}
     centres: dict[str, Tensor] = {}
@@ -69,11 +74,16 @@ def joint_centres(markers: Tensor) -> dict[str, Tensor]:
     for side in "RL":
         for joint, (one, other) in pairs.items():
             centres[f"{joint}_{side.lower()}"] = (at[side + one] + at[side + other]) / 2
-    pelvis = [at[name] for name in ("RASI", "LASI", "RPSI", "LPSI")]
-    leg = sum(_leg_length(pelvis, side, centres) for side in (0, 1)) / 2
-    centres["hip_r"], centres["hip_l"] = harrington_hips(*pelvis, leg)
+    pelvis = (at["RASI"], at["LASI"], at["RPSI"], at["LPSI"])
+    typical = torch.full_like(pelvis[0][..., 0], TYPICAL_LEG)
+    first = dict(zip("rl", harrington_hips(*pelvis, typical), strict=True))
+    legs = [
+        _length(first[s] - centres[f"knee_{s}"]) + _length(centres[f"knee_{s}"] - centres[f"ankle_{s}"])
+        for s in "rl"
+    ]
+    centres["hip_r"], centres["hip_l"] = harrington_hips(*pelvis, (legs[0] + legs[1])[..., 0] / 2)
 
-    down = _unit((at["RASI"] + at["LASI"] + at["RPSI"] + at["LPSI"]) / 4 - (at["C7"] + at["CLAV"]) / 2)
+    down = _unit(at["T8"] + at["STRN"] - at["C7"] - at["CLAV"])
     drop = SHOULDER_DROP * _length(at["RSHO"] - at["LSHO"])
     centres["shoulder_r"], centres["shoulder_l"] = at["RSHO"] + drop * down, at["LSHO"] + drop * down
     return centres
@@ -82,12 +92,14 @@ def joint_centres(markers: Tensor) -> dict[str, Tensor]:
 def harrington_hips(
     rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor, leg: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The right and the left hip centre (..., 3), m, from the pelvis's skin sites (..., 3) and the length of thigh and shank (...).
+    """The right and the left hip centre (..., 3), m, from skin sites (..., 3) and the leg's length (...).
 
-    Harrington et al., J Biomech 40 (2007), from MRI of 32 adults and children, in mm, origin half way between the ASIS: forward
-    -0.24 PD - 9.9, up -0.16 PW - 0.04 LL - 7.1, sideways 0.28 PD + 0.16 PW + 7.9. PW is the distance between the ASIS, PD between
-    their midpoint and that of the PSIS, LL from the ASIS to the medial malleolus. The ASIS and PSIS are points on bone: the skin over
-    them is taken off first. LL is thigh + shank + how far the hip lies under the ASIS, so that it does not change with the pose.
+    Harrington et al., J Biomech 40 (2007), from MRI of 32 adults and children, in mm, origin half way between
+    the ASIS: forward -0.24 PD - 9.9, up -0.16 PW - 0.04 LL - 7.1, sideways 0.28 PD + 0.16 PW + 7.9. PW is the
+    distance between the ASIS, PD between their midpoint and that of the PSIS, LL from the ASIS to the medial
+    malleolus. The ASIS and PSIS are points on bone: the skin over them is taken off first. LL is thigh +
+    shank + how far the hip lies under the ASIS, so that it does not change with the pose; `leg` is thigh +
+    shank.
     """
     front, back = (rasi + lasi) / 2, (rpsi + lpsi) / 2
     width = _length(rasi - lasi)
@@ -105,16 +117,9 @@ def harrington_hips(
     return middle + z * right, middle - z * right
 
 
-def _leg_length(pelvis: list[Tensor], side: int, centres: dict[str, Tensor]) -> Tensor:
-    """Thigh and shank of a side (0 right, 1 left) in m. A first hip, for a typical leg, is near enough: 10 mm too much move the hip by 0.4."""
-    letter = "rl"[side]
-    hip = harrington_hips(*pelvis, torch.full_like(pelvis[0][..., 0], 0.83))[side]
-    knee, ankle = centres[f"knee_{letter}"], centres[f"ankle_{letter}"]
-    return (_length(hip - knee) + _length(knee - ankle))[..., 0]
-
-
 def _length(vector: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+    return length
 
 
 def _unit(vector: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """A body in SMPL's form: shape and pose in, vertices, joints and virtual markers out, in torch.
 
-Posing is `smplx.SMPL`'s. Two of them hold one body: the whole mesh, for drawing, and a *reduced* body of only the marker vertices
-and one pseudo-vertex per joint, for everything that is computed per frame. Frame of reference: SMPL's (x to the subject's left, y up,
-z forward) at rest; m and rad.
+Posing is `smplx.SMPL`'s. Two of them hold one body: the whole mesh, for drawing, and a *reduced* body of only
+the marker vertices and one pseudo-vertex per joint, for everything that is computed per frame. Frame of
+reference: SMPL's (x to the subject's left, y up, z forward) at rest; m and rad.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from biopose_cli.body.markers import MARKERS
 
 DEFAULT_BODY = Path(__file__).parent / "data" / "default_body.npz"
 JOINT_NAMES = (
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck "
-    "left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hand right_hand"
-).split()
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle",
+    "right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head",
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand",
+    "right_hand",
+)  # fmt: skip
 # smplx wants vertices for 21 extra joints. They belong to SMPL's mesh and are not used here.
 EXTRA_JOINTS = dict.fromkeys(("nose", "reye", "leye", "rear", "lear"), 0)
 
@@ -38,13 +40,17 @@ class Posed:
 
 
 class _Layer(smplx.SMPL):  # type: ignore[misc]
-    """`smplx.SMPL` for files of ten shape components (its own default is 300, with a printed warning for less)."""
+    """`smplx.SMPL` for files of ten shape components (its own default is 300, with a printed warning for
+    less).
+    """
 
     SHAPE_SPACE_DIM = 10
 
 
 class Body:
-    """A loaded body. Shapes: T frames, V vertices, F faces, M markers; `betas` is (10,) for a whole clip or (T, 10)."""
+    """A loaded body. Shapes: T frames, V vertices, F faces, M markers; `betas` is (10,) for a whole clip
+    or (T, 10).
+    """
 
     def __init__(self, arrays: BodyArrays) -> None:
         self.version = arrays.version
@@ -61,15 +67,18 @@ class Body:
     def pose(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> Posed:
         """Joints and markers, differentiable in all four.
 
-        `body_pose` (T, 23, 3) and `global_orient` (T, 3) are axis-angle in rad; `transl` (T, 3) in m. As in SMPL, the root turns
-        about the pelvis joint of the shaped body at rest, `rest_joints(betas)[0]`, and lies at that point plus `transl`.
+        `body_pose` (T, 23, 3) and `global_orient` (T, 3) are axis-angle in rad; `transl` (T, 3) in m. As in
+        SMPL, the root turns about the pelvis joint of the shaped body at rest, `rest_joints(betas)[0]`, and
+        lies at that point plus `transl`.
         """
         output = _forward(self._reduced, body_pose, global_orient, betas, transl)
         markers = output.vertices[:, : len(MARKERS)]
         return Posed(joints=output.joints[:, : len(JOINT_NAMES)], markers=markers)
 
     def vertices(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
-        """The whole mesh (T, V, 3), m; arguments as for `pose`. The helper vertices inside the default body are in no face."""
+        """The whole mesh (T, V, 3), m; arguments as for `pose`. The helper vertices inside the default
+        body are in no face.
+        """
         vertices: Tensor = _forward(self._mesh, body_pose, global_orient, betas, transl).vertices
         return vertices
 
@@ -83,14 +92,18 @@ class Body:
         return self.rest(betas).joints[0]
 
     def stature(self, betas: Tensor) -> Tensor:
-        """Standing height in m, between the highest and the lowest vertex of the T-pose: () for (10,), (T,) for (T, 10)."""
+        """Standing height in m, between the highest and the lowest vertex of the T-pose: () for (10,),
+        (T,) for (T, 10).
+        """
         heights = self._heights[:, 0] + betas @ self._heights[:, 1:].T
         return heights.amax(-1) - heights.amin(-1)
 
     def with_stature(self, height: float, betas: Tensor | None = None) -> Tensor:
-        """The shape (10,) nearest to `betas` (default: the mean shape), in standard deviations, that is `height` m tall.
+        """The shape (10,) nearest to `betas` (default: the mean shape), in standard deviations, that is
+        `height` m tall.
 
-        Stature is linear in the shape as long as the same two vertices are highest and lowest, so few Newton steps are exact.
+        Stature is linear in the shape as long as the same two vertices are highest and lowest, so few Newton
+        steps are exact.
         """
         shape = torch.zeros(10) if betas is None else betas.detach().clone()
         for _ in range(5):
@@ -124,11 +137,14 @@ def _layer(arrays: BodyArrays) -> _Layer:
         create_body_pose=False,
         create_transl=False,
     )
-    return layer.requires_grad_(False)
+    layer.requires_grad_(False)
+    return layer
 
 
 def _reduce(arrays: BodyArrays, vertices: Array) -> BodyArrays:
-    """The body with only these vertices, followed by one pseudo-vertex per joint that is the joint at rest."""
+    """The body with only these vertices, followed by one pseudo-vertex per joint that is the joint at
+    rest.
+    """
     regressor = arrays.J_regressor
     joints = len(regressor)
     count = len(vertices) + joints
@@ -153,7 +169,7 @@ def _forward(
 ) -> smplx.utils.SMPLOutput:
     frames = len(body_pose)
     return layer(
-        betas=torch.atleast_2d(betas).expand(frames, -1),
+        betas=betas.reshape(-1, betas.shape[-1]).expand(frames, -1),
         body_pose=body_pose.reshape(frames, -1),
         global_orient=global_orient,
         transl=transl,

@@ -1,0 +1,112 @@
+"""The virtual markers and the joint centres that follow from them."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from biopose_cli.body import markers as sites
+from biopose_cli.body.markers import MARKER_NAMES, MARKERS, harrington_hips, joint_centres
+from biopose_cli.body.model import JOINT_NAMES, Body
+
+SEGMENTS = {"pelvis", "lumbar", "torso", "head"} | {
+    f"{bone}_{side}"
+    for bone in ("femur", "tibia", "calcn", "toes", "humerus", "ulna", "radius", "hand")
+    for side in "rl"
+}
+
+
+def test_table_names_every_segment_that_can_be_seen() -> None:
+    assert {marker.segment for marker in MARKERS} == SEGMENTS
+    assert 60 <= len(MARKERS) <= 70
+    for field in ("name", "vertex", "smpl_vertex", "site"):
+        assert len({getattr(marker, field) for marker in MARKERS}) == len(MARKERS), field
+
+
+def test_table_gives_a_source_for_every_smpl_vertex() -> None:
+    assert {marker.source for marker in MARKERS} == {"MoSh++", "BSM", "smplx"}
+    assert all(0 <= marker.smpl_vertex < 6890 for marker in MARKERS)
+
+
+def test_table_is_sorted_out_by_side() -> None:
+    for marker in MARKERS:
+        side = {"_r": "right ", "_l": "left "}.get(marker.segment[-2:], "")
+        assert marker.site.startswith(side)
+        assert not side or marker.name[0] == side[0].upper()
+    with sites.TABLE.open(encoding="utf-8", newline="") as stream:
+        assert [row["name"] for row in csv.DictReader(stream)] == list(MARKER_NAMES)
+
+
+@pytest.mark.parametrize("sigma", [-2.0, 0.0, 2.0])
+def test_markers_mirror(body: Body, sigma: float) -> None:
+    at = dict(zip(MARKER_NAMES, body.rest(torch.full((10,), sigma)).markers[0].numpy(), strict=True))
+    for name, point in at.items():
+        other = {"R": "L" + name[1:], "L": "R" + name[1:]}.get(name[0], name)
+        np.testing.assert_allclose(at.get(other, point), point * [-1, 1, 1], atol=1e-6)
+        assert other not in at or other == name or (point[0] < 0) == name.startswith("R")
+
+
+def test_markers_are_where_their_names_say(body: Body) -> None:
+    at = dict(zip(MARKER_NAMES, body.rest(torch.zeros(10)).markers[0].numpy(), strict=True))
+    x, y, z = 0, 1, 2
+    assert at["LASI"][z] > 0 > at["LPSI"][z]
+    assert at["HTOP"][y] > at["LFHD"][y] > at["C7"][y] > at["T8"][y] > at["LUM"][y] > at["SACR"][y]
+    assert at["LTOE"][z] > at["LMT1"][z] > at["LCAL"][z]
+    assert at["LMT5"][x] > at["LMT1"][x]
+    assert at["LLFC"][x] > at["LMFC"][x]
+    assert at["LLMAL"][x] > at["LMMAL"][x]
+    assert at["LLEL"][y] > at["LMEL"][y]  # in the T-pose the elbow's axis stands upright
+    assert at["LRAD"][z] > at["LULN"][z]  # thumbs forward
+
+
+def test_hips_by_hand() -> None:
+    """Harrington's equations for bony landmarks 240 mm apart, 150 mm deep, leg 880 mm (ASIS to malleolus)."""
+    skin_front, skin_back = sites.SKIN_ASIS, sites.SKIN_PSIS
+    points = [
+        torch.tensor([0.150 + skin_front, 0.0, 0.12]),
+        torch.tensor([0.150 + skin_front, 0.0, -0.12]),
+        torch.tensor([-skin_back, 0.0, 0.05]),
+        torch.tensor([-skin_back, 0.0, -0.05]),
+    ]
+    below = 0.16 * 0.240 + 0.04 * 0.880 + 0.0071
+    right, left = harrington_hips(*points, torch.tensor(0.880 - below))
+    expected = [0.150 - 0.24 * 0.150 - 0.0099, -below, 0.28 * 0.150 + 0.16 * 0.240 + 0.0079]
+    np.testing.assert_allclose(right, expected, atol=1e-6)
+    np.testing.assert_allclose(left, np.array(expected) * [1, 1, -1], atol=1e-6)
+
+
+def test_joint_centres_agree_with_the_body_over_shapes(body: Body) -> None:
+    torch.manual_seed(1)
+    limits = {"hip": 0.006, "knee": 0.008, "ankle": 0.008, "elbow": 0.010, "wrist": 0.012, "shoulder": 0.025}
+    for betas in torch.randn(40, 10):
+        rest = body.rest(betas)
+        centres = joint_centres(rest.markers[0])
+        for joint, limit in limits.items():
+            for side, long in (("r", "right"), ("l", "left")):
+                own = rest.joints[0, JOINT_NAMES.index(f"{long}_{joint}")]
+                assert torch.linalg.vector_norm(centres[f"{joint}_{side}"] - own) < limit, joint
+
+
+def test_joint_centres_follow_the_body_in_any_pose(body: Body) -> None:
+    """The bony landmarks move with their bones, so a pose does not spoil the centres."""
+    torch.manual_seed(2)
+    body_pose = torch.randn(20, 23, 3) * 0.3
+    still, rest = torch.zeros(20, 3), body.rest(torch.zeros(10))
+    posed = body.pose(body_pose, torch.randn(20, 3), torch.zeros(10), still)
+    at_rest, centres = joint_centres(rest.markers[0]), joint_centres(posed.markers)
+    for name in ("hip_r", "knee_l", "ankle_r", "elbow_l", "wrist_r"):
+        joint = JOINT_NAMES.index({"r": "right_", "l": "left_"}[name[-1]] + name[:-2])
+        before = torch.linalg.vector_norm(at_rest[name] - rest.joints[0, joint])
+        after = torch.linalg.vector_norm(centres[name] - posed.joints[:, joint], dim=-1)
+        assert (after - before).abs().max() < 0.005, name
+
+
+def test_joint_centres_take_any_batch(body: Body) -> None:
+    markers = body.rest(torch.zeros(10)).markers
+    batched = joint_centres(markers.expand(2, 3, -1, -1))
+    for name, centre in joint_centres(markers[0]).items():
+        assert batched[name].shape == (2, 3, 3)
+        torch.testing.assert_close(batched[name][1, 2], centre)
