@@ -39,7 +39,7 @@ GROUPS = {
     "legs": _both("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle"),
     "pelvis": PELVIS,
     "trunk": ("lumbar_extension", "lumbar_bending", "lumbar_rotation"),
-    "neck": ("neck_flexion", "neck_bending", "neck_rotation"),
+    "neck": ("neck_extension", "neck_bending", "neck_rotation"),
     "arms": _both("arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup"),
     "wrists": _both("wrist_flex", "wrist_dev"),
     "feet": _both("subtalar_angle", "mtp_angle"),

@@ -1,11 +1,12 @@
-"""Joint angles of the common OpenSim models in one convention: Rajagopal 2016's.
+"""Joint angles of the common OpenSim models in one convention: Rajagopal 2016's, and BioPose's own neck.
 
 What differs, found by forward kinematics of the models themselves (the tests repeat it): every body of every model has
 the ground's axes at zero angles, and the pelvis, hip, knee, ankle, subtalar, lumbar, arm, elbow and wrist axes of
 Rajagopal2016, LaiUhlrich2022, RajagopalLaiUhlrich2023 and OpenCap's LaiArnold model agree. The exceptions:
 
 - gait2392 and its relatives flex the knee and extend the toes negatively.
-- Pose2Sim's model has six intervertebral joints, each turning about z, x, y, in place of one lumbar joint, and a
+- Pose2Sim's model calls the neck's extension flexion, with the same sign.
+- It has six intervertebral joints, each turning about z, x, y, in place of one lumbar joint, and a
   shoulder of elevation plane (about y), elevation and axial rotation in place of flexion, adduction, rotation.
 """
 
@@ -56,9 +57,8 @@ def _knee(motion: Motion) -> tuple[Motion, str]:
         return motion, ""
     turned = [name.startswith(("knee_angle_", "mtp_angle_")) for name in motion.names]
     values = np.where(turned, -motion.values, motion.values)
-    return replace(
-        motion, values=values
-    ), "knee and toe angles reversed (flexion is negative, as in gait2392)"
+    note = "knee and toe angles reversed (flexion is negative, as in gait2392)"
+    return replace(motion, values=values), note
 
 
 def _spine(motion: Motion) -> tuple[Motion, str]:
@@ -69,9 +69,9 @@ def _spine(motion: Motion) -> tuple[Motion, str]:
     whole = Rotation.identity(len(motion.time))
     for joint in joints:
         whole *= euler_zxy(np.stack([motion[f"{joint}_{angle}"] for angle in SPINE_ANGLES], axis=1))
-    return _exchange(
-        motion, columns, LUMBAR, to_zxy(whole)
-    ), f"lumbar angles from {len(joints)} spinal joints"
+    names = tuple("neck_extension" if name == "neck_flexion" else name for name in motion.names)
+    motion = _exchange(replace(motion, names=names), columns, LUMBAR, to_zxy(whole))
+    return motion, f"lumbar angles from {len(joints)} spinal joints"
 
 
 def _arms(motion: Motion) -> tuple[Motion, str]:

@@ -191,3 +191,4 @@ def test_real_files_against_themselves(shared: Path) -> None:
         assert comparison.groups["arms"]["n"] == arms
         assert comparison.groups["legs"]["mae"] < 0.2
         assert {"pelvis", "trunk", "feet"} <= set(comparison.groups)
+        assert comparison.groups.get("neck", {"n": 3})["n"] == 3
