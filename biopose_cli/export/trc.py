@@ -54,7 +54,7 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
         raise ValueError(f"{path.name}: time {times.shape}, positions {points.shape}, {len(names)} names")
     if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError(f"{path.name}: time does not increase")
-    known: Array = np.isfinite(points).all(axis=2)
+    known: Array = np.asarray(np.isfinite(points).all(axis=2))
     rows = np.flatnonzero(known.any(axis=1))
     if not len(rows):
         raise ValueError(f"{path.name}: no marker is known in any frame")
