@@ -42,9 +42,13 @@ def load_motions(folder: Path, body: RestBody, fps: float = 30, only: str = "") 
     ValueError
         `fps` does not divide a recording's frame rate.
     """
-    takes = distinct(
-        [*read_amc_archive(folder, only), *read_expmap_archive(folder, only), *read_bvh_archive(folder, only)]
-    )
+    archives = (read_amc_archive, read_expmap_archive, read_bvh_archive)
+    takes = distinct([take for read in archives for take in read(folder, only)])
+    return [motion for motion in place(takes, body, fps) if not broken_knees(motion)]
+
+
+def place(takes: list[Take], body: RestBody, fps: float) -> list[Motion]:
+    """Retarget takes to `body`, each subject with its own corrections (so give all its takes at once)."""
     people = defaultdict(list)
     for take in takes:
         people[take.source, take.subject].append(take)
@@ -52,7 +56,7 @@ def load_motions(folder: Path, body: RestBody, fps: float = 30, only: str = "") 
     for group in people.values():
         corrections = calibrate(group, body)
         motions += [retarget(take.every(_stride(take.fps, fps)), body, corrections) for take in group]
-    return [motion for motion in motions if not broken_knees(motion)]
+    return motions
 
 
 def read_amc_archive(folder: Path, only: str = "") -> list[Take]:

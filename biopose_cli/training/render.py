@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from biopose_cli.artifact import Array
 from biopose_cli.body.files import read_body
@@ -163,3 +164,14 @@ def _expose(picture: Array, rng: np.random.Generator) -> Array:
 
 def _tensor(values: Array) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+
+
+def in_camera(camera: Camera, poses: Array, transl: Array, pelvis: Array) -> tuple[Array, Array]:
+    """World poses (T, 24, 3) and translations (T, 3) as the camera sees them: its own axes instead of the world's.
+
+    `pelvis` (3,) is the pelvis joint of the shaped T-pose, about which SMPL turns the root.
+    """
+    turned = np.array(poses, float)
+    root = Rotation.from_matrix(camera.rotation) * Rotation.from_rotvec(turned[:, 0])
+    turned[:, 0] = root.as_rotvec()
+    return turned, camera.from_world(transl + pelvis) - pelvis

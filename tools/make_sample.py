@@ -1,0 +1,136 @@
+"""Make the sample clip: a recorded walk on the default body, rendered with a known camera, and its true joint angles.
+
+    python tools/make_sample.py                    # render again from the poses in walk_truth.npz
+    python tools/make_sample.py --motion FOLDER    # first take the poses from FOLDER/cmu_amc.tar.xz
+
+Writes `walk.mp4`, `walk_truth.npz`, `walk_truth.json` and `walk_truth.mot` into `--out` (default: sample_videos/).
+The same machine makes the same files every time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from biopose_cli.artifact import Array
+from biopose_cli.files import replacing
+from biopose_cli.training.motion import place, read_amc_archive
+from biopose_cli.training.render import Actor, load_actor, render_clip
+from biopose_cli.training.scene import Camera, look_at
+from biopose_cli.video.focal import focal_px
+
+TAKE = "43_01"  # the only walk of its subject, who is held out from training
+FPS = 30
+WIDTH, HEIGHT = 1280, 960
+FOCAL_35MM = 26  # mm, a phone's main camera
+CAMERA_HEIGHT = 1.3  # m
+MIDDLE = (-0.6, 5.0)  # m, right of the line of sight and away from the camera: the middle of the walk
+OBLIQUE = 52.0  # degrees between the walk and the line of sight
+SEED = 9
+STATURE = 1.77  # m
+SHAPE = (0.0, 1.0, -0.8, 0.6, 0.5, -0.5, 0.4, -0.3, 0.3, 0.2)  # before it is made STATURE tall
+QUALITY = 17  # of x264: a lower number is a larger file
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument(
+        "--motion", type=Path, help="folder with cmu_amc.tar.xz; default: the poses in walk_truth.npz"
+    )
+    options.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "sample_videos")
+    chosen = options.parse_args()
+    torch.set_num_threads(1)
+    actor = load_actor()
+    betas = actor.body.with_stature(STATURE, torch.tensor(SHAPE)).numpy().astype(float)
+    camera = sample_camera()
+    if chosen.motion is None:
+        with np.load(chosen.out / "walk_truth.npz", allow_pickle=False) as stored:
+            pose, transl = stored["pose"].astype(float), stored["transl"].astype(float)
+    else:
+        pose, transl = recorded(chosen.motion, actor, betas)
+    write_video(chosen.out / "walk.mp4", actor, pose, betas, transl, camera)
+    write_truth(chosen.out, actor, pose, betas, transl, camera)
+
+
+def sample_camera() -> Camera:
+    """Level, CAMERA_HEIGHT above the floor, looking along -z; the walk's middle is at the origin."""
+    eye = np.array([-MIDDLE[0], CAMERA_HEIGHT, MIDDLE[1]])
+    return look_at(eye, eye - [0, 0, 1], focal_px(FOCAL_35MM, WIDTH, HEIGHT), WIDTH, HEIGHT)
+
+
+def recorded(folder: Path, actor: Actor, betas: Array) -> tuple[Array, Array]:
+    """Poses (T, 24, 3) and translations (T, 3) of the take, turned to walk obliquely towards the camera."""
+    body = actor.rest_body(betas)
+    subject = TAKE[:2]
+    (motion,) = (
+        motion for motion in place(read_amc_archive(folder, f"/{subject}/"), body, FPS) if motion.name == TAKE
+    )
+    walk = motion.transl[-1] - motion.transl[0]
+    turn = Rotation.from_euler("y", np.radians(OBLIQUE) - np.arctan2(walk[0], walk[2]))
+    pelvis = body.joints[0]
+    pose, transl = motion.pose.copy(), turn.apply(motion.transl + pelvis) - pelvis
+    pose[:, 0] = (turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+    middle = (transl.min(axis=0) + transl.max(axis=0)) / 2
+    return pose, transl - middle * [1, 0, 1]
+
+
+def write_video(path: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
+    """H.264 in .mp4 with the focal length where phones write it."""
+    shots = render_clip(actor, pose, betas, transl, camera, SEED)
+    with (
+        replacing(path) as temporary,
+        av.open(str(temporary), "w", options={"movflags": "use_metadata_tags+faststart"}) as file,
+    ):
+        file.metadata["com.apple.quicktime.camera.focal_length.35mm_equivalent"] = str(FOCAL_35MM)
+        stream = file.add_stream(
+            "libx264", rate=FPS, options={"crf": str(QUALITY), "preset": "slow", "threads": "1"}
+        )
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number, shot in enumerate(shots):
+            frame = av.VideoFrame.from_ndarray(shot.image, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+
+
+def write_truth(folder: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
+    """All that made the clip: poses in the world (y up, floor y = 0), camera and body; the .json is for reading."""
+    with replacing(folder / "walk_truth.npz") as temporary:
+        np.savez_compressed(
+            temporary,
+            time=np.arange(len(pose)) / FPS,
+            pose=pose.astype(np.float32),
+            transl=transl.astype(np.float32),
+            betas=betas.astype(np.float32),
+            camera_matrix=camera.matrix,
+            camera_rotation=camera.rotation,
+            camera_translation=camera.translation,
+        )
+    facts = {
+        "motion": f"CMU Graphics Lab Motion Capture Database, take {TAKE}",
+        "frames": len(pose),
+        "frame_rate": FPS,
+        "image_size": [WIDTH, HEIGHT],
+        "focal_length_35mm": FOCAL_35MM,
+        "focal_px": round(float(camera.matrix[0, 0]), 4),
+        "camera_height_m": CAMERA_HEIGHT,
+        "camera_pitch_deg": 0.0,
+        "camera_roll_deg": 0.0,
+        "stature_m": round(float(actor.body.stature(torch.tensor(betas).float())), 4),
+        "betas": [round(float(value), 6) for value in betas],
+    }
+    with replacing(folder / "walk_truth.json") as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
