@@ -72,9 +72,9 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(header)
         for row in rows:
+            row_points = zip(points[row].tolist(), known[row].tolist(), strict=True)
             cells = [
-                "\t".join(f"{x:.7f}" for x in p) if k else "\t\t"
-                for p, k in zip(points[row], known[row], strict=True)
+                "{:.7f}\t{:.7f}\t{:.7f}".format(*point) if seen else "\t\t" for point, seen in row_points
             ]
             end = "" if known[row, -1] else "\t"  # OpenSim drops an empty last cell, and then misses a column
             file.write(f"{row + 1}\t{times[row]:.8f}\t" + "\t".join(cells) + end + "\n")
