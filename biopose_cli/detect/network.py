@@ -24,9 +24,14 @@ CELL = geometry.CROP / HEATMAP
 WINDOW = 3  # cells on each side of a landmark that its heat map may move it by
 PEAK = 0.5  # lowest heat that moves a landmark
 APART = 12.0  # px of the crop: further apart than this, two looks at one landmark are not averaged
-SIDES = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, LANDMARKS))])
-LEGS = np.arange(25, 33)
-ARMS = np.arange(13, 23)
+SIDES = np.array(
+    [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, LANDMARKS))]
+)
+LIMBS = (  # what a network exchanges as a whole, left and right: legs, arms, trunk with the face
+    np.array([[25, 27, 29, 31], [26, 28, 30, 32]]),
+    np.array([[13, 15, 17, 19, 21], [14, 16, 18, 20, 22]]),
+    np.array([[11, 23, 7, 1, 2, 3, 9], [12, 24, 8, 4, 5, 6, 10]]),
+)
 
 
 class Network:
@@ -64,7 +69,10 @@ class Detector:
         square[top : top + inside[1], left : left + inside[0]] = small.astype(np.float32) / 127.5 - 1
         boxes, logits = self._network(square)
         found, scores = ssd.suppress(*ssd.decode(boxes, logits[:, 0], threshold))
-        points = (found[:, 4:].reshape(-1, 4, 2) * ssd.INPUT - (left, top)) * (width / inside[0], height / inside[1])
+        points = (found[:, 4:].reshape(-1, 4, 2) * ssd.INPUT - (left, top)) * (
+            width / inside[0],
+            height / inside[1],
+        )
         rois = [geometry.around(centre, rim) for centre, rim in points[:, :2]]
         return np.array(rois).reshape(-1, 4), scores
 
@@ -96,7 +104,12 @@ class Look:
         order = np.arange(LANDMARKS)
         order[limbs] = SIDES[limbs]
         return type(self)(
-            self.score, self.points[order], self.circle, self.confidence[order], self.peak[order], self.world[order]
+            self.score,
+            self.points[order],
+            self.circle,
+            self.confidence[order],
+            self.peak[order],
+            self.world[order],
         )
 
 
@@ -110,7 +123,7 @@ class Pose:
     confidence: Array  # (33,) 0..1: in the image, not hidden, and where two looks agree that it is
     world: Array  # (33, 3) m, hip-centred, camera axes (x right, y down, z away from the camera)
     next_roi: Array  # (4,) where the person is, from the network's two auxiliary points
-    doubtful: Array  # (2,) bool: two looks do not agree which leg, and which arm, is the left one
+    doubtful: Array  # (3,) bool, legs, arms, trunk: two looks do not agree which side is the left one
 
 
 class Landmarker:
@@ -124,9 +137,15 @@ class Landmarker:
         self._second = Network(path)
         self._pool = ThreadPoolExecutor(1)
 
-    def __call__(self, image: Array, roi: Array) -> Pose:
-        """The person in the ROI (4,) of an image (H, W, 3) uint8; the score tells whether there is one."""
-        crop = geometry.cut(image, roi).astype(np.float32) / 255
+    def __call__(self, image: Array, roi: Array, hidden: Array | None = None) -> Pose:
+        """The person in the ROI (4,) of an image (H, W, 3) uint8; the score tells whether there is one.
+
+        Pixels of the crop in the mask `hidden` (256, 256) are painted over with the mean of the others.
+        """
+        pixels = geometry.cut(image, roi)
+        if hidden is not None and not hidden.all():
+            pixels[hidden] = pixels[~hidden].mean(axis=0)
+        crop = pixels.astype(np.float32) / 255
         mirror = self._pool.submit(lambda: look(self._second, np.ascontiguousarray(crop[:, ::-1])))
         return merged(look(self._network, crop), mirror.result().mirrored(), roi)
 
@@ -168,10 +187,10 @@ def refined(points: Array, heat: Array) -> tuple[Array, Array]:
 def merged(first: Look, second: Look, roi: Array) -> Pose:
     """Two looks at one crop as one pose in the image and camera frames.
 
-    Where the second look has a person's legs or arms the other way round, it is turned to agree with the first.
+    Where the second look has a person's legs, arms or trunk the other way round, it is turned to agree with the first.
     """
     doubtful = []
-    for limbs in (LEGS, ARMS):
+    for limbs in (pair.ravel() for pair in LIMBS):
         turned = second.exchanged(limbs)
         doubtful.append(_distance(first, turned, limbs) + APART < _distance(first, second, limbs))
         second = turned if doubtful[-1] else second
@@ -180,7 +199,13 @@ def merged(first: Look, second: Look, roi: Array) -> Pose:
     weights[:, apart > APART] = weights[:, apart > APART] == weights[:, apart > APART].max(axis=0)
     share = (weights[1] / weights.sum(axis=0))[:, None]
     points = first.points * (1 - share) + second.points * share
-    confidence = (first.confidence + second.confidence) / 2 * (first.peak + second.peak) / 2 / (1 + (apart / APART) ** 2)
+    confidence = (
+        (first.confidence + second.confidence)
+        / 2
+        * (first.peak + second.peak)
+        / 2
+        / (1 + (apart / APART) ** 2)
+    )
     centre, rim = geometry.to_image((first.circle + second.circle) / 2, roi)
     return Pose(
         score=min(first.score, second.score),

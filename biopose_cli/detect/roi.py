@@ -1,7 +1,7 @@
 """The rotated square around a person that the keypoint network looks at, and the way between it and the image.
 
-A ROI is an array (4,): centre x, y (px of the image), side (px), rotation (rad, clockwise in the image, so 0 has the body's
-axis upright). Coordinates are continuous: the centre of the first pixel is at 0.5, in the image and in the crop.
+A ROI is an array (4,): centre x, y (px of the image), side (px), rotation (rad, clockwise in the image; 0: the body's
+axis is upright). Coordinates are continuous: the centre of the first pixel is at 0.5, in the image and in the crop.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def around(centre: Array, rim: Array) -> Array:
 
 def to_image(points: Array, roi: Array) -> Array:
     """Points (..., 2) in px of the crop, as px of the image."""
-    return (points / CROP - 0.5) * roi[2] @ _rotation(roi).T + roi[:2]
+    return np.asarray((points / CROP - 0.5) * roi[2] @ _rotation(roi).T + roi[:2])
 
 
 def to_crop(points: Array, roi: Array) -> Array:
     """Points (..., 2) in px of the image, as px of the crop: the inverse of `to_image`."""
-    return ((points - roi[:2]) @ _rotation(roi) / roi[2] + 0.5) * CROP
+    return np.asarray(((points - roi[:2]) @ _rotation(roi) / roi[2] + 0.5) * CROP
 
 
 def to_camera(points: Array, roi: Array) -> Array:
@@ -54,13 +54,17 @@ def cut(image: Array, roi: Array) -> Array:
         height, width = (n // shrink * shrink for n in image.shape[:2])
         if not height or not width:
             return np.zeros((CROP, CROP, 3), np.uint8)
-        image = cv2.resize(image[:height, :width], (width // shrink, height // shrink), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(
+            image[:height, :width], (width // shrink, height // shrink), interpolation=cv2.INTER_AREA
+        )
         corner = low.astype(float)
     linear = _rotation(roi) * (roi[2] / CROP / shrink)
     # OpenCV counts from the centre of the first pixel: half a pixel is added in the crop and taken off in the image
     offset = (roi[:2] - corner) / shrink + linear @ np.full(2, 0.5 - CROP / 2) - 0.5
     warp = np.column_stack([linear, offset])
-    return np.asarray(cv2.warpAffine(image, warp, (CROP, CROP), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))
+    return np.asarray(
+        cv2.warpAffine(image, warp, (CROP, CROP), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    )
 
 
 def _rotation(roi: Array) -> Array:

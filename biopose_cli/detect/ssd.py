@@ -1,7 +1,7 @@
 """BlazePose's person detector, before and after the network: anchors, decoding of its boxes, weighted suppression.
 
 The figures (input size, strides, two anchors per cell and layer, box encoding) are those of MediaPipe's published
-`pose_detection` graph; Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose Tracking", describes the network.
+`pose_detection` graph. The network: Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose Tracking".
 """
 
 from __future__ import annotations

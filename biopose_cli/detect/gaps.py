@@ -1,0 +1,30 @@
+"""Short gaps in a person's keypoints, filled by straight lines in time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+
+
+def fillable(time: Array, visible: Array, longest: float) -> Array:
+    """Frames (T,) bool in gaps of at most `longest` s from the last frame seen to the next one.
+
+    `time` (T,) s, `visible` (T,) bool. Before the first and after the last frame seen there is no gap.
+    """
+    seen = np.flatnonzero(visible)
+    result = np.zeros(len(visible), bool)
+    for before, after in pairwise(seen):
+        # a hundredth of a millisecond: times are stored with the rounding of the file's clock
+        result[before + 1 : after] = time[after] - time[before] <= longest + 1e-5
+    return result
+
+
+def fill(values: Array, time: Array, visible: Array, filled: Array) -> Array:
+    """`values` (T, ...) with the frames `filled` (T,) bool interpolated between the `visible` (T,) bool ones."""
+    result = values.reshape(len(values), -1).copy()
+    for column in result.T:
+        column[filled] = np.interp(time[filled], time[visible], column[visible])
+    return result.reshape(values.shape)

@@ -1,0 +1,178 @@
+"""The detect stage: everybody's keypoints from the pictures (`track`); one person's, with the camera (`choose`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from biopose_cli import assets
+from biopose_cli.artifact import LANDMARKS, Array, Detection, Tracks
+from biopose_cli.detect.gaps import fill, fillable
+from biopose_cli.detect.identity import Person, people
+from biopose_cli.detect.network import LIMBS, Detector, Landmarker
+from biopose_cli.detect.repair import repair
+from biopose_cli.detect.tracker import Tracker
+from biopose_cli.errors import PersonError
+from biopose_cli.progress import Progress
+from biopose_cli.settings import Settings
+from biopose_cli.video.intrinsics import resolve
+from biopose_cli.video.probe import VideoInfo
+from biopose_cli.video.reader import frames
+
+SHORTEST = 0.5  # s that a person must be seen in
+CLEAR = 0.1  # confidence of a landmark that counts for the box
+GUESSED = 0.5  # what an interpolated landmark keeps of its confidence
+
+
+def track(info: VideoInfo, settings: Settings, progress: Progress) -> Tracks:
+    """Follow everybody through the video from `settings.start` to `settings.end`, in one pass.
+
+    People are numbered by how long and how large they are seen, the most prominent first. Memory holds one picture.
+
+    Raises
+    ------
+    AssetError
+        The networks' weights are not there and cannot be fetched.
+    SettingError, VideoError
+        There is nothing between start and end, or it cannot be decoded.
+    """
+    pictures = frames(info, settings.start, settings.end)
+    paths = assets.ensure(assets.needed(settings.weights), progress)
+    tracker = Tracker(Detector(paths["detector"]), Landmarker(paths[settings.weights]))
+    progress.start("detect", _expected(info, settings))
+    times: list[float] = []
+    numbers: list[int] = []
+    for position, picture in enumerate(pictures):
+        tracker.step(position, picture.time, picture.image)
+        times.append(picture.time)
+        numbers.append(picture.index)
+        progress.advance()
+    time = np.array(times)
+    return assembled(
+        people(tracker.tracklets, time), time, np.array(numbers), (info.width, info.height), pictures.warnings
+    )
+
+
+def assembled(
+    persons: list[Person], time: Array, frame: Array, size: tuple[int, int], warnings: tuple[str, ...]
+) -> Tracks:
+    """The people's tracklets as arrays over all frames, left and right repaired."""
+    shape = len(persons), len(time)
+    keypoints = np.full((*shape, LANDMARKS, 2), np.nan)
+    confidence = np.zeros((*shape, LANDMARKS))
+    world = np.full((*shape, LANDMARKS, 3), np.nan)
+    roi, box = np.full((*shape, 4), np.nan), np.full((*shape, 4), np.nan)
+    visible, swapped = np.zeros(shape, bool), np.zeros(shape, bool)
+    for p, person in enumerate(persons):
+        doubtful = np.zeros((len(time), len(LIMBS)), bool)
+        for tracklet in person:
+            for t, pose in zip(tracklet.frames, tracklet.poses, strict=True):
+                keypoints[p, t], confidence[p, t], world[p, t] = pose.keypoints, pose.confidence, pose.world
+                roi[p, t], doubtful[t], visible[p, t] = pose.roi, pose.doubtful, True
+        keypoints[p], confidence[p], world[p], swapped[p] = repair(
+            keypoints[p], confidence[p], world[p], roi[p, :, 2], doubtful, visible[p]
+        )
+        for seen in np.flatnonzero(visible[p]):
+            box[p, seen] = bounds(keypoints[p, seen], confidence[p, seen])
+    return Tracks(
+        time=time,
+        frame=frame,
+        image_size=np.array(size),
+        box=box,
+        roi=roi,
+        keypoints_2d=keypoints,
+        confidence=confidence,
+        landmarks_3d=world,
+        visible=visible,
+        swapped=swapped,
+        warnings=warnings,
+    )
+
+
+def bounds(keypoints: Array, confidence: Array) -> Array:
+    """x0, y0, x1, y1 of the landmarks that are seen clearly, or of all when none is."""
+    clear = confidence > CLEAR
+    points = keypoints[clear] if clear.any() else keypoints
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
+    """One person from the first to the last frame they are seen in, short gaps filled, with the camera.
+
+    Raises
+    ------
+    PersonError
+        Nobody is there, not the person asked for, or too briefly.
+    SettingError
+        The camera's settings contradict each other or are not possible.
+    """
+    count = len(tracks.visible)
+    if count == 0:
+        raise PersonError(
+            f"nobody was found in {info.path}",
+            "A whole person must be in view and not too small; see the part chosen by --start and --end",
+        )
+    person = settings.person or 1
+    if person > count:
+        found = "1 person was" if count == 1 else f"{count} people were"
+        raise PersonError(
+            f"--person {person}: only {found} found in {info.path}",
+            f"Choose --person 1{f' to {count}' * (count > 1)}",
+        )
+    camera = resolve(info, settings)
+    seen = np.flatnonzero(tracks.visible[person - 1])
+    span = slice(seen[0], seen[-1] + 1)
+    time, visible = tracks.time[span], tracks.visible[person - 1, span]
+    interval = float(np.median(np.diff(tracks.time))) if len(tracks.time) > 1 else 0.0
+    if len(seen) * interval < SHORTEST:
+        raise PersonError(
+            f"person {person} is in view for {len(seen) * interval:.2f} s only in {info.path}",
+            f"At least {SHORTEST:g} s are needed",
+        )
+    filled = fillable(time, visible, settings.max_gap)
+    size = tracks.image_size
+
+    def whole(values: Array) -> Array:
+        return fill(values[person - 1, span], time, visible, filled)
+
+    keypoints, confidence = whole(tracks.keypoints_2d), whole(tracks.confidence)
+    confidence[filled] *= GUESSED
+    swapped = tracks.swapped[person - 1, span]
+    outside = ((keypoints[:, 11:] < 0) | (keypoints[:, 11:] > size)).any(axis=(1, 2)) & visible
+    warnings = [
+        (count > 1 and settings.person is None)
+        and f"{count} people are in view: person 1 was chosen, the longest and largest in view; others by --person",
+        filled.any()
+        and f"{filled.sum()} of {len(time)} frames, in which the person was not found, were interpolated",
+        (missing := int((~visible & ~filled).sum()))
+        and f"{missing} of {len(time)} frames are in gaps longer than {settings.max_gap:g} s and stay empty",
+        swapped.any()
+        and f"left and right were exchanged by the network in {swapped.sum()} frames, and repaired",
+        outside.any() and f"the person reaches beyond the image in {outside.sum()} of {len(time)} frames",
+    ]
+    return Detection(
+        time=time,
+        frame=tracks.frame[span],
+        image_size=size,
+        box=whole(tracks.box),
+        roi=whole(tracks.roi),
+        keypoints_2d=keypoints,
+        confidence=confidence,
+        landmarks_3d=whole(tracks.landmarks_3d),
+        visible=visible,
+        swapped=swapped,
+        interpolated=filled,
+        people_box=tracks.box[:, span],
+        camera_matrix=camera.matrix,
+        dist_coeffs=camera.dist,
+        focal_source=camera.source,
+        person=person,
+        warnings=(*tracks.warnings, *(text for text in warnings if text), *camera.warnings),
+    )
+
+
+def _expected(info: VideoInfo, settings: Settings) -> int | None:
+    """How many frames there will be, about; None when the file does not say."""
+    if info.frame_count is None or info.duration is None:
+        return info.frame_count
+    length = min(settings.end or info.duration, info.duration) - (settings.start or 0)
+    return max(1, round(info.frame_count * length / info.duration)) if info.duration else info.frame_count

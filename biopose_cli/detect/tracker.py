@@ -1,0 +1,209 @@
+"""Follow several people through a video, frame by frame: a tracklet per stretch in which a person is surely the same.
+
+Every live tracklet has its own ROI, moved on by its own motion, and does not see the pixels of the other people. A pose
+is accepted only when it lies where the motion says and has the person's colours; when two tracklets see one body, the
+one it fits less well pauses. Whatever breaks here is joined later, with the whole clip known (`identity`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from biopose_cli.artifact import Array
+from biopose_cli.detect import roi as geometry
+from biopose_cli.detect.network import Detector, Landmarker, Pose
+
+SCORE = 0.5  # lowest score of a pose
+SEEN = 0.3  # lowest mean confidence of a new person's trunk and thighs
+SAME_BODY = 0.05  # mean landmark distance over the ROI's side under which two poses are of one body
+JUMP = 0.15  # furthest the mid-hip may be from its prediction, over the ROI's side
+RESIZE = 1.5  # largest change of the ROI's side from one measurement to the next
+COLOUR = 28.0  # largest distance of a body's colours from the tracklet's (Lab units, see `colours`)
+PATIENCE = 0.3  # s, how long a tracklet waits for its person before it ends
+SEARCH_EVERY = 2  # frames between looks for new people, each at one window of the image
+TRUNK = np.array([11, 12, 23, 24, 25, 26])
+
+
+@dataclass
+class Tracklet:
+    """One person, followed without doubt. Row i of the lists belongs to the i-th measured frame."""
+
+    frames: list[int] = field(default_factory=list)  # positions in the sequence of frames
+    poses: list[Pose] = field(default_factory=list)
+    looks: list[Array] = field(default_factory=list)  # colours of the body
+    colour: Array = field(default_factory=lambda: np.zeros(12))  # running mean
+    roi: Array = field(default_factory=lambda: np.zeros(4))  # where to look next
+    velocity: Array = field(default_factory=lambda: np.zeros(2))  # px per frame
+    last_time: float = 0.0  # s, of the last measurement
+
+    def accept(self, position: int, time: float, pose: Pose, look: Array) -> None:
+        """Take a measurement, and move the ROI on: smoothed, since a calm ROI makes calm landmarks."""
+        if self.frames:
+            share = 1 / min(len(self.frames) + 1, 20)
+            self.colour = self.colour * (1 - share) + look * share
+            error = pose.next_roi[:2] - self.roi[:2]
+            self.velocity = self.velocity + error / 8
+            turn = np.angle(np.exp(1j * (pose.next_roi[3] - self.roi[3])))
+            side = self.roi[2] + (pose.next_roi[2] - self.roi[2]) / 4
+            self.roi = np.array([*(self.roi[:2] + error / 2 + self.velocity), side, self.roi[3] + turn / 2])
+        else:
+            self.colour, self.roi = look, pose.next_roi
+        self.frames.append(position)
+        self.poses.append(pose)
+        self.looks.append(look)
+        self.last_time = time
+
+    def miss(self) -> None:
+        """No measurement in this frame: move on as before, ever slower."""
+        self.velocity = self.velocity * 0.9
+        self.roi = np.array([*(self.roi[:2] + self.velocity), *self.roi[2:]])
+
+    def misfit(self, pose: Pose, look: Array) -> float:
+        """How little a pose fits this person: 0 perfectly, above 1 too little."""
+        distance = float(np.hypot(*(pose.next_roi[:2] - self.roi[:2]))) / self.roi[2]
+        resize = abs(np.log(pose.next_roi[2] / self.roi[2]))
+        return float(max(distance / JUMP, resize / np.log(RESIZE), difference(look, self.colour) / COLOUR))
+
+
+class Tracker:
+    """Feed it the frames in order with `step`; `tracklets` then holds everybody found."""
+
+    def __init__(self, detector: Detector, landmarker: Landmarker) -> None:
+        self._detector, self._landmarker = detector, landmarker
+        self._live: list[Tracklet] = []
+        self._window = 0
+        self.tracklets: list[Tracklet] = []
+
+    def step(self, position: int, time: float, image: Array) -> None:
+        """Follow everybody into the frame at `position` of the sequence: `time` s, `image` (H, W, 3) uint8."""
+        found = [(track, *self._measure(image, track)) for track in self._live]
+        fitting = sorted(
+            (
+                (track.misfit(pose, look), k)
+                for k, (track, pose, look) in enumerate(found)
+                if pose.score >= SCORE
+            ),
+        )
+        taken: list[Pose] = []
+        for misfit, k in fitting:
+            track, pose, look = found[k]
+            if misfit <= 1 and not any(same_body(pose, other) for other in taken):
+                taken.append(pose)
+                track.accept(position, time, pose, look)
+        for track in self._live:
+            if track.frames[-1] != position:
+                track.miss()
+        self._live = [track for track in self._live if time - track.last_time <= PATIENCE]
+        for pose in self._newcomers(position, image, taken):
+            track = Tracklet()
+            track.accept(position, time, pose, colours(image, pose))
+            self._live.append(track)
+            self.tracklets.append(track)
+
+    def _measure(self, image: Array, track: Tracklet) -> tuple[Pose, Array]:
+        others = [other.poses[-1] for other in self._live if other is not track]
+        pose = self._landmarker(image, track.roi, others_mask(track, others))
+        return pose, colours(image, pose)
+
+    def _newcomers(self, position: int, image: Array, known: list[Pose]) -> list[Pose]:
+        """People in the image that are not among the `known` poses, each confirmed by a second look."""
+        if self._live and position % SEARCH_EVERY:
+            return []
+        new: list[Pose] = []
+        tiles = windows(*image.shape[:2])
+        chosen = tiles if position == 0 else [tiles[self._window % len(tiles)]]
+        self._window += 1
+        for left, top, right, bottom in chosen:
+            rois, _ = self._detector(image[top:bottom, left:right])
+            for roi in np.add(rois, (left, top, 0, 0)):
+                if any(
+                    np.hypot(*(roi[:2] - pose.next_roi[:2])) < 0.15 * pose.next_roi[2] for pose in known + new
+                ):
+                    continue
+                first = self._landmarker(image, roi)
+                if first.score < SCORE:
+                    continue
+                second = self._landmarker(image, first.next_roi)
+                certain = second.score >= SCORE and second.confidence[TRUNK].mean() >= SEEN
+                if (
+                    certain
+                    and same_body(first, second)
+                    and not any(same_body(second, p) for p in known + new)
+                ):
+                    new.append(second)
+        return new
+
+
+def others_mask(track: Tracklet, others: list[Pose]) -> Array | None:
+    """The crop's pixels (256, 256) bool that belong to other people and not to this one; None when there are none."""
+    mask = np.zeros((geometry.CROP, geometry.CROP), np.uint8)
+    for other in others:
+        paint(mask, geometry.to_crop(other.keypoints, track.roi), other.next_roi[2] / track.roi[2], 255)
+    if not mask.any():
+        return None
+    own = track.poses[-1].keypoints + track.velocity
+    paint(mask, geometry.to_crop(own, track.roi), 1.3, 0)
+    return mask > 0
+
+
+def paint(mask: Array, points: Array, size: float, value: int) -> None:
+    """Fill a body's outline in the mask: thick limbs, the trunk, the head. `size` is its ROI's side over the crop's."""
+    points = np.clip(points, -1000, 1000).astype(np.int32)
+    width = max(1, round(14 * size))
+    for chain in (
+        (11, 13, 15, 19),
+        (12, 14, 16, 20),
+        (23, 25, 27, 31),
+        (24, 26, 28, 32),
+        (11, 12, 24, 23, 11),
+    ):
+        cv2.polylines(mask, [points[list(chain)]], False, value, width)
+    cv2.fillPoly(mask, [points[[11, 12, 24, 23]]], value)
+    ears = points[[7, 8]].mean(axis=0).astype(int)
+    cv2.line(mask, points[[11, 12]].mean(axis=0).astype(int).tolist(), ears.tolist(), value, width)
+    cv2.circle(mask, ears.tolist(), width, value, -1)
+
+
+def windows(height: int, width: int) -> list[tuple[int, int, int, int]]:
+    """Where to look for people, x0, y0, x1, y1: the whole image and three overlapping tiles along its longer side.
+
+    A tile makes a small person larger in the detector's 224 px.
+    """
+    size = round(0.6 * max(height, width))
+    tiles = [(0, 0, width, height)]
+    for share in (0.0, 0.5, 1.0):
+        left, top = round(max(0, width - size) * share), round(max(0, height - size) * share)
+        tiles.append((left, top, min(left + size, width), min(top + size, height)))
+    return tiles
+
+
+def same_body(first: Pose, second: Pose) -> bool:
+    """Whether two poses are of the same body: their landmarks coincide."""
+    weights = first.confidence * second.confidence + 1e-3
+    distance = np.linalg.norm(first.keypoints - second.keypoints, axis=1)
+    return bool(np.average(distance, weights=weights) < SAME_BODY * min(first.next_roi[2], second.next_roi[2]))
+        first.next_roi[2], second.next_roi[2]
+    )
+
+
+def colours(image: Array, pose: Pose) -> Array:
+    """Mean colour (12,) of upper trunk, lower trunk, thighs and shanks: Lab in 0..255, lightness halved."""
+    left, right = pose.keypoints[[11, 23, 25, 27]], pose.keypoints[[12, 24, 26, 28]]
+    across, along = np.linspace(0.2, 0.8, 6)[:, None, None], np.linspace(0.1, 0.45, 6)[None, :, None]
+    upper, lower = left[0] + (right[0] - left[0]) * across, left[1] + (right[1] - left[1]) * across
+    trunk = [upper + (lower - upper) * along, upper + (lower - upper) * (along + 0.45)]
+    length = np.linspace(0.2, 0.8, 18)[:, None]
+    limbs = [np.stack([side[k] + (side[k + 1] - side[k]) * length for side in (left, right)]) for k in (1, 2)]
+    points = np.stack([part.reshape(36, 2) for part in trunk + limbs])
+    height, width = image.shape[:2]
+    x, y = (np.clip(points[..., i], 0, n - 1).astype(int) for i, n in ((0, width), (1, height)))
+    lab = cv2.cvtColor(np.ascontiguousarray(image[y, x]), cv2.COLOR_RGB2LAB).astype(np.float64)
+    return np.asarray((lab.mean(axis=1) * (0.5, 1, 1)).ravel())
+
+
+def difference(first: Array, second: Array) -> float:
+    """Distance of two bodies' colours: root mean square over the four parts."""
+    return float(np.sqrt(((first - second) ** 2).sum() / 4))
