@@ -29,7 +29,7 @@ def to_image(points: Array, roi: Array) -> Array:
 
 def to_crop(points: Array, roi: Array) -> Array:
     """Points (..., 2) in px of the image, as px of the crop: the inverse of `to_image`."""
-    return np.asarray(((points - roi[:2]) @ _rotation(roi) / roi[2] + 0.5) * CROP
+    return np.asarray(((points - roi[:2]) @ _rotation(roi) / roi[2] + 0.5) * CROP)
 
 
 def to_camera(points: Array, roi: Array) -> Array:

@@ -184,9 +184,8 @@ def same_body(first: Pose, second: Pose) -> bool:
     """Whether two poses are of the same body: their landmarks coincide."""
     weights = first.confidence * second.confidence + 1e-3
     distance = np.linalg.norm(first.keypoints - second.keypoints, axis=1)
-    return bool(np.average(distance, weights=weights) < SAME_BODY * min(first.next_roi[2], second.next_roi[2]))
-        first.next_roi[2], second.next_roi[2]
-    )
+    limit = SAME_BODY * min(first.next_roi[2], second.next_roi[2])
+    return bool(np.average(distance, weights=weights) < limit)
 
 
 def colours(image: Array, pose: Pose) -> Array:
