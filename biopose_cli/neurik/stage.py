@@ -115,9 +115,11 @@ def _solve(
     residual = np.full(markers.shape[:2], np.nan)
     progress.start("inverse kinematics", int(valid.sum()))
     edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(int), [0]]))).reshape(-1, 2)
+    last: Array | None = None  # a person who turned around before a gap is still turned around after it
     for start, end in edges:
         run = slice(int(start), int(end))
-        solution = ik.solve(calibrated.model, calibrated.markers, markers[run][:, columns], time[run], progress)
+        solution = ik.solve(calibrated.model, calibrated.markers, markers[run][:, columns], time[run], progress, last)
+        last = solution.q[-1]
         q[run] = solution.q
         residual[run, columns] = np.linalg.norm(solution.markers - markers[run][:, columns], axis=-1)
     return q, residual
