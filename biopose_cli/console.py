@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +19,7 @@ from rich.text import Text
 from biopose_cli.pipeline import Result
 
 if TYPE_CHECKING:
+    from biopose_cli.assets import Status
     from biopose_cli.doctor import Check
     from biopose_cli.evaluation.compare import Comparison
 
@@ -49,14 +51,8 @@ class Display:
                 transient=True,
             )
         self._task: Any = None
-        self._label, self._unit, self._total, self._count, self._began, self._shown = (
-            "",
-            "",
-            None,
-            0,
-            0.0,
-            0.0,
-        )
+        self._label, self._unit, self._count, self._began, self._shown = "", "", 0, 0.0, 0.0
+        self._total: int | None = None
 
     def __enter__(self) -> Self:
         if self._live:
@@ -202,7 +198,8 @@ def print_comparison(comparison: Comparison, picture: Path) -> None:
             table.add_section()
             table.add_row(Text("mean of each group", style="bold"))
     console.print(table)
-    console.print(f"curves: {picture}", markup=False, soft_wrap=True)
+    for note in (*comparison.notes, f"curves: {picture}"):
+        console.print(note, markup=False, soft_wrap=True)
 
 
 def print_facts(facts: dict[str, Any]) -> None:
@@ -211,6 +208,14 @@ def print_facts(facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         table.add_row(Text(name, style="bold"), Text("unknown" if value is None else str(value)))
     Console(highlight=False).print(table)
+
+
+def print_assets(states: Sequence[Status]) -> bool:
+    """One line a weights file; returns whether all are intact."""
+    for state in states:
+        mark = "[green]ok[/]" if state.ok else "[red]FAILED[/]"
+        Console(highlight=False).print(f"{mark}  {escape(state.name)}: {escape(state.detail)}", soft_wrap=True)
+    return all(state.ok for state in states)
 
 
 def print_checks(checks: Sequence[Check]) -> None:

@@ -124,7 +124,9 @@ def _export(clip: Clip, done: dict[str, Any], progress: Progress) -> Exported:
         progress,
     )
     return Exported(
-        files=np.array([path.name for path in paths]), sha256=np.array([content_hash(path) for path in paths])
+        files=np.array([path.name for path in paths]),
+        sha256=np.array([content_hash(path) for path in paths]),
+        warnings=stage.warnings(done["neurik"], clip.name),
     )
 
 
