@@ -2,6 +2,7 @@
 
     python tools/make_sample.py                    # render again from the poses in walk_truth.npz
     python tools/make_sample.py --motion FOLDER    # first take the poses from FOLDER/cmu_amc.tar.xz
+    python tools/make_sample.py --angles           # only walk_truth.mot, after a change of markers or skeleton
 
 Writes `walk.mp4`, `walk_truth.npz`, `walk_truth.json` and `walk_truth.mot` into `--out` (default: sample_videos/).
 The same machine makes the same files every time.
@@ -10,6 +11,7 @@ The same machine makes the same files every time.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -19,19 +21,24 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from biopose_cli.artifact import Array
+from biopose_cli.artifact import LANDMARKS, Array, Detection, Refined
+from biopose_cli.body.model import DEFAULT_BODY
+from biopose_cli.export.mot import write_mot
 from biopose_cli.files import replacing
+from biopose_cli.neurik import stage as neurik
+from biopose_cli.progress import Silent
+from biopose_cli.settings import Settings
 from biopose_cli.training.motion import place, read_amc_archive
-from biopose_cli.training.render import Actor, load_actor, render_clip
+from biopose_cli.training.render import Actor, in_camera, load_actor, render_clip
 from biopose_cli.training.scene import Camera, look_at
 from biopose_cli.video.focal import focal_px
 
-TAKE = "43_01"  # the only walk of its subject, who is held out from training
+TAKE = "55_04"  # the only walk of its subject, who is held out from training
 FPS = 30
 WIDTH, HEIGHT = 1280, 960
 FOCAL_35MM = 26  # mm, a phone's main camera
 CAMERA_HEIGHT = 1.3  # m
-MIDDLE = (-0.6, 5.0)  # m, right of the line of sight and away from the camera: the middle of the walk
+MIDDLE = (-0.3, 4.4)  # m, right of the line of sight and away from the camera: the middle of the walk
 OBLIQUE = 52.0  # degrees between the walk and the line of sight
 SEED = 9
 STATURE = 1.77  # m
@@ -47,6 +54,7 @@ def main() -> None:
         "--motion", type=Path, help="folder with cmu_amc.tar.xz; default: the poses in walk_truth.npz"
     )
     options.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "sample_videos")
+    options.add_argument("--angles", action="store_true", help="write only walk_truth.mot")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     actor = load_actor()
@@ -57,8 +65,10 @@ def main() -> None:
             pose, transl = stored["pose"].astype(float), stored["transl"].astype(float)
     else:
         pose, transl = recorded(chosen.motion, actor, betas)
-    write_video(chosen.out / "walk.mp4", actor, pose, betas, transl, camera)
-    write_truth(chosen.out, actor, pose, betas, transl, camera)
+    if not chosen.angles:
+        write_video(chosen.out / "walk.mp4", actor, pose, betas, transl, camera)
+        write_facts(chosen.out, actor, pose, betas, transl, camera)
+    write_angles(chosen.out / "walk_truth.mot", actor, pose, betas, transl, camera)
 
 
 def sample_camera() -> Camera:
@@ -102,7 +112,7 @@ def write_video(path: Path, actor: Actor, pose: Array, betas: Array, transl: Arr
         file.mux(stream.encode())
 
 
-def write_truth(folder: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
+def write_facts(folder: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
     """All that made the clip: poses in the world (y up, floor y = 0), camera and body; the .json is for reading."""
     with replacing(folder / "walk_truth.npz") as temporary:
         np.savez_compressed(
@@ -126,10 +136,45 @@ def write_truth(folder: Path, actor: Actor, pose: Array, betas: Array, transl: A
         "camera_pitch_deg": 0.0,
         "camera_roll_deg": 0.0,
         "stature_m": round(float(actor.body.stature(torch.tensor(betas).float())), 4),
+        "body_sha256": hashlib.sha256(DEFAULT_BODY.read_bytes()).hexdigest(),
         "betas": [round(float(value), 6) for value in betas],
     }
     with replacing(folder / "walk_truth.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
+    """The program's own angles of the body that was drawn: its markers without noise, a camera known to be level."""
+    frames = len(pose)
+    seen, moved = in_camera(camera, pose, transl, actor.rest_body(betas).joints[0])
+    every = np.ones(frames, bool)
+    detection = Detection(
+        time=np.arange(frames) / FPS,
+        frame=np.arange(frames),
+        image_size=np.array([WIDTH, HEIGHT]),
+        box=np.zeros((frames, 4)),
+        roi=np.zeros((frames, 4)),
+        keypoints_2d=np.zeros((frames, LANDMARKS, 2)),
+        confidence=np.ones((frames, LANDMARKS)),
+        landmarks_3d=np.zeros((frames, LANDMARKS, 3)),
+        visible=every,
+        swapped=~every,
+        interpolated=~every,
+        people_box=np.zeros((1, frames, 4)),
+        camera_matrix=camera.matrix,
+        dist_coeffs=np.zeros(5),
+    )
+    body = Refined(
+        body_pose=seen[:, 1:],
+        global_orient=seen[:, 0],
+        betas=betas,
+        transl=moved,
+        query_tokens=np.zeros((frames, 0, 0)),
+        reprojection_px=np.zeros(frames),
+    )
+    joints = neurik.run(detection, body, Settings(camera_pitch=0.0, camera_roll=0.0), Silent())
+    values = np.where(joints.rotational, np.rad2deg(joints.q.astype(float)), joints.q)
+    write_mot(path, joints.time, [str(name) for name in joints.coordinates], values)
 
 
 if __name__ == "__main__":
