@@ -9,13 +9,16 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from biopose_cli.artifact import LANDMARKS, Array
-from biopose_cli.body.model import Body
 from biopose_cli.mesh import rotation
+
+if TYPE_CHECKING:
+    from biopose_cli.body.model import Body
 
 JOINTS = 24
 SHAPES = 10

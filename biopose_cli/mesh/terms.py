@@ -133,36 +133,6 @@ class Landmarks3D:
 
 
 @dataclass(frozen=True)
-class PosePrior:
-    """The body pose is normal about `mean` (J,3) or (T,J,3) rad (rotation vectors of MOVING[1:]), with `whitening`
-    (K, 3J) the square root of its precision; `weight` (T) multiplies the squares."""
-
-    mean: Array
-    whitening: Array
-    weight: Array
-
-    def _residual(self, state: State) -> Array:
-        difference = (state.vectors - self.mean).reshape(len(self.weight), -1)
-        return np.asarray(np.sqrt(self.weight)[:, None] * (difference @ self.whitening.T))
-
-    def energy(self, state: State) -> float:
-        return float(0.5 * (self._residual(state) ** 2).sum())
-
-    def add(self, state: State, system: System) -> None:
-        inner = rotation.right_jacobian_inverse(state.vectors)
-        frames, joints = inner.shape[:2]
-        by_vector = self.whitening.reshape(1, -1, joints, 3)
-        by_pose = np.einsum(
-            "tkja,tjab->tkjb", np.broadcast_to(by_vector, (frames, *by_vector.shape[1:])), inner
-        )
-        full = np.zeros((frames, by_vector.shape[1], DOF))
-        full[..., 3:-3] = (
-            by_pose.reshape(frames, by_vector.shape[1], -1) * np.sqrt(self.weight)[:, None, None]
-        )
-        system.add_local(full, self._residual(state))
-
-
-@dataclass(frozen=True)
 class Limits:
     """Rotation vectors stay between `lower` and `upper` (J,3) rad; the excess counts in units of `sigma` rad."""
 

@@ -1,0 +1,109 @@
+"""Fit the pose prior of the mesh stage: a Gaussian mixture over the rotation vectors of 21 joints.
+
+    python tools/fit_pose_prior.py POSES.npz [--out biopose_cli/mesh/data/prior.npz]
+
+POSES.npz holds what `biopose_cli.training.motion` makes of the CMU motion capture: `pose` (N,24,3) rad in SMPL's form, `subject`
+(N) and `clip` (N). Every pose also counts mirrored; a clip counts for at most `--per-clip` frames, so that hours of walking do not
+drown the rest. The subjects of `--hold-out` are left out. Expectation maximisation from a fixed seed: the same input gives the
+same file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+from biopose_cli.mesh.kinematics import MOVING
+from biopose_cli.mesh.prior import mirrored
+
+FLOOR = np.radians(
+    4.0
+)  # added to every standard deviation: retargeting error, and people who are not in the data
+SEED = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("poses", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("biopose_cli/mesh/data/prior.npz"))
+    parser.add_argument("--components", type=int, default=12)
+    parser.add_argument("--per-clip", type=int, default=120)
+    parser.add_argument("--hold-out", nargs="*", default=["07"])
+    options = parser.parse_args()
+    with np.load(options.poses) as stored:
+        kept = ~np.isin(stored["subject"], options.hold_out)
+        held = choose(stored["clip"][~kept], options.per_clip)
+        vectors = stored["pose"][:, list(MOVING[1:])].astype(np.float64)
+        chosen = choose(stored["clip"][kept], options.per_clip)
+        train, test = vectors[kept][chosen], vectors[~kept][held]
+    samples = np.concatenate([train, mirrored(train)])
+    weights, means, covariances = expectation_maximisation(
+        samples.reshape(len(samples), -1), options.components
+    )
+    for name, poses in (("training", train), ("held out", test)):
+        if len(poses):
+            likelihood = log_densities(poses.reshape(len(poses), -1), weights, means, covariances)
+            print(
+                f"{name}: {len(poses)} poses, log density {np.logaddexp.reduce(likelihood, axis=1).mean():.2f}"
+            )
+    np.savez(
+        options.out,
+        weights=weights.astype(np.float32),
+        means=means.reshape(-1, len(MOVING) - 1, 3).astype(np.float32),
+        covariances=covariances.astype(np.float32),
+    )
+
+
+def choose(clips: Array, most: int) -> Array:
+    """At most `most` evenly spaced frames of every clip."""
+    picked = []
+    for clip in np.unique(clips):
+        frames = np.flatnonzero(clips == clip)
+        picked.append(
+            frames[np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))]
+        )
+    return np.concatenate(picked) if picked else np.zeros(0, int)
+
+
+def expectation_maximisation(samples: Array, count: int, rounds: int = 60) -> tuple[Array, Array, Array]:
+    """Weights (K), means (K,D) and covariances (K,D,D) of a Gaussian mixture of `samples` (N,D)."""
+    generator = np.random.default_rng(SEED)
+    size = samples.shape[1]
+    means = samples[generator.choice(len(samples), count, replace=False)]
+    covariances = np.tile(np.cov(samples.T) + FLOOR**2 * np.eye(size), (count, 1, 1))
+    weights = np.full(count, 1 / count)
+    broad = covariances[0].copy()
+    for _ in range(rounds):
+        density = log_densities(samples, weights, means, covariances)
+        share = np.exp(density - np.logaddexp.reduce(density, axis=1, keepdims=True))
+        total = share.sum(0)
+        weights = total / total.sum()
+        means = share.T @ samples / total[:, None]
+        for k in range(count):
+            centred = samples - means[k]
+            scatter = (share[:, k, None] * centred).T @ centred
+            # as if `size` more samples had been seen with the spread of all
+            covariances[k] = (scatter + size * 0.1 * broad) / (total[k] + size * 0.1) + FLOOR**2 * np.eye(
+                size
+            )
+    return weights, means, covariances
+
+
+def log_densities(samples: Array, weights: Array, means: Array, covariances: Array) -> Array:
+    """Logarithm of each component's weight times density, (N,K)."""
+    result = np.empty((len(samples), len(weights)))
+    for k, (weight, mean, covariance) in enumerate(zip(weights, means, covariances, strict=True)):
+        factor = np.linalg.cholesky(covariance)
+        white = np.linalg.solve(factor, (samples - mean).T)
+        logdet = 2 * np.log(np.diag(factor)).sum()
+        result[:, k] = np.log(weight) - 0.5 * ((white**2).sum(0) + logdet + len(mean) * np.log(2 * np.pi))
+    return result
+
+
+if __name__ == "__main__":
+    main()
