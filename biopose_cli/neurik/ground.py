@@ -1,10 +1,11 @@
 """From the camera to OpenSim's ground, in one place.
 
-Camera: OpenCV (x right, y down, z forward). Ground: x forward, y up, z to the subject's right, floor at y = 0, the origin
-under the pelvis in the first frame. All in m; T frames, K sole points.
+Camera: OpenCV (x right, y down, z forward). Ground: x forward, y up, z to the subject's right, floor at y =
+0, the origin under the pelvis in the first frame. All in m; T frames, K sole points.
 
-Up is what `--camera-pitch` and `--camera-roll` say; an angle not given is taken as level, unless the places where the feet
-stand show better: they lie on one floor, so a floor that they spread over far enough tells how the camera leans.
+Up is what `--camera-pitch` and `--camera-roll` say; an angle not given is taken as level, unless the places
+where the feet stand show better: they lie on one floor, so a floor that they spread over far enough tells how
+the camera leans.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ def camera_to_ground(
 ) -> Ground:
     """The change from camera to ground for a clip.
 
-    time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. soles: (T, K, 3) m, points under the
-    feet. pitch, roll: degrees, positive when the camera looks down, and when it is rolled clockwise; None: not known.
-    All vectors in the camera frame, without NaN.
+    time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. soles: (T, K, 3) m,
+    points under the feet. pitch, roll: degrees, positive when the camera looks down, and when it is rolled
+    clockwise; None: not known. All vectors in the camera frame, without NaN.
     """
     given = (roll, pitch)
     lean = np.radians([0.0 if angle is None else angle for angle in given])
@@ -91,9 +92,11 @@ def _footholds(time: Array, soles: Array, up: Array) -> Array:
 
 
 def _lean_from_floor(footholds: Array, lean: Array, free: Array) -> tuple[Array, tuple[str, ...]]:
-    """Add to `lean` (roll, pitch) the slope of the footholds' plane, about the axes that are `free` and well observed.
+    """Add to `lean` (roll, pitch) the slope of the footholds' plane, about the axes that are `free` and well
+    observed.
 
-    A Gaussian prior holds the camera level; an axis counts as observed when the footholds halve the prior's uncertainty.
+    A Gaussian prior holds the camera level; an axis counts as observed when the footholds halve the prior's
+    uncertainty.
     """
     up = up_vector(*lean)
     right = np.array([1.0, 0.0, 0.0]) - up[0] * up
@@ -119,7 +122,7 @@ def _heading(pelvis: Array, facing: Array, up: Array) -> Array:
     """Forward (3): along the walk if the person walks forward, else where the pelvis first faces; horizontal, unit."""
 
     def flat(vectors: Array) -> Array:
-        return vectors - (vectors @ up)[..., None] * up
+        return np.asarray(vectors - (vectors @ up)[..., None] * up)
 
     first = flat(facing[: max(1, min(len(facing), 5))].mean(axis=0))
     away = flat(pelvis - pelvis[0])
@@ -130,8 +133,6 @@ def _heading(pelvis: Array, facing: Array, up: Array) -> Array:
         cosine = (away[end] @ meanwhile) / (np.linalg.norm(away[end]) * np.linalg.norm(meanwhile) + 1e-9)
         if cosine > np.cos(WALK_CONE):
             first = away[end]
-    length = np.linalg.norm(first)
-    if length < 1e-6:  # lying: the pelvis faces straight up or down
-        first, length = flat(np.array([0.0, 0.0, -1.0])), 1.0
-    forward: Array = first / np.linalg.norm(first)
-    return forward
+    if np.linalg.norm(first) < 1e-6:  # lying: the pelvis faces straight up or down
+        first = flat(np.array([0.0, 0.0, -1.0]))
+    return np.asarray(first / np.linalg.norm(first))

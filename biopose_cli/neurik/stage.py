@@ -70,30 +70,37 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
 
 def _pose(body: Body, refined: Refined, valid: Array) -> Posed:
     """The reduced body in the usable frames, camera frame."""
-    arguments = [torch.as_tensor(array[valid]) for array in (refined.body_pose, refined.global_orient, refined.transl)]
     betas = torch.as_tensor(refined.betas)
+    pose, orient, transl = (
+        torch.as_tensor(array[valid]) for array in (refined.body_pose, refined.global_orient, refined.transl)
+    )
+    parts = []
     with torch.no_grad():
-        parts = [
-            body.pose(pose, orient, betas, transl)
-            for pose, orient, transl in zip(*(argument.split(BATCH) for argument in arguments), strict=True)
-        ]
+        for start in range(0, len(pose), BATCH):
+            part = slice(start, start + BATCH)
+            parts.append(body.pose(pose[part], orient[part], betas, transl[part]))
     return Posed(torch.cat([part.joints for part in parts]), torch.cat([part.markers for part in parts]))
 
 
 def _ground(time: Array, posed: Posed, standing: Standing, settings: Settings) -> ground.Ground:
     markers = posed.markers.double().numpy()
     pelvis = posed.joints[:, JOINT_NAMES.index("pelvis")].double().numpy()
-    rasi, lasi, rpsi, lpsi = (markers[:, MARKER_NAMES.index(name)] for name in ("RASI", "LASI", "RPSI", "LPSI"))
+    rasi, lasi, rpsi, lpsi = (
+        markers[:, MARKER_NAMES.index(name)] for name in ("RASI", "LASI", "RPSI", "LPSI")
+    )
     facing = (rasi + lasi) - (rpsi + lpsi)
     facing /= np.linalg.norm(facing, axis=-1, keepdims=True)
-    under = np.stack([_carried(markers, standing, name, point) for name, point in soles(standing).items()], axis=1)
-    return ground.camera_to_ground(
-        time, pelvis, facing, under, settings.camera_pitch, settings.camera_roll
+    under = np.stack(
+        [_carried(markers, standing, name, point) for name, point in soles(standing).items()], axis=1
     )
+    return ground.camera_to_ground(time, pelvis, facing, under, settings.camera_pitch, settings.camera_roll)
 
 
 def _carried(markers: Array, standing: Standing, name: str, point: Array) -> Array:
-    """(T, 3): where the foot carries a point that lies at `point` in the static trial (rigid fit of the foot's markers)."""
+    """(T, 3): where a foot carries the point that lies at `point` in the static trial.
+
+    The rigid motion is the best fit of the foot's markers (Kabsch).
+    """
     names = [f"{name[-1].upper()}{site}" for site in ("CAL", "MT1", "MT5", "MID")]
     columns = [MARKER_NAMES.index(marker) for marker in names]
     still = standing.markers[columns]
@@ -118,7 +125,9 @@ def _solve(
     last: Array | None = None  # a person who turned around before a gap is still turned around after it
     for start, end in edges:
         run = slice(int(start), int(end))
-        solution = ik.solve(calibrated.model, calibrated.markers, markers[run][:, columns], time[run], progress, last)
+        solution = ik.solve(
+            calibrated.model, calibrated.markers, markers[run][:, columns], time[run], progress, last
+        )
         last = solution.q[-1]
         q[run] = solution.q
         residual[run, columns] = np.linalg.norm(solution.markers - markers[run][:, columns], axis=-1)
@@ -130,7 +139,11 @@ def _doubts(model: Any, q: Array, residual: Array) -> tuple[str, ...]:
     doubts: list[str] = []
     for column, coordinate in enumerate(model.getCoordinateSet()):
         name = coordinate.getName()
-        if not coordinate.getDefaultClamped() or coordinate.getDefaultLocked() or name.startswith(("knee", "elbow")):
+        if (
+            not coordinate.getDefaultClamped()
+            or coordinate.getDefaultLocked()
+            or name.startswith(("knee", "elbow"))
+        ):
             continue  # a straight knee or elbow is at its limit, and right
         low, high = coordinate.getRangeMin() + AT_LIMIT, coordinate.getRangeMax() - AT_LIMIT
         share = float(np.mean((q[:, column] < low) | (q[:, column] > high)))

@@ -1,12 +1,13 @@
-"""The BSK: 24 rigid bodies built from the tables beside this file, Rajagopal 2016's names, frames and conventions.
+"""The BSK: 24 rigid bodies built from the tables beside this file, Rajagopal 2016's names, frames and
+conventions.
 
-The tables hold the middle line and the right side, one source per row; the left side is their mirror image
-(z is the subject's right). Lengths in m, angles in rad, masses in kg. Bodies: pelvis, lumbar, torso, head, and per
-side femur, patella, tibia, talus, calcn, toes, humerus, ulna, radius, hand.
+The tables hold the middle line and the right side, one source per row; the left side is their mirror image (z
+is the subject's right). Lengths in m, angles in rad, masses in kg. Bodies: pelvis, lumbar, torso, head, and
+per side femur, patella, tibia, talus, calcn, toes, humerus, ulna, radius, hand.
 
-Differences from Rajagopal 2016 (doi 10.1109/TBME.2016.2586891): its torso is three bodies here, lumbar, torso and head
-(lumbar and torso move as one, so every angle keeps its meaning; the head has a neck); subtalar, mtp and wrist move;
-wider ranges where the tables say so; no muscles.
+Differences from Rajagopal 2016 (doi 10.1109/TBME.2016.2586891): its torso is three bodies here, lumbar, torso
+and head (lumbar and torso move as one, so every angle keeps its meaning; the head has a neck); subtalar, mtp
+and wrist move; wider ranges where the tables say so; no muscles.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def build_model() -> Any:
     """The generic skeleton as an `opensim.Model`, without markers and muscles, ready for `initSystem`."""
     model = opensim.Model()
     model.setName(MODEL_NAME)
-    model.set_credits("BioPose's 24-body skeleton; facts from Rajagopal et al. 2016 and the sources in its tables")
+    model.set_credits(
+        "BioPose's 24-body skeleton; facts from Rajagopal et al. 2016 and the sources in its tables"
+    )
     model.set_gravity(vec3((0.0, -9.80665, 0.0)))
     for row in body_rows():
         model.addBody(_body(row))
@@ -81,10 +84,15 @@ def landmark_rows() -> list[Row]:
 def axis_rows(joint: str) -> dict[str, Row]:
     """The moving axes of a joint by name (`rotation1` ... `translation3`), in the joint's frame.
 
-    A mirrored rotation turns about minus the mirrored axis, a mirrored translation goes along the mirrored axis.
+    A mirrored rotation turns about minus the mirrored axis, a mirrored translation goes along the mirrored
+    axis.
     """
     mirrored = joint.endswith("_l")
-    rows = {row["axis"]: row for row in _table("axes") if row["joint"] == (joint[:-2] + "_r" if mirrored else joint)}
+    rows = {
+        row["axis"]: row
+        for row in _table("axes")
+        if row["joint"] == (joint[:-2] + "_r" if mirrored else joint)
+    }
     if not mirrored:
         return rows
     flips = {name: ("x", "y") if name.startswith("rotation") else ("z",) for name in rows}
@@ -176,7 +184,11 @@ def _spatial_transform(axes: dict[str, Row]) -> Any:
     """OpenSim wants six axes, the three of a kind independent: those not in the table stand still."""
     transform = opensim.SpatialTransform()
     free = {
-        kind: [unit for unit in _UNIT if not any(_parallel(unit, row) for row in axes.values() if kind in row["axis"])]
+        kind: [
+            unit
+            for unit in _UNIT
+            if not any(_parallel(unit, row) for row in axes.values() if kind in row["axis"])
+        ]
         for kind in ("rotation", "translation")
     }
     for index, name in enumerate(AXIS_NAMES):

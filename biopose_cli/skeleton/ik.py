@@ -1,9 +1,11 @@
-"""OpenSim's inverse kinematics on virtual markers: which coordinates put the model's markers on the measured ones.
+"""OpenSim's inverse kinematics on virtual markers: which coordinates put the model's markers on the measured
+ones.
 
-`solve` drives the engine of OpenSim's InverseKinematicsTool (`InverseKinematicsSolver`) in memory, as the tool does:
-all markers with equal weight, the tool's accuracy, each frame from the one before. So the tool itself, with its default
-settings on the exported files, gives the same angles (`run_tool` does just that). It stops half a degree short of the
-optimum on average, most where few markers see a joint (toes, wrist); what matters here is that a user can repeat it.
+`solve` drives the engine of OpenSim's InverseKinematicsTool (`InverseKinematicsSolver`) in memory, as the
+tool does: all markers with equal weight, the tool's accuracy, each frame from the one before. So the tool
+itself, with its default settings on the exported files, gives the same angles (`run_tool` does just that). It
+stops half a degree short of the optimum on average, most where few markers see a joint (toes, wrist); what
+matters here is that a user can repeat it.
 """
 
 from __future__ import annotations
@@ -79,7 +81,9 @@ def solve(
     if start is not None:
         _set_pose(model, state, dict(zip(coordinate_names(model), start, strict=True)))
     try:
-        reference = opensim.MarkersReference(_table(names, markers, time), opensim.SetMarkerWeights(), _metres())
+        reference = opensim.MarkersReference(
+            _table(names, markers, time), opensim.SetMarkerWeights(), _metres()
+        )
         solver = opensim.InverseKinematicsSolver(model, reference, opensim.SimTKArrayCoordinateReference())
         solver.setAccuracy(ACCURACY)
         order: list[int] = []  # of the solver's markers; it knows them only once assembled
@@ -89,7 +93,9 @@ def solve(
             state.setTime(float(now))
             if frame == 0:
                 solver.assemble(state)
-                order = [names.index(solver.getMarkerNameForIndex(i)) for i in range(solver.getNumMarkersInUse())]
+                order = [
+                    names.index(solver.getMarkerNameForIndex(i)) for i in range(solver.getNumMarkersInUse())
+                ]
             else:
                 solver.track(state)
             found[frame, order] = _locations(solver, len(order))
@@ -103,7 +109,8 @@ def solve(
 
 
 def run_tool(trc: Path, osim: Path) -> tuple[Array, tuple[str, ...], Array]:
-    """OpenSim's own InverseKinematicsTool with default settings on a saved `.trc` and `.osim`, as a user runs it.
+    """OpenSim's own InverseKinematicsTool with default settings on a saved `.trc` and `.osim`, as a user runs
+    it.
 
     Returns time (T) s, coordinate names (D) and q (T, D) in rad and m.
 
@@ -127,7 +134,8 @@ def run_tool(trc: Path, osim: Path) -> tuple[Array, tuple[str, ...], Array]:
                 tool.run()
             table = opensim.TimeSeriesTable(str(out))
         except RuntimeError as error:
-            raise SolverError(f"OpenSim's InverseKinematicsTool failed on {trc}: {str(error).splitlines()[0]}") from error
+            reason = str(error).splitlines()[0]
+            raise SolverError(f"OpenSim's InverseKinematicsTool failed on {trc}: {reason}") from error
         columns = list(table.getColumnLabels())
         names = coordinate_names(model)
         values = table.getMatrix().to_numpy()[:, [columns.index(name) for name in names]]
@@ -172,7 +180,9 @@ def _restart(model: Any, solver: Any, state: Any, order: list[int], target: Arra
     poses = [values]
     for start in _STARTS:
         pose = {name: 0.0 for name in values if not name.startswith("pelvis_t")}
-        poses.append(values | pose | {name: np.radians(angle) for name, angle in start.items() if name in values})
+        poses.append(
+            values | pose | {name: np.radians(angle) for name, angle in start.items() if name in values}
+        )
     best: tuple[float, dict[str, float]] = (np.inf, values)
     for pose in poses:
         rms, _ = _assemble_from(model, solver, state, order, target, pose)

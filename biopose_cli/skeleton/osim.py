@@ -72,7 +72,8 @@ def load_model(path: Path) -> Any:
             model = opensim.Model(str(path))
             model.initSystem()
     except RuntimeError as error:
-        raise ModelFileError(f"{path} is not an OpenSim model that can be loaded ({_first_line(error)})", hint) from error
+        reason = _first_line(error)
+        raise ModelFileError(f"{path} is not an OpenSim model that can be loaded ({reason})", hint) from error
     if model.getBodySet().getSize() == 0:
         raise ModelFileError(f"{path} is not an OpenSim model: it holds no bodies", hint)
     return model

@@ -1,12 +1,13 @@
 """Fit the skeleton to a clip's body: scale factors from landmark distances, then the markers where they lie.
 
-As a lab does with a static trial and OpenSim's ScaleTool: the body stands as the skeleton does at zero (`standing.py`), each
-rigid body is scaled by the distances between landmarks found on both, left and right alike, and every virtual marker is
-fixed to its bone at the place where it then lies. So the neutral standing pose is zero by construction.
+As a lab does with a static trial and OpenSim's ScaleTool: the body stands as the skeleton does at zero
+(`standing.py`), each rigid body is scaled by the distances between landmarks found on both, left and right
+alike, and every virtual marker is fixed to its bone at the place where it then lies. So the neutral standing
+pose is zero by construction.
 
-One exception: `lumbar_extension` takes the small angle that puts the skeleton's shoulders on the body's, so that the trunk
-keeps Rajagopal's meaning (the line from L5/S1 to the shoulders). The forearms stand at `pro_sup` 90 degrees, palms to the
-thighs; Rajagopal's zero is full supination.
+One exception: `lumbar_extension` takes the small angle that puts the skeleton's shoulders on the body's, so
+that the trunk keeps Rajagopal's meaning (the line from L5/S1 to the shoulders). The forearms stand at
+`pro_sup` 90 degrees, palms to the thighs; Rajagopal's zero is full supination.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ _BODY_SITES = {"asis": "ASI", "psis": "PSI", "heel": "CAL", "ball_medial": "MT1"
 class Calibrated:
     """A scaled model that carries the markers.
 
-    `markers`: the names it carries, in the order of `MARKERS`. `factors`: (3) per body. `pose`: its coordinates (rad, m) in
-    the static trial. `misfit`: distance between skeleton and body there per joint centre, m.
+    `markers`: the names it carries, in the order of `MARKERS`. `factors`: (3) per body. `pose`: its
+    coordinates (rad, m) in the static trial. `misfit`: distance between skeleton and body there per joint
+    centre, m.
     """
 
     model: Any
@@ -55,7 +57,10 @@ class Calibrated:
 
 
 def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Calibrated, Standing]:
-    """The default skeleton fitted to the body of shape `betas` (10), weighing `mass` kg, and the body's static trial."""
+    """The default skeleton fitted to the body of shape `betas` (10), and the body's static trial.
+
+    mass: kg; None: `estimate_mass`.
+    """
     model = build_model()
     _mark_landmarks(model)
     generic = skeleton_points(model, PALMS_IN)
@@ -81,11 +86,15 @@ def estimate_mass(standing: Standing) -> float:
 def skeleton_points(model: Any, pose: dict[str, float]) -> Points:
     """Joint centres and landmarks (the model's markers) (3) of the default skeleton in a pose, ground, m.
 
-    Where the skin shows a joint (knee, ankle, elbow, wrist) its centre is the middle between the two landmarks, on the
-    skeleton as on the body: a few mm from where the skeleton's joint turns.
+    Where the skin shows a joint (knee, ankle, elbow, wrist) its centre is the middle between the two
+    landmarks, on the skeleton as on the body: a few mm from where the skeleton's joint turns.
     """
     frames = body_frames(model, pose)
-    points = {f"{joint}_{side}": frames[f"{bone}_{side}"][:3, 3] for joint, bone in _JOINT_OF.items() for side in "rl"}
+    points = {
+        f"{joint}_{side}": frames[f"{bone}_{side}"][:3, 3]
+        for joint, bone in _JOINT_OF.items()
+        for side in "rl"
+    }
     points["back"] = frames["lumbar"][:3, 3]
     for marker in model.getMarkerSet():
         frame = frames[marker.getParentFrame().findBaseFrame().getName()]
@@ -96,17 +105,24 @@ def skeleton_points(model: Any, pose: dict[str, float]) -> Points:
 def body_points(standing: Standing) -> Points:
     """The same points on the body."""
     points = {
-        f"{name}_{side}": standing.marker(f"{side.upper()}{site}") for name, site in _BODY_SITES.items() for side in "rl"
+        f"{name}_{side}": standing.marker(f"{side.upper()}{site}")
+        for name, site in _BODY_SITES.items()
+        for side in "rl"
     }
-    points |= {"c7": standing.marker("C7"), "clavicle": standing.marker("CLAV"), "vertex": standing.marker("HTOP")}
+    points |= {
+        "c7": standing.marker("C7"),
+        "clavicle": standing.marker("CLAV"),
+        "vertex": standing.marker("HTOP"),
+    }
     return points | standing.centres | {f"ball_{side}": _middles(points)[f"ball_{side}"] for side in "rl"}
 
 
 def scale_factors(skeleton: Points, body: Points) -> Factors:
     """(3) per rigid body: the ratio of a length on the body to that on the skeleton.
 
-    Limbs: one factor along the bone for all axes. Trunk: upwards by the height of the shoulders over the hips, sideways by
-    the width of hips and shoulders, forwards by the depth between ASIS and PSIS, and between C7 and the suprasternal notch.
+    Limbs: one factor along the bone for all axes. Trunk: upwards by the height of the shoulders over the
+    hips, sideways by the width of hips and shoulders, forwards by the depth between ASIS and PSIS, and
+    between C7 and the suprasternal notch.
     """
 
     def ratio(start: str, end: str, axis: int | None = None) -> float:
@@ -151,8 +167,11 @@ def apply_scale(model: Any, factors: Factors, mass: float) -> None:
     model.scale(model.initSystem(), scales, True, float(mass))
 
 
-def attach_markers(model: Any, pose: dict[str, float], places: Array, segments: dict[str, str]) -> tuple[str, ...]:
-    """Replace the model's markers by those named in `segments` (marker -> body), fixed where they lie in `pose`.
+def attach_markers(
+    model: Any, pose: dict[str, float], places: Array, segments: dict[str, str]
+) -> tuple[str, ...]:
+    """Replace the model's markers by those named in `segments` (marker -> body), fixed where they lie in
+    `pose`.
 
     places: (M, 3) m, ground, in the order of `MARKERS`. Returns the names, in that order.
     """
@@ -164,7 +183,9 @@ def attach_markers(model: Any, pose: dict[str, float], places: Array, segments: 
             continue
         frame = frames[segments[marker.name]]
         local = frame[:3, :3].T @ (place - frame[:3, 3])
-        model.addMarker(opensim.Marker(marker.name, model.getBodySet().get(segments[marker.name]), vec3(local)))
+        model.addMarker(
+            opensim.Marker(marker.name, model.getBodySet().get(segments[marker.name]), vec3(local))
+        )
         names.append(marker.name)
     model.finalizeConnections()
     return tuple(names)
@@ -194,7 +215,11 @@ def _mark_landmarks(model: Any) -> None:
 
 def _directions(points: Points) -> dict[str, Array]:
     limbs = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
-    vectors = {f"{start}_{s}": points[f"{end}_{s}"] - points[f"{start}_{s}"] for start, end in limbs.items() for s in "rl"}
+    vectors = {
+        f"{start}_{s}": points[f"{end}_{s}"] - points[f"{start}_{s}"]
+        for start, end in limbs.items()
+        for s in "rl"
+    }
     return {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
 
 

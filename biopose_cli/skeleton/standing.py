@@ -1,8 +1,9 @@
-"""The body of a clip standing as the skeleton does with its coordinates at zero: the static trial that a lab records.
+"""The body of a clip standing as the skeleton does with its coordinates at zero: the static trial that a lab
+records.
 
-Upright, legs straight and parallel under the hips, feet flat as in the body's own rest pose, arms hanging straight down,
-palms to the thighs. Only the limbs' directions are set, each by the smallest rotation, so that no limb turns about its own
-length: the knees and the elbows bend in the plane that the body was made for.
+Upright, legs straight and parallel under the hips, feet flat as in the body's own rest pose, arms hanging
+straight down, palms to the thighs. Only the limbs' directions are set, each by the smallest rotation, so that
+no limb turns about its own length: the knees and the elbows bend in the plane that the body was made for.
 
 Frame: OpenSim's axes (x forward, y up, z to the subject's right), origin half way between the hip centres, m.
 """
@@ -33,7 +34,10 @@ SOLE_THICKNESS = 0.01  # m above the lowest vertex: these vertices make the sole
 
 @dataclass(frozen=True)
 class Standing:
-    """The static trial: `markers` (M, 3) in the order of MARKER_NAMES, `centres` by joint and side (3), `vertices` (V, 3)."""
+    """The static trial.
+
+    `markers` (M, 3) in the order of MARKER_NAMES, `centres` (3) by joint and side, `vertices` (V, 3), all m.
+    """
 
     markers: Array
     centres: dict[str, Array]
@@ -53,8 +57,8 @@ class Standing:
 def stand(body: Body, betas: Array, directions: dict[str, Array]) -> Standing:
     """Pose the body of shape `betas` (10) with its limbs along `directions`.
 
-    directions: unit vectors (3) in OpenSim's axes for thigh, shank, upper arm and forearm, by the joint they start from
-    ("hip_r", "knee_r", "shoulder_r", "elbow_r", and _l).
+    directions: unit vectors (3) in OpenSim's axes for thigh, shank, upper arm and forearm, by the joint they
+    start from ("hip_r", "knee_r", "shoulder_r", "elbow_r", and _l).
     """
     shape = torch.as_tensor(betas, dtype=torch.float32)
     turns = {name: Rotation.identity() for name in JOINT_NAMES}
@@ -79,12 +83,16 @@ def stand(body: Body, betas: Array, directions: dict[str, Array]) -> Standing:
         return np.asarray((points.double().numpy() - origin) @ FROM_SMPL.T)
 
     return Standing(
-        ground(posed.markers[0]), {name: ground(centre) for name, centre in centres.items()}, ground(vertices), body.faces
+        ground(posed.markers[0]),
+        {name: ground(centre) for name, centre in centres.items()},
+        ground(vertices),
+        body.faces,
     )
 
 
 def soles(standing: Standing) -> dict[str, Array]:
-    """Points under each foot where it meets the floor, by "heel_r", "ball_r", "heel_l", "ball_l" (3), frame of `standing`.
+    """Points under each foot where it meets the floor, by "heel_r", "ball_r", "heel_l", "ball_l" (3), frame
+    of `standing`.
 
     Each is the lowest part of the mesh below the heel's marker and below the heads of the metatarsals.
     """

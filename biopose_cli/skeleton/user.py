@@ -1,8 +1,9 @@
 """A user's own model, scaled to the clip's body and driven by the same markers; its muscles and names stay.
 
-The model is measured by its joint centres and scaled so that they lie where the default skeleton's lie (a model that is
-already scaled to the subject so keeps its size). It is then set beside the default skeleton in the static trial, all
-coordinates at zero, hips on hips, and every marker is fixed to the body that carries that segment.
+The model is measured by its joint centres and scaled so that they lie where the default skeleton's lie (a
+model that is already scaled to the subject so keeps its size). It is then set beside the default skeleton in
+the static trial, all coordinates at zero, hips on hips, and every marker is fixed to the body that carries
+that segment.
 """
 
 from __future__ import annotations
@@ -45,7 +46,14 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 }
 _REQUIRED = ("pelvis", "torso", "femur", "tibia", "calcn")
 # Which body carries a segment's markers when the model has no such body; none: the markers are left out
-_CARRIED_BY = {"lumbar": None, "head": "torso", "toes": "calcn", "ulna": "radius", "radius": "ulna", "hand": "radius"}
+_CARRIED_BY = {
+    "lumbar": None,
+    "head": "torso",
+    "toes": "calcn",
+    "ulna": "radius",
+    "radius": "ulna",
+    "hand": "radius",
+}
 _JOINTS = {  # joint centre: the segment whose inboard joint it is
     "hip": "femur",
     "knee": "tibia",
@@ -84,7 +92,9 @@ def calibrate(path: Path, default: Calibrated, standing: Standing, mass: float) 
     places = standing.markers - shift  # the model stays at its origin, the body comes to it
     segments = {marker.name: own[marker.segment] for marker in MARKERS if marker.segment in own}
     names = attach_markers(model, pose, places, segments)
-    misfit = {name: float(np.linalg.norm(found[name] + shift - target[name])) for name in found if name in target}
+    misfit = {
+        name: float(np.linalg.norm(found[name] + shift - target[name])) for name in found if name in target
+    }
     return Calibrated(model, names, factors, pose, misfit)
 
 
@@ -157,7 +167,9 @@ def _factors(
     def ratio(start: str, end: str, axis: int | None = None) -> float | None:
         lengths = []
         for points in (target, own):
-            pairs = [(start, end)] if start[-2:] in {"_r", "_l"} else [(start + s, end + s) for s in ("_r", "_l")]
+            pairs = (
+                [(start, end)] if start[-2:] in {"_r", "_l"} else [(start + s, end + s) for s in ("_r", "_l")]
+            )
             if not all(name in points for pair in pairs for name in pair):
                 return None
             between = [points[b] - points[a] for a, b in pairs]
@@ -168,7 +180,10 @@ def _factors(
     up = ratio("hip", "shoulder", axis=1) or float(default["torso"][1])
     wide = ratio("shoulder_r", "shoulder_l") or float(default["torso"][2])
     chest = np.array([wide, up, wide])
-    measured: dict[str, Array] = {bodies["pelvis", ""]: np.array([across, up, across]), bodies["torso", ""]: chest}
+    measured: dict[str, Array] = {
+        bodies["pelvis", ""]: np.array([across, up, across]),
+        bodies["torso", ""]: chest,
+    }
     for segment in ("lumbar", "head"):
         if (segment, "") in bodies:
             measured.setdefault(bodies[segment, ""], chest)
