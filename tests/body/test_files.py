@@ -82,7 +82,7 @@ def write_npz(path: Path, values: Values) -> Path:
 
 @pytest.fixture(scope="module")
 def official(chumpy: None, values: Values, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As the official files are: chumpy arrays, a selection of more components than ten, sparse regressor, other keys."""
+    """As the official files are: chumpy arrays, a selection of more than ten components, sparse regressor."""
     flat = np.zeros((SMPL_VERTICES, 3, 40))
     flat[..., :10] = values["shapedirs"]
     select = Select(Ch(flat.ravel()), np.arange(flat.size), flat.shape)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from biopose_cli.body import markers as sites
-from biopose_cli.body.markers import MARKER_NAMES, MARKERS, harrington_hips, joint_centres
+from biopose_cli.body.markers import MARKER_NAMES, MARKERS, hara_hips, harrington_hips, joint_centres
 from biopose_cli.body.model import JOINT_NAMES, Body
 
 SEGMENTS = {"pelvis", "lumbar", "torso", "head"} | {
@@ -62,32 +62,49 @@ def test_markers_are_where_their_names_say(body: Body) -> None:
     assert at["LRAD"][z] > at["LULN"][z]  # thumbs forward
 
 
-def test_hips_by_hand() -> None:
-    """Harrington's equations for bony landmarks 240 mm apart, 150 mm deep, leg 880 mm (ASIS to malleolus)."""
-    skin_front, skin_back = sites.SKIN_ASIS, sites.SKIN_PSIS
-    points = [
-        torch.tensor([0.150 + skin_front, 0.0, 0.12]),
-        torch.tensor([0.150 + skin_front, 0.0, -0.12]),
-        torch.tensor([-skin_back, 0.0, 0.05]),
-        torch.tensor([-skin_back, 0.0, -0.05]),
+def pelvis(width: float, depth: float) -> list[torch.Tensor]:
+    """Skin sites over bony ones (x forward, y up, z right) with the middle of the bony PSIS at the origin."""
+    front, back = depth + sites.SKIN_ASIS, -sites.SKIN_PSIS
+    return [
+        torch.tensor([x, 0.0, z])
+        for x, z in ((front, width / 2), (front, -width / 2), (back, 0.05), (back, -0.05))
     ]
+
+
+def test_harringtons_hips_by_hand() -> None:
+    """For landmarks on bone 240 mm apart, 150 mm deep, leg 880 mm from ASIS to malleolus."""
     below = 0.16 * 0.240 + 0.04 * 0.880 + 0.0071
-    right, left = harrington_hips(*points, torch.tensor(0.880 - below))
+    right, left = harrington_hips(*pelvis(0.240, 0.150), torch.tensor(0.880 - below))
     expected = [0.150 - 0.24 * 0.150 - 0.0099, -below, 0.28 * 0.150 + 0.16 * 0.240 + 0.0079]
     np.testing.assert_allclose(right, expected, atol=1e-6)
     np.testing.assert_allclose(left, np.array(expected) * [1, 1, -1], atol=1e-6)
 
 
+def test_haras_hips_by_hand() -> None:
+    """Depends on the leg alone."""
+    below = 0.009 + 0.078 * 0.880
+    expected = np.array([0.150 + 0.011 - 0.063 * 0.880, -below, 0.008 + 0.086 * 0.880])
+    for width in (0.22, 0.30):
+        right, left = hara_hips(*pelvis(width, 0.150), torch.tensor(0.880 - below))
+        np.testing.assert_allclose(right, expected, atol=1e-6)
+        np.testing.assert_allclose(left, expected * [1, 1, -1], atol=1e-6)
+
+
 def test_joint_centres_agree_with_the_body_over_shapes(body: Body) -> None:
     torch.manual_seed(1)
-    limits = {"hip": 0.006, "knee": 0.008, "ankle": 0.008, "elbow": 0.010, "wrist": 0.012, "shoulder": 0.025}
+    limits = {"hip": 0.020, "knee": 0.013, "ankle": 0.002, "elbow": 0.010, "wrist": 0.012, "shoulder": 0.020}
+    offsets: dict[str, list[torch.Tensor]] = {joint: [] for joint in limits}
     for betas in torch.randn(40, 10):
         rest = body.rest(betas)
         centres = joint_centres(rest.markers[0])
         for joint, limit in limits.items():
             for side, long in (("r", "right"), ("l", "left")):
                 own = rest.joints[0, JOINT_NAMES.index(f"{long}_{joint}")]
-                assert torch.linalg.vector_norm(centres[f"{joint}_{side}"] - own) < limit, joint
+                offset = centres[f"{joint}_{side}"] - own
+                assert torch.linalg.vector_norm(offset) < limit, joint
+                offsets[joint].append(offset)
+    hips = torch.stack(offsets["hip"][1::2]).mean(0)  # left
+    assert torch.linalg.vector_norm(hips) < 0.005  # two independent regressions agree on the mean
 
 
 def test_joint_centres_follow_the_body_in_any_pose(body: Body) -> None:
