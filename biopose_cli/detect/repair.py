@@ -79,7 +79,7 @@ def exchanges(keypoints: Array, confidence: Array, size: Array, doubtful: Array)
 def _price(doubtful: Array) -> Array:
     """What each state costs in each frame: (T, 8)."""
     single = (STATES & ~doubtful[:, None]).sum(axis=2)
-    return PRICE * np.where(STATES.all(axis=1), np.minimum(single, 1), single)
+    return np.asarray(PRICE * np.where(STATES.all(axis=1), np.minimum(single, 1), single))
 
 
 def _accelerations(keypoints: Array, confidence: Array, size: Array) -> Array:

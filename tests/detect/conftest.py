@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from biopose_cli import assets
+from biopose_cli.artifact import Array
+from biopose_cli.progress import Silent
+from biopose_cli.video.probe import probe
+from biopose_cli.video.reader import frames
+
+
+@pytest.fixture(scope="session")
+def weights() -> dict[str, Path]:
+    """The networks, as the product itself fetches them."""
+    return assets.ensure(assets.needed("heavy"), Silent())
+
+
+@pytest.fixture(scope="session")
+def walk(sample_clip: Path) -> list[Array]:
+    """Pictures 30 to 37 of the embedded clip."""
+    if not sample_clip.is_file():
+        pytest.skip("the embedded clip has not been made")
+    return [frame.image for frame in frames(probe(sample_clip), 1.0, 1.24)]
