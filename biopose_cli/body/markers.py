@@ -113,7 +113,7 @@ def harrington_hips(
 
     In mm: forward -0.24 PD - 9.9, up -0.16 PW - 0.04 LL - 7.1, sideways 0.28 PD + 0.16 PW + 7.9. PW is the
     distance between the ASIS, PD between their midpoint and that of the PSIS. The default body's hips were
-    placed so, on its lean shapes: fat over the four sites misleads it by up to 44 mm (Hara's: 18 mm).
+    placed so, on its lean shapes: fat over the four sites misleads it by up to 42 mm (Hara's: 14 mm).
     """
     origin, forward, up, right, width, depth = _pelvis(rasi, lasi, rpsi, lpsi)
     y = -(0.16 * width + 0.04 * leg.unsqueeze(-1) + 0.0071) / (1 - 0.04)  # LL = leg - y, solved for y
