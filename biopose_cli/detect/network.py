@@ -6,6 +6,9 @@ published `pose_landmark` graphs and Google's model card.
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +41,9 @@ class Network:
     """One LiteRT interpreter with one thread. An instance must not be used by two threads at once."""
 
     def __init__(self, path: Path) -> None:
-        self._interpreter = Interpreter(str(path), num_threads=1)
-        self._interpreter.allocate_tensors()
+        with _quiet():
+            self._interpreter = Interpreter(str(path), num_threads=1)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         # in the files the outputs are named Identity, Identity_1, ...: the order of their meaning
         outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: str(detail["name"]))
@@ -220,6 +224,25 @@ def merged(first: Look, second: Look, roi: Array) -> Pose:
 
 def _distance(first: Look, second: Look, limbs: Array) -> float:
     return float(np.linalg.norm(first.points[limbs] - second.points[limbs], axis=1).mean())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what is written to the process's standard error nowhere: LiteRT announces its XNNPACK delegate there and
+    offers no way to turn that off. Its errors are exceptions."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # a program without a console has none
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(sink)
+        os.close(kept)
 
 
 def _sigmoid(x: Array) -> Array:

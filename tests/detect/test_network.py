@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,3 +145,9 @@ def test_the_networks_have_the_outputs_in_the_order_relied_on(weights: dict[str,
     assert [output.shape for output in detector] == [(2254, 12), (2254, 1)]
     landmarks = Network(weights["heavy"])(np.zeros((256, 256, 3), np.float32))
     assert [output.shape for output in landmarks] == [(195,), (1,), (256, 256, 1), (64, 64, 39), (117,)]
+
+
+def test_loading_a_network_is_silent(weights: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+    Network(weights["detector"])
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"
