@@ -46,8 +46,10 @@ class Camera:
 def look_at(
     position: Array, target: Array, focal: float, width: int, height: int, roll: float = 0.0
 ) -> Camera:
-    """A camera at `position` with `target` in the middle of its image; `focal` in px, `roll` in rad
-    (clockwise image)."""
+    """A camera at `position` with `target` in the middle of its image.
+
+    `focal` is in px; `roll` in rad, positive when the camera is rolled clockwise (so its picture turns the other way).
+    """
     forward = np.asarray(target, float) - position
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, [0.0, 1.0, 0.0])
