@@ -92,29 +92,36 @@ def _footholds(time: Array, soles: Array, up: Array) -> Array:
 
 
 def _lean_from_floor(footholds: Array, lean: Array, free: Array) -> tuple[Array, tuple[str, ...]]:
-    """Add to `lean` (roll, pitch) the slope of the footholds' plane, about the axes that are `free` and well
-    observed.
+    """Add to `lean` (roll, pitch) the slope of the footholds' plane, about axes that are `free` and observed.
 
     A Gaussian prior holds the camera level; an axis counts as observed when the footholds halve the prior's
-    uncertainty.
+    uncertainty. An axis that is not stays as it is.
     """
     up = up_vector(*lean)
     right = np.array([1.0, 0.0, 0.0]) - up[0] * up
     right /= np.linalg.norm(right)
     ahead = np.cross(up, right)  # the camera's forward, made horizontal
     centred = footholds - footholds.mean(axis=0)
-    across = np.stack([centred @ right, centred @ ahead], axis=1)[:, free]
-    prior = LEAN_PRIOR[free]
-    information = across.T @ across / HEIGHT_NOISE**2 + np.diag(prior**-2.0)
-    covariance = np.linalg.inv(information)
-    slope = covariance @ (across.T @ (centred @ up)) / HEIGHT_NOISE**2
-    observed = np.sqrt(np.diag(covariance)) < prior / 2
-    if np.any(np.abs(slope[observed]) > MAX_LEAN):
-        steep = float(np.degrees(np.abs(slope[observed]).max()))
+    across = np.stack([centred @ right, centred @ ahead], axis=1)
+    height = centred @ up
+    while free.any():
+        prior = LEAN_PRIOR[free]
+        information = across[:, free].T @ across[:, free] / HEIGHT_NOISE**2 + np.diag(prior**-2.0)
+        covariance = np.linalg.inv(information)
+        observed = np.sqrt(np.diag(covariance)) < prior / 2
+        if observed.all():
+            break
+        free = free.copy()
+        free[np.flatnonzero(free)[~observed]] = False
+    else:
+        return lean, ()
+    slope = covariance @ (across[:, free].T @ height) / HEIGHT_NOISE**2
+    if np.abs(slope).max() > np.tan(MAX_LEAN):
+        steep = float(np.degrees(np.arctan(np.abs(slope).max())))
         return lean, (f"the footholds lie on a slope of {steep:.0f} degrees: the camera was taken as level",)
     # to a camera taken as level, the floor rises to the right when it is rolled clockwise, ahead when it looks down
     change = np.zeros(2)
-    change[np.flatnonzero(free)[observed]] = np.arctan(slope[observed])
+    change[free] = np.arctan(slope)
     return lean + change, ()
 
 

@@ -10,7 +10,7 @@ import torch
 from biopose_cli.artifact import Array, Detection, Joints, Refined
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body, Posed, load_body
-from biopose_cli.errors import PersonError, SettingError
+from biopose_cli.errors import PersonError
 from biopose_cli.neurik import ground
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
@@ -20,7 +20,9 @@ from biopose_cli.skeleton.scaling import Calibrated
 from biopose_cli.skeleton.standing import Standing, soles
 
 BATCH = 256  # frames posed at once
-AT_LIMIT = np.radians(0.5)  # a coordinate this near the end of its range counts as held there
+AT_LIMIT = np.radians(
+    2.0
+)  # this near the end of its range a coordinate is held there: the solver never touches it
 HELD = 0.25  # share of the frames: more of them at a limit is worth a warning
 LARGE_RESIDUAL = 0.03  # m, root mean square over a clip
 
@@ -30,19 +32,16 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
 
     Raises
     ------
-    BodyFileError, ModelFileError, PersonError, SettingError, SolverError
+    BodyFileError, ModelFileError, PersonError, SolverError
     """
-    if settings.ik != "opensim":
-        raise SettingError(f"--ik {settings.ik} is not known", "Use --ik opensim")
     valid = detection.visible | detection.interpolated
     if not valid.any():
         raise PersonError("the person is in no frame of the clip")
     body = load_body(settings.body)
     progress.start("scaling the skeleton", None)
     calibrated, standing = scaling.calibrate(body, refined.betas, settings.mass)
-    mass = scaling.estimate_mass(standing) if settings.mass is None else settings.mass
     if settings.model is not None:
-        calibrated = user.calibrate(settings.model, calibrated, standing, mass)
+        calibrated = user.calibrate(settings.model, calibrated, standing)
     posed = _pose(body, refined, valid)
     change = _ground(detection.time[valid], posed, standing, settings)
     markers = np.full((len(valid), len(MARKERS), 3), np.nan)
@@ -62,7 +61,7 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
         valid=valid,
         ground_from_camera=change.matrix,
         model_xml=to_xml(calibrated.model),
-        mass_kg=mass,
+        mass_kg=calibrated.mass,
         mass_source="estimated from the body's volume" if settings.mass is None else "--mass",
         warnings=(*change.warnings, *_doubts(calibrated.model, q[valid], residual[valid])),
     )

@@ -53,6 +53,7 @@ class Calibrated:
     markers: tuple[str, ...]
     factors: Factors
     pose: dict[str, float]
+    mass: float
     misfit: dict[str, float]
 
 
@@ -67,7 +68,8 @@ def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Cali
     standing = stand(body, betas, _directions(generic))
     target = body_points(standing)
     factors = scale_factors(generic, target)
-    apply_scale(model, factors, estimate_mass(standing) if mass is None else mass)
+    mass = estimate_mass(standing) if mass is None else mass
+    apply_scale(model, factors, mass)
     pose = PALMS_IN | {"lumbar_extension": _trunk_angle(skeleton_points(model, PALMS_IN), target)}
     standing = stand(body, betas, _directions(skeleton_points(model, pose)))  # the arms hang along that trunk
     target = body_points(standing)
@@ -75,7 +77,7 @@ def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Cali
     found = skeleton_points(model, pose)
     misfit = {name: float(np.linalg.norm(found[name] - target[name])) for name in standing.centres}
     names = attach_markers(model, pose, standing.markers, {marker.name: marker.segment for marker in MARKERS})
-    return Calibrated(model, names, factors, pose, misfit), standing
+    return Calibrated(model, names, factors, pose, mass, misfit), standing
 
 
 def estimate_mass(standing: Standing) -> float:

@@ -72,8 +72,8 @@ _LIMBS = {  # segments scaled by the distance between two joint centres
 }
 
 
-def calibrate(path: Path, default: Calibrated, standing: Standing, mass: float) -> Calibrated:
-    """The model in `path` fitted to the body that the default skeleton was fitted to, weighing `mass` kg.
+def calibrate(path: Path, default: Calibrated, standing: Standing) -> Calibrated:
+    """The model in `path` fitted to the body that the default skeleton was fitted to, with the same mass.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def calibrate(path: Path, default: Calibrated, standing: Standing, mass: float) 
     own = {"".join(key): name for key, name in bodies.items()}
     target = _joint_centres(default.model, default.pose, _default_bodies(default.model))
     factors = _factors(model, _joint_centres(model, PALMS_IN, bodies), target, default.factors, bodies)
-    apply_scale(model, factors, mass)
+    apply_scale(model, factors, default.mass)
     pose = {name: value for name, value in default.pose.items() if not name.startswith("pelvis_t")}
     found = _joint_centres(model, pose, bodies)
     shift = (target["hip_r"] + target["hip_l"] - found["hip_r"] - found["hip_l"]) / 2
@@ -95,7 +95,7 @@ def calibrate(path: Path, default: Calibrated, standing: Standing, mass: float) 
     misfit = {
         name: float(np.linalg.norm(found[name] + shift - target[name])) for name in found if name in target
     }
-    return Calibrated(model, names, factors, pose, misfit)
+    return Calibrated(model, names, factors, pose, default.mass, misfit)
 
 
 def segment_bodies(model: Any, path: Path) -> dict[tuple[str, str], str]:

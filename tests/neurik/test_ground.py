@@ -1,0 +1,146 @@
+"""The change from camera to ground: upright, on the floor, facing forward, whatever the camera does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from biopose_cli.artifact import Array
+from biopose_cli.neurik import ground
+
+RATE = 30.0
+LEVEL = np.array(
+    [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]]
+)  # camera from world (x right, y up, z back)
+
+
+def _camera(pitch: float, roll: float) -> Array:
+    """Rotation camera from world of a camera that looks down by `pitch` and is rolled clockwise, in degrees."""
+    look_down = Rotation.from_euler("x", pitch, degrees=True).as_matrix()
+    clockwise = Rotation.from_euler("z", -roll, degrees=True).as_matrix()
+    return clockwise @ look_down @ LEVEL
+
+
+class Walker:
+    """Someone in a world with y up: the pelvis 0.95 m over the floor, each sole point resting by turns.
+
+    Half way through the walk they go on with the second velocity, if there is one.
+    """
+
+    def __init__(
+        self, velocity: Array, facing: Array, then: Array | None = None, seconds: float = 5.0
+    ) -> None:
+        self.time = np.arange(round(seconds * RATE)) / RATE
+        self.facing = np.tile(facing, (len(self.time), 1))
+        late = (self.time > seconds / 2)[:, None]
+        velocities = np.where(late, velocity if then is None else then, velocity)
+        start = np.array([-1.0, -1.1, -6.0])
+        place = start + np.cumsum(velocities, axis=0) / RATE
+        self.pelvis = place + np.array([0.0, 0.95, 0.0])
+        soles = []
+        for foot in range(4):
+            phase = self.time / 1.2 + (0.5 if foot % 2 else 0.0)
+            step, within = np.floor(phase), phase % 1.0
+            swing = np.clip((within - 0.6) / 0.4, 0.0, 1.0)  # stands for 60 % of a stride
+            along = (step + swing - phase)[:, None] * 1.2 * velocities
+            lift = 0.1 * np.sin(np.pi * swing) * (np.linalg.norm(velocity) > 0)
+            width = 0.1 * np.array([1 if foot % 2 else -1, 0, 1 if foot < 2 else -1])
+            soles.append(place + along + width + lift[:, None] * [0, 1, 0])
+        self.soles = np.stack(soles, axis=1)
+
+    def seen(self, camera: Array, **given: float) -> ground.Ground:
+        return ground.camera_to_ground(
+            self.time, self.pelvis @ camera.T, self.facing @ camera.T, self.soles @ camera.T, **given
+        )
+
+
+STILL, TO_CAMERA, AWAY = np.zeros(3), np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, -1.0])
+
+
+@pytest.mark.parametrize("facing", [TO_CAMERA, AWAY, np.array([1.0, 0.0, 0.0]), np.array([-0.6, 0.0, 0.8])])
+def test_a_standing_person_stands_upright_on_the_floor_facing_forward(facing: Array) -> None:
+    person = Walker(STILL, facing)
+    matrix = person.seen(LEVEL).matrix
+    pelvis, feet = (ground.apply(matrix, points @ LEVEL.T) for points in (person.pelvis, person.soles))
+    np.testing.assert_allclose(pelvis[0], [0.0, 0.95, 0.0], atol=1e-6)
+    np.testing.assert_allclose(feet[..., 1], 0.0, atol=1e-6)
+    np.testing.assert_allclose(matrix[:3, :3] @ LEVEL @ facing, [1.0, 0.0, 0.0], atol=1e-9)
+    right = np.cross(facing, [0.0, 1.0, 0.0])  # of someone upright
+    np.testing.assert_allclose(matrix[:3, :3] @ LEVEL @ right, [0.0, 0.0, 1.0], atol=1e-9)
+    assert np.linalg.det(matrix[:3, :3]) == pytest.approx(1.0)
+
+
+def test_walking_gives_the_heading() -> None:
+    """Someone who looks 20 degrees to the side while walking still walks along x."""
+    velocity = np.array([1.2, 0.0, 0.0])
+    gaze = Rotation.from_euler("y", 20, degrees=True).apply([1.0, 0.0, 0.0])
+    person = Walker(velocity, gaze)
+    matrix = person.seen(LEVEL).matrix
+    np.testing.assert_allclose(matrix[:3, :3] @ LEVEL @ velocity, [1.2, 0.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("velocity", [AWAY, np.array([1.2, 0.0, 0.0])], ids=["backwards", "sideways"])
+def test_walking_backwards_or_sideways_does_not_turn_the_person(velocity: Array) -> None:
+    person = Walker(velocity, TO_CAMERA)
+    matrix = person.seen(LEVEL).matrix
+    np.testing.assert_allclose(matrix[:3, :3] @ LEVEL @ TO_CAMERA, [1.0, 0.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("pitch", "roll"), [(12.0, 0.0), (0.0, 5.0), (-8.0, 3.0), (25.0, -4.0)])
+def test_a_stated_lean_is_undone(pitch: float, roll: float) -> None:
+    person = Walker(STILL, TO_CAMERA)
+    camera = _camera(pitch, roll)
+    result = person.seen(camera, pitch=pitch, roll=roll)
+    np.testing.assert_allclose(result.matrix[:3, :3] @ camera @ [0.0, 1.0, 0.0], [0.0, 1.0, 0.0], atol=1e-9)
+    assert result.leaned == pytest.approx((roll, pitch))
+
+
+@pytest.mark.parametrize(("pitch", "roll"), [(8.0, 0.0), (0.0, 3.0), (6.0, -2.0)])
+def test_a_walk_in_depth_and_across_shows_the_lean(pitch: float, roll: float) -> None:
+    person = Walker(TO_CAMERA, TO_CAMERA, then=np.array([1.0, 0.0, 0.0]))
+    camera = _camera(pitch, roll)
+    result = person.seen(camera)
+    up = result.matrix[:3, :3] @ camera @ [0.0, 1.0, 0.0]
+    assert np.degrees(np.arccos(up[1])) < 1.0
+    assert result.warnings == ()
+
+
+def test_a_walk_across_says_nothing_about_pitch() -> None:
+    person = Walker(np.array([1.2, 0.0, 0.0]), np.array([1.0, 0.0, 0.0]))
+    assert person.seen(_camera(8.0, 0.0)).leaned == (pytest.approx(0.0, abs=0.5), 0.0)
+
+
+def test_a_stated_angle_is_not_overruled_by_the_feet() -> None:
+    person = Walker(TO_CAMERA, TO_CAMERA)
+    assert person.seen(_camera(8.0, 0.0), pitch=0.0, roll=0.0).leaned == (0.0, 0.0)
+
+
+def test_a_slope_that_no_floor_has_is_ignored_with_a_warning() -> None:
+    person = Walker(TO_CAMERA, TO_CAMERA)
+    person.soles = person.soles + person.soles[..., 2:] * [0.0, 0.6, 0.0]
+    result = person.seen(LEVEL)
+    assert result.leaned == (0.0, 0.0)
+    assert "slope" in result.warnings[0]
+
+
+def test_jumping_does_not_lift_the_floor() -> None:
+    person = Walker(STILL, TO_CAMERA)
+    up = 0.4 * np.maximum(np.sin(2 * np.pi * person.time), 0.0)[:, None] * [0.0, 1.0, 0.0]
+    person.pelvis = person.pelvis + up
+    person.soles = person.soles + up[:, None]
+    feet = ground.apply(person.seen(LEVEL).matrix, person.soles @ LEVEL.T)
+    assert feet[..., 1].min() == pytest.approx(0.0, abs=0.02)
+
+
+def test_one_frame_is_enough() -> None:
+    person = Walker(STILL, TO_CAMERA, seconds=1 / RATE)
+    feet = ground.apply(person.seen(LEVEL).matrix, person.soles @ LEVEL.T)
+    np.testing.assert_allclose(feet[..., 1], 0.0, atol=1e-6)
+
+
+def test_someone_lying_still_gets_a_ground() -> None:
+    person = Walker(STILL, np.array([0.0, 1.0, 0.0]))
+    matrix = person.seen(LEVEL).matrix
+    assert np.isfinite(matrix).all()
+    np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-9)

@@ -1,0 +1,137 @@
+"""Inverse kinematics gives back the pose that the markers were made from, and equals OpenSim's own tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from biopose_cli.artifact import Array
+from biopose_cli.errors import ModelFileError, SolverError
+from biopose_cli.export.trc import write_trc
+from biopose_cli.progress import Silent
+from biopose_cli.skeleton import ik, osim
+from biopose_cli.skeleton.scaling import PALMS_IN, Calibrated, skeleton_points
+
+RATE = 30.0
+
+
+def _walk(model: Any, frames: int) -> tuple[Array, Array]:
+    """A smooth motion around a walking posture: time (T) and q (T, D)."""
+    time = np.arange(frames) / RATE
+    generator = np.random.default_rng(11)
+    middle = {"knee_angle": 0.7, "elbow_flex": 0.8, "pelvis_ty": 0.95} | {
+        name[:-2]: v for name, v in PALMS_IN.items()
+    }
+    columns = {}
+    for name in ik.coordinate_names(model):
+        base = name[:-2] if name.endswith(("_r", "_l")) else name
+        swing = 0.02 if name in {"pelvis_tx", "pelvis_ty", "pelvis_tz"} else 0.25
+        phase = generator.uniform(0, 2 * np.pi)
+        columns[name] = middle.get(base, 0.0) + swing * np.sin(2 * np.pi * 0.8 * time + phase)
+    for side in "rl":
+        columns[f"knee_angle_{side}_beta"] = columns[f"knee_angle_{side}"]
+    return time, np.stack(list(columns.values()), axis=1)
+
+
+def _markers(calibrated: Calibrated, q: Array) -> Array:
+    names = ik.coordinate_names(calibrated.model)
+    poses = [dict(zip(names, row, strict=True)) for row in q]
+    points = [skeleton_points(calibrated.model, pose) for pose in poses]
+    return np.array([[point[name] for name in calibrated.markers] for point in points])
+
+
+@pytest.fixture(scope="module")
+def walk(calibrated: Calibrated) -> tuple[Array, Array, Array]:
+    time, q = _walk(calibrated.model, 30)
+    return time, q, _markers(calibrated, q)
+
+
+@pytest.fixture(scope="module")
+def solution(calibrated: Calibrated, walk: tuple[Array, Array, Array]) -> ik.Solution:
+    time, _, markers = walk
+    return ik.solve(calibrated.model, calibrated.markers, markers, time, Silent())
+
+
+def test_the_pose_comes_back(
+    calibrated: Calibrated, walk: tuple[Array, Array, Array], solution: ik.Solution
+) -> None:
+    _, q, markers = walk
+    error = np.degrees(np.abs(solution.q - q))[:, ik.rotational(calibrated.model)]
+    assert error.mean() < 0.5
+    assert np.median(error) < 0.3
+    assert np.linalg.norm(solution.markers - markers, axis=-1).mean() < 0.002
+
+
+def test_the_patella_comes_with_the_knee(calibrated: Calibrated, solution: ik.Solution) -> None:
+    names = ik.coordinate_names(calibrated.model)
+    knee, patella = (solution.q[:, names.index(name)] for name in ("knee_angle_r", "knee_angle_r_beta"))
+    np.testing.assert_allclose(patella, knee, atol=1e-3)
+    assert not ik.rotational(calibrated.model)[names.index("knee_angle_r_beta")]
+
+
+def test_opensims_own_tool_gives_the_same_angles(
+    calibrated: Calibrated, walk: tuple[Array, Array, Array], solution: ik.Solution, tmp_path: Path
+) -> None:
+    time, _, markers = walk
+    trc, model = tmp_path / "walk.trc", tmp_path / "walk.osim"
+    write_trc(trc, time, calibrated.markers, markers)
+    model.write_text(osim.to_xml(calibrated.model), encoding="utf-8")
+    found_time, names, q = ik.run_tool(trc, model)
+    assert names == ik.coordinate_names(calibrated.model)
+    np.testing.assert_allclose(found_time, time, atol=1e-5)
+    error = np.degrees(np.abs(q - solution.q))[:, ik.rotational(calibrated.model)]
+    assert error.mean() < 0.5
+
+
+def test_angles_stay_in_their_ranges(calibrated: Calibrated, walk: tuple[Array, Array, Array]) -> None:
+    time, _, markers = walk
+    generator = np.random.default_rng(0)
+    noisy = markers[:2] + generator.normal(0.0, 0.02, markers[:2].shape)
+    q = ik.solve(calibrated.model, calibrated.markers, noisy, time[:2], Silent()).q
+    for column, coordinate in enumerate(calibrated.model.getCoordinateSet()):
+        assert q[:, column].min() >= coordinate.getRangeMin() - 1e-6, coordinate.getName()
+        assert q[:, column].max() <= coordinate.getRangeMax() + 1e-6, coordinate.getName()
+
+
+@pytest.mark.parametrize(
+    "posture",
+    [
+        {"hip_flexion_r": 1.9, "hip_flexion_l": 1.9, "knee_angle_r": 2.0, "knee_angle_l": 2.0},
+        {"pelvis_tilt": -1.4, "hip_flexion_r": 0.4, "knee_angle_l": 0.8},
+        {"arm_flex_r": 2.6, "arm_flex_l": 2.6},
+        {"pelvis_rotation": 3.0, "knee_angle_r": 0.5},
+    ],
+    ids=["squat", "lying", "overhead", "turned round"],
+)
+def test_a_first_frame_far_from_standing_is_found(calibrated: Calibrated, posture: dict[str, float]) -> None:
+    _, q = _walk(calibrated.model, 1)
+    names = ik.coordinate_names(calibrated.model)
+    for name, value in posture.items():
+        q[:, names.index(name)] = value
+    for side in "rl":
+        q[:, names.index(f"knee_angle_{side}_beta")] = q[:, names.index(f"knee_angle_{side}")]
+    markers = _markers(calibrated, q)
+    found = ik.solve(calibrated.model, calibrated.markers, markers, np.zeros(1), Silent())
+    assert np.linalg.norm(found.markers - markers, axis=-1).mean() < 0.01
+
+
+def test_a_run_goes_on_from_where_the_last_one_ended(calibrated: Calibrated) -> None:
+    """Someone who turned round once and a half keeps those 540 degrees after a gap."""
+    _, q = _walk(calibrated.model, 1)
+    q[:, ik.coordinate_names(calibrated.model).index("pelvis_rotation")] = 3 * np.pi
+    found = ik.solve(
+        calibrated.model, calibrated.markers, _markers(calibrated, q), np.zeros(1), Silent(), q[0]
+    )
+    assert np.degrees(found.q[0, 2]) == pytest.approx(540.0, abs=1.0)
+
+
+def test_the_tool_refuses_what_it_cannot_read(tmp_path: Path, calibrated: Calibrated) -> None:
+    model = tmp_path / "model.osim"
+    with pytest.raises(ModelFileError):
+        ik.run_tool(tmp_path / "a.trc", model)
+    model.write_text(osim.to_xml(calibrated.model), encoding="utf-8")
+    with pytest.raises(SolverError, match=r"a\.trc"):
+        ik.run_tool(tmp_path / "a.trc", model)

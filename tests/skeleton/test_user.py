@@ -1,0 +1,90 @@
+"""The models that users have: found bodies, fitted joints, muscles kept; and models that cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biopose_cli.errors import ModelFileError
+from biopose_cli.progress import Silent
+from biopose_cli.skeleton import build, ik, osim, user
+from biopose_cli.skeleton.scaling import Calibrated
+from biopose_cli.skeleton.standing import Standing
+
+MODELS = {
+    "models/Rajagopal2016": (22, 80),
+    "models/LaiUhlrich2022": (22, 80),
+    "models/RajagopalLaiUhlrich2023": (22, 80),
+    "models/gait2392_thelen2003muscle": (12, 92),
+    "dev/multiview_balance/balance_reference_scaled": (None, 0),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_users_model_fits_the_body(
+    name: str, shared: Path, calibrated: Calibrated, standing: Standing
+) -> None:
+    path = shared / "data" / f"{name}.osim"
+    fitted = user.calibrate(path, calibrated, standing)
+    bodies, muscles = MODELS[name]
+    assert bodies in {None, fitted.model.getBodySet().getSize()}
+    assert fitted.model.getMuscles().getSize() == muscles
+    assert fitted.model.getTotalMass(fitted.model.initSystem()) == pytest.approx(calibrated.mass)
+    assert set(fitted.factors) == {body.getName() for body in fitted.model.getBodySet()}
+    legs = [miss for joint, miss in fitted.misfit.items() if joint[:-2] in {"hip", "knee", "ankle"}]
+    assert max(legs) < 0.015
+    arms = [marker for marker in fitted.markers if marker.endswith("LEL")]
+    assert bool(arms) == ("gait2392" not in name)
+    again = osim.load_xml(osim.to_xml(fitted.model))
+    assert again.getMarkerSet().getSize() == len(fitted.markers)
+
+
+@pytest.mark.parametrize("name", ["models/LaiUhlrich2022", "models/gait2392_thelen2003muscle"])
+def test_neutral_is_zero_in_a_users_model_too(
+    name: str, shared: Path, calibrated: Calibrated, standing: Standing
+) -> None:
+    fitted = user.calibrate(shared / "data" / f"{name}.osim", calibrated, standing)
+    columns = [calibrated.markers.index(marker) for marker in fitted.markers]
+    q = ik.solve(fitted.model, fitted.markers, standing.markers[None, columns], np.zeros(1), Silent()).q[0]
+    for column, coordinate in enumerate(fitted.model.getCoordinateSet()):
+        name = coordinate.getName()
+        if name.startswith(("hip", "knee", "ankle", "lumbar", "elbow", "arm")) or name == "pelvis_tilt":
+            assert np.degrees(q[column]) == pytest.approx(0.0, abs=3.5), name
+
+
+def test_an_already_scaled_model_keeps_its_size(
+    calibrated: Calibrated, standing: Standing, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.osim"
+    path.write_text(osim.to_xml(calibrated.model), encoding="utf-8")
+    again = user.calibrate(path, calibrated, standing)
+    for body, factor in again.factors.items():
+        np.testing.assert_allclose(factor, 1.0, atol=0.01, err_msg=body)
+
+
+def test_a_model_without_feet_or_trunk_is_refused_by_name(
+    calibrated: Calibrated, standing: Standing, tmp_path: Path
+) -> None:
+    path = tmp_path / "half.osim"
+    build.write_model(path)
+    path.write_text(path.read_text().replace("calcn_l", "hoof_l").replace("torso", "chest"), encoding="utf-8")
+    with pytest.raises(ModelFileError) as caught:
+        user.calibrate(path, calibrated, standing)
+    assert "no body for torso, calcn_l" in str(caught.value)
+    assert "hoof_l" in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_bodies_are_found_by_their_common_names(tmp_path: Path) -> None:
+    path = tmp_path / "named.osim"
+    build.write_model(path)
+    text = path.read_text()
+    for ours, theirs in (("torso", "thorax"), ("tibia_r", "r_tibia"), ("calcn_l", "FOOT_L")):
+        text = text.replace(ours, theirs)
+    path.write_text(text, encoding="utf-8")
+    bodies = user.segment_bodies(osim.load_model(path), path)
+    assert bodies["torso", ""] == "thorax"
+    assert bodies["tibia", "_r"] == "r_tibia"
+    assert bodies["calcn", "_l"] == "FOOT_L"
