@@ -21,7 +21,7 @@ demo: $(STAMP)
 	$(BIN)/biopose compare $(RESULTS)/walk/walk.mot sample_videos/walk_truth.mot --shift 0
 
 test: $(STAMP)
-	$(BIN)/biopose assets --weights all
+	$(BIN)/biopose assets
 	$(BIN)/python -m pytest
 
 samples: $(STAMP)
