@@ -32,7 +32,7 @@ from biopose_cli.body.model import JOINT_NAMES
 
 Array = NDArray[np.float64]
 
-VERSION = "3"
+VERSION = "4"
 ADULTS, BATCH = 3000, 50
 COMPONENTS = 10
 JOINTS = list(JOINT_NAMES)
@@ -78,6 +78,9 @@ class Rig:
     parents: list[int]
     mirror: NDArray[np.int64]  # (V,) the vertex on the other side
     bone_mirror: NDArray[np.int64]  # (B,)
+    left: NDArray[
+        np.bool_
+    ]  # (V,) on the left side of the A-pose; in the T-pose heavy thighs cross the middle
 
     def index(self, bone: str) -> int:
         return self.bones.index(bone)
@@ -113,7 +116,7 @@ def load_rig(mesh: torch.nn.Module, model: torch.nn.Module) -> Rig:
     bone_mirror = np.array([bones.index(opposite(bone)) for bone in bones])
     weights = (weights + weights[mirror][:, bone_mirror]) / 2
     faces = model.get_triangular_faces().numpy()
-    return Rig(faces, weights, bones, list(model.bone_parents), mirror, bone_mirror)
+    return Rig(faces, weights, bones, list(model.bone_parents), mirror, bone_mirror, points[:, 0] > 0)
 
 
 def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tensor]:
@@ -253,8 +256,7 @@ def straighten(vertices: Array, heads: Array, rig: Rig) -> tuple[Array, Array]:
     joints = np.einsum("bij,bj->bi", rotation, heads) + offset
     posed, joints = pronate(posed, joints, rig)
 
-    left = posed[:, 0] > 0
-    posed = np.where(left[:, None], posed, mirrored(posed, rig.mirror))
+    posed = np.where(rig.left[:, None], posed, mirrored(posed, rig.mirror))
     middle = rig.mirror == np.arange(len(posed))
     posed[middle, 0] = 0.0
     left_bones = np.array([bone.startswith("Left") for bone in rig.bones])
