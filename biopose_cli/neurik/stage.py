@@ -62,7 +62,7 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
         ground_from_camera=change.matrix,
         model_xml=to_xml(calibrated.model),
         mass_kg=calibrated.mass,
-        mass_source="estimated from the body's volume" if settings.mass is None else "--mass",
+        mass_source="estimated from the stature" if settings.mass is None else "--mass",
         warnings=(*change.warnings, *_doubts(calibrated.model, q[valid], residual[valid])),
     )
 

@@ -89,6 +89,7 @@ def solve(
         order: list[int] = []  # of the solver's markers; it knows them only once assembled
         q = np.empty((len(time), len(coordinates)))
         found = np.empty_like(markers, dtype=float)
+        limit = LOST
         for frame, now in enumerate(time):
             state.setTime(float(now))
             if frame == 0:
@@ -99,8 +100,11 @@ def solve(
             else:
                 solver.track(state)
             found[frame, order] = _locations(solver, len(order))
-            if _rms(found[frame], markers[frame]) > LOST:
+            if _rms(found[frame], markers[frame]) > limit:
                 found[frame, order] = _restart(model, solver, state, order, markers[frame])
+                limit = max(
+                    LOST, 1.5 * _rms(found[frame], markers[frame])
+                )  # no better pose: do not ask again
             q[frame] = [coordinate.getValue(state) for coordinate in coordinates]
             progress.advance()
     except RuntimeError as error:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from biopose_cli.artifact import Array
 from biopose_cli.body.markers import MARKERS
@@ -27,8 +28,8 @@ from biopose_cli.skeleton.standing import Standing, stand
 Points = dict[str, Array]
 Factors = dict[str, Array]
 PALMS_IN = {"pro_sup_r": np.pi / 2, "pro_sup_l": np.pi / 2}
-# kg/m3 of the body's volume: soft tissue and bone at 1060 less the air that rests in the lungs; our choice
-DENSITY = 1010.0
+# kg/m2, of adults in the world (men 24.2, women 24.4: NCD Risk Factor Collaboration, Lancet 387, 2016)
+MEAN_BMI = 24.3
 _JOINT_OF = {"hip": "femur", "shoulder": "humerus"}  # joint centres: the origin of a body
 _MIDDLE = {
     "knee": ("knee_lateral", "knee_medial"),
@@ -68,7 +69,7 @@ def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Cali
     standing = stand(body, betas, _directions(generic))
     target = body_points(standing)
     factors = scale_factors(generic, target)
-    mass = estimate_mass(standing) if mass is None else mass
+    mass = estimate_mass(float(body.stature(torch.as_tensor(betas)))) if mass is None else mass
     apply_scale(model, factors, mass)
     pose = PALMS_IN | {"lumbar_extension": _trunk_angle(skeleton_points(model, PALMS_IN), target)}
     standing = stand(body, betas, _directions(skeleton_points(model, pose)))  # the arms hang along that trunk
@@ -80,9 +81,12 @@ def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Cali
     return Calibrated(model, names, factors, pose, mass, misfit), standing
 
 
-def estimate_mass(standing: Standing) -> float:
-    """Body mass in kg from the mesh's volume."""
-    return standing.volume * DENSITY
+def estimate_mass(stature: float) -> float:
+    """Body mass in kg of someone `stature` m tall with the mean body-mass index.
+
+    The fitted body's volume would say no more: keypoints show how long a body is, not how stout.
+    """
+    return MEAN_BMI * stature**2
 
 
 def skeleton_points(model: Any, pose: dict[str, float]) -> Points:

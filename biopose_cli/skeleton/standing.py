@@ -42,16 +42,9 @@ class Standing:
     markers: Array
     centres: dict[str, Array]
     vertices: Array
-    faces: Array
 
     def marker(self, name: str) -> Array:
         return np.asarray(self.markers[MARKER_NAMES.index(name)])
-
-    @property
-    def volume(self) -> float:
-        """Of the closed mesh, m3 (divergence theorem)."""
-        a, b, c = (self.vertices[self.faces[:, i]] for i in range(3))
-        return abs(float(np.einsum("ij,ij->", a, np.cross(b, c)))) / 6
 
 
 def stand(body: Body, betas: Array, directions: dict[str, Array]) -> Standing:
@@ -86,7 +79,6 @@ def stand(body: Body, betas: Array, directions: dict[str, Array]) -> Standing:
         ground(posed.markers[0]),
         {name: ground(centre) for name, centre in centres.items()},
         ground(vertices),
-        body.faces,
     )
 
 

@@ -82,6 +82,7 @@ def calibrate(path: Path, default: Calibrated, standing: Standing) -> Calibrated
     """
     model = load_model(path)
     bodies = segment_bodies(model, path)
+    _free_root(model)
     own = {"".join(key): name for key, name in bodies.items()}
     target = _joint_centres(default.model, default.pose, _default_bodies(default.model))
     factors = _factors(model, _joint_centres(model, PALMS_IN, bodies), target, default.factors, bodies)
@@ -130,6 +131,14 @@ def segment_bodies(model: Any, path: Path) -> dict[tuple[str, str], str]:
             if key not in found and by is not None:
                 found[key] = by
     return found
+
+
+def _free_root(model: Any) -> None:
+    """Let the person walk and turn as far as they do: the ranges of the joint to ground are no anatomy."""
+    for joint in model.getJointSet():
+        if joint.getParentFrame().findBaseFrame().getName() == "ground":
+            for index in range(joint.numCoordinates()):
+                joint.upd_coordinates(index).setDefaultClamped(False)
 
 
 def _sides(aliases: tuple[str, ...]) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ def test_a_known_turn_becomes_its_angle(moved: Joints, case: int) -> None:
 def test_the_record_is_complete(moved: Joints) -> None:
     assert moved.valid.all()
     assert np.isfinite(moved.q).all()
-    assert moved.mass_source == "estimated from the body's volume"
+    assert moved.mass_source == "estimated from the stature"
     assert 50 < moved.mass_kg < 90
     assert len(moved.bodies) == 24
     assert np.sqrt(np.mean(moved.marker_residual**2)) < 0.01

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import Body
@@ -64,8 +63,3 @@ def test_palms_face_the_thighs(plumb: Standing) -> None:
     for side in "RL":
         across = plumb.marker(f"{side}RAD") - plumb.marker(f"{side}ULN")
         assert across[0] > 3 * np.abs(across[2])
-
-
-def test_volume_is_that_of_a_person(plumb: Standing, body: Body) -> None:
-    stature = float(body.stature(torch.zeros(10)))
-    assert 18 < plumb.volume * 1000 / stature**2 < 27  # as a body mass index

@@ -54,6 +54,17 @@ def test_neutral_is_zero_in_a_users_model_too(
             assert np.degrees(q[column]) == pytest.approx(0.0, abs=3.5), name
 
 
+def test_a_users_model_may_turn_round(shared: Path, calibrated: Calibrated, standing: Standing) -> None:
+    """Rajagopal's pelvis_rotation ends at 90 degrees; people do not."""
+    fitted = user.calibrate(shared / "data/models/Rajagopal2016.osim", calibrated, standing)
+    columns = [calibrated.markers.index(marker) for marker in fitted.markers]
+    turned = standing.markers[None, columns] * [-1.0, 1.0, -1.0]  # by 180 degrees about the vertical
+    start = np.zeros(len(ik.coordinate_names(fitted.model)))
+    start[2] = 2.8
+    q = ik.solve(fitted.model, fitted.markers, turned, np.zeros(1), Silent(), start).q[0]
+    assert np.degrees(q[2]) == pytest.approx(180.0, abs=2.0)
+
+
 def test_an_already_scaled_model_keeps_its_size(
     calibrated: Calibrated, standing: Standing, tmp_path: Path
 ) -> None:
