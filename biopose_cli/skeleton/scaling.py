@@ -69,7 +69,8 @@ def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Cali
     standing = stand(body, betas, _directions(generic))
     target = body_points(standing)
     factors = scale_factors(generic, target)
-    mass = estimate_mass(float(body.stature(torch.as_tensor(betas)))) if mass is None else mass
+    if mass is None:
+        mass = estimate_mass(float(body.stature(torch.as_tensor(betas, dtype=torch.float32))))
     apply_scale(model, factors, mass)
     pose = PALMS_IN | {"lumbar_extension": _trunk_angle(skeleton_points(model, PALMS_IN), target)}
     standing = stand(body, betas, _directions(skeleton_points(model, pose)))  # the arms hang along that trunk
