@@ -175,6 +175,9 @@ class Mesh(Artifact):
     transl: Array = _array("T", 3)  # m
     query_tokens: Array = _array("T", "K", "d")  # K = 0 for the fitted body
     reprojection_px: Array = _array("T")  # confidence-weighted mean distance of the keypoints, px
+    landmark_shape: Array = field(  # how this person's keypoints sit on the body, in standard deviations
+        default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("L",), "dtype": np.float32}
+    )
     stature_m: float = 0.0  # of the fitted shape, standing
     stature_source: str = ""  # "--height" or "estimated from the image"
     warnings: tuple[str, ...] = ()

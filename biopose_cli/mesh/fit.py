@@ -17,19 +17,25 @@ from biopose_cli.mesh.terms import Landmarks3D, Reprojection, ShapePrior, Smooth
 PASSES = (12, 25, 25)  # most iterations: to the 3D guess, to the keypoints with the guess, to the keypoints
 ITERATIONS = sum(PASSES)
 _GUESS_SIGMA = 0.08  # m, spread of the network's 3D landmarks about the truth
-_HIP, _LIMB, _TRUNK = 160.0, 160.0, 20.0
-_MOVING = np.array([15.0, 15.0, 15.0])  # (m/s^2)^2 s
+_LIMB, _TRUNK = 80.0, 10.0  # (rad/s^2)^2 s: a cut-off near 6 Hz for a limb
+_MOVING = np.full(3, 8.0)  # (m/s^2)^2 s
+_PRIOR_WEIGHT = 0.2  # poses of neighbouring frames are nearly one observation
 _TRUNK_JOINTS = (0, 3, 6, 9, 12, 13, 14, 15)
 
 
-def smoothness(time: Array, factor: float = 1.0) -> Smoothness:
+def smoothness(time: Array) -> Smoothness:
     density = np.array([_TRUNK if j in _TRUNK_JOINTS else _LIMB for j in MOVING])
-    return Smoothness(time, density * factor, _MOVING * factor, delta=3.0)
+    return Smoothness(time, density, _MOVING, delta=3.0)
 
 
 def pose_terms(seen: Observations, shape: ShapePrior) -> list[Term]:
     """All but the observations."""
-    return [prior.limits(seen.share), prior.pose_prior(seen.share), smoothness(seen.time), shape]
+    return [
+        prior.limits(seen.share),
+        prior.pose_prior(_PRIOR_WEIGHT * seen.share),
+        smoothness(seen.time),
+        shape,
+    ]
 
 
 def reprojection(seen: Observations, delta: float) -> Reprojection:
@@ -46,17 +52,17 @@ def fit_clip(
     seen: Observations,
     shape: ShapePrior,
     on_iteration: Callable[[], None] = lambda: None,
-    betas: Array | None = None,
+    known_shape: Array | None = None,
 ) -> Pose:
-    """Fit from nothing: pose and translation per frame and one shape (given `betas`, that shape)."""
+    """Fit from nothing: pose and translation per frame and one shape (`known_shape`, when given)."""
     common = pose_terms(seen, shape)
-    pose = first_pose(chain, seen, betas)
+    pose = first_pose(chain, seen, known_shape)
     begin: list[Term] = [guess(seen, 1.0), *common]
     pose, _ = minimise(
         chain, pose, begin, PASSES[0], free_shape=False, tolerance=1e-3, on_iteration=on_iteration
     )
     pose = on_keypoints(chain, pose, seen)
-    free = betas is None
+    free = known_shape is None
     rough: list[Term] = [reprojection(seen, 5.0), guess(seen, 0.2), *common]
     pose, _ = minimise(
         chain, pose, rough, PASSES[1], free_shape=free, tolerance=1e-3, on_iteration=on_iteration

@@ -21,38 +21,39 @@ if TYPE_CHECKING:
     from biopose_cli.body.model import Body
 
 JOINTS = 24
-SHAPES = 10
+BETAS = 10  # SMPL's shape components
 HANDS = (22, 23)  # nothing observes the fingers' roots: they stay straight
 MOVING = tuple(j for j in range(JOINTS) if j not in HANDS)
+DEVIATION = 0.015  # m
 DOF = 3 * len(MOVING) + 3  # of a frame: a small turn of every moving joint, then the translation
 
 
 @dataclass(frozen=True)
 class Pose:
     """The unknowns: `rotations` (T,24,3,3) relative to the parent (joint 0: to the camera), `transl` (T,3) m and
-    `betas` (10)."""
+    `shape` (S): SMPL's betas, then the landmarks' own deviations."""
 
     rotations: Array
     transl: Array
-    betas: Array
+    shape: Array
 
     def moved(self, step: Array, shape_step: Array) -> Pose:
-        """Turned and shifted by `step` (T, DOF) and reshaped by `shape_step` (10)."""
+        """Turned and shifted by `step` (T, DOF) and reshaped by `shape_step` (S)."""
         turns = rotation.exp(step[:, :-3].reshape(len(step), -1, 3))
         rotations = self.rotations.copy()
         rotations[:, list(MOVING)] = rotations[:, list(MOVING)] @ turns
-        return Pose(rotations, self.transl + step[:, -3:], self.betas + shape_step)
+        return Pose(rotations, self.transl + step[:, -3:], self.shape + shape_step)
 
     def part(self, frames: slice | Array) -> Pose:
-        return Pose(self.rotations[frames], self.transl[frames], self.betas)
+        return Pose(self.rotations[frames], self.transl[frames], self.shape)
 
 
 @dataclass(frozen=True)
 class Chain:
     """A body reduced to what the landmarks need.
 
-    `rest` (24,3) m and `rest_shapes` (24,3,10): joints of the T-pose = rest + rest_shapes @ betas. `carrier` (33):
-    the joint whose frame holds the landmark; `local` (33,3) and `local_shapes` (33,3,10): its place relative to the
+    `rest` (24,3) m and `rest_shapes` (24,3,S): joints of the T-pose = rest + rest_shapes @ shape. `carrier` (33):
+    the joint whose frame holds the landmark; `local` (33,3) and `local_shapes` (33,3,S): its place relative to the
     carrier at rest, in the same way.
     """
 
@@ -70,11 +71,10 @@ class Chain:
             chain.append(self.parents[chain[-1]])
         return chain
 
-    def with_offsets(self, offsets: Array) -> Chain:
-        """The same chain with every landmark shifted by `offsets` (33,3) m in its carrier's frame."""
-        return Chain(
-            self.parents, self.rest, self.rest_shapes, self.carrier, self.local + offsets, self.local_shapes
-        )
+    @property
+    def shapes(self) -> int:
+        """S: SMPL's ten components and the landmarks' deviations."""
+        return int(self.rest_shapes.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Placed:
 
 def place(chain: Chain, pose: Pose) -> Placed:
     """Forward kinematics, SMPL's: the pelvis stands at its rest place plus the translation."""
-    rest = chain.rest + chain.rest_shapes @ pose.betas
+    rest = chain.rest + chain.rest_shapes @ pose.shape
     rotations = np.empty_like(pose.rotations)
     joints = np.empty((len(rotations), JOINTS, 3))
     for j in range(JOINTS):
@@ -99,17 +99,17 @@ def place(chain: Chain, pose: Pose) -> Placed:
         p = chain.parents[j]
         rotations[:, j] = rotations[:, p] @ pose.rotations[:, j]
         joints[:, j] = joints[:, p] + rotations[:, p] @ (rest[j] - rest[p])
-    local = chain.local + chain.local_shapes @ pose.betas
+    local = chain.local + chain.local_shapes @ pose.shape
     turned = np.einsum("tlij,lj->tli", rotations[:, chain.carrier], local)
     return Placed(rotations, joints, joints[:, chain.carrier] + turned)
 
 
 def jacobian(chain: Chain, placed: Placed) -> tuple[Array, Array]:
-    """Derivatives of the landmarks: by the frame's unknowns (T,33,3,DOF) and by the shape (T,33,3,10)."""
+    """Derivatives of the landmarks: by the frame's unknowns (T,33,3,DOF) and by the shape (T,33,3,S)."""
     frames = len(placed.joints)
     by_pose = np.zeros((frames, LANDMARKS, 3, DOF))
     by_pose[..., -3:] = np.eye(3)
-    by_shape = np.empty((frames, LANDMARKS, 3, SHAPES))
+    by_shape = np.empty((frames, LANDMARKS, 3, chain.shapes))
     carried = _joint_shapes(chain, placed)
     for carrier in np.unique(chain.carrier):
         which = np.flatnonzero(chain.carrier == carrier)
@@ -123,8 +123,8 @@ def jacobian(chain: Chain, placed: Placed) -> tuple[Array, Array]:
 
 
 def _joint_shapes(chain: Chain, placed: Placed) -> Array:
-    """Derivative of the joints by the shape, (T,24,3,10)."""
-    result = np.empty((*placed.joints.shape, SHAPES))
+    """Derivative of the joints by the shape, (T,24,3,S)."""
+    result = np.empty((*placed.joints.shape, chain.shapes))
     result[:, 0] = chain.rest_shapes[0]
     for j in range(1, JOINTS):
         p = chain.parents[j]
@@ -137,24 +137,40 @@ def load_chain(body: Body) -> Chain:
     """Reduce `body` to its chain, with the landmarks of `data/landmarks.csv` (see docs/mesh.md).
 
     A landmark stands at `origin` (a joint at rest) plus x, y, z (m, body of mean shape, axes of the T-pose: x left,
-    y up, z forward) and turns with `carrier`. Its offset grows with the stature.
+    y up, z forward) and turns with `carrier`. Its offset grows with the stature. What a network takes for a hip or an
+    ankle also differs between people and their clothes: landmarks of the same `group` deviate together, mirrored, by
+    three more shape components of `DEVIATION` m each.
     """
-    betas = torch.zeros(SHAPES + 1, SHAPES)
-    betas[1:] = torch.eye(SHAPES)
+    betas = torch.zeros(BETAS + 1, BETAS)
+    betas[1:] = torch.eye(BETAS)
     with torch.no_grad():
         rest_all = torch.stack([body.rest_joints(b).reshape(JOINTS, 3) for b in betas]).double().numpy()
         statures = np.array([float(body.stature(b)) for b in betas])
     rest, rest_shapes = rest_all[0], np.moveaxis(rest_all[1:] - rest_all[0], 0, -1)
     growth = statures[1:] / statures[0] - 1
     carrier, origin, offset = landmark_table()
+    deviations = _deviations()
+    local_shapes = rest_shapes[origin] - rest_shapes[carrier] + offset[:, :, None] * growth
     return Chain(
         parents=tuple(int(p) for p in body.parents),
         rest=rest,
-        rest_shapes=rest_shapes,
+        rest_shapes=np.concatenate([rest_shapes, np.zeros((JOINTS, *deviations.shape[1:]))], axis=-1),
         carrier=carrier,
         local=rest[origin] - rest[carrier] + offset,
-        local_shapes=rest_shapes[origin] - rest_shapes[carrier] + offset[:, :, None] * growth,
+        local_shapes=np.concatenate([local_shapes, deviations], axis=-1),
     )
+
+
+def _deviations() -> Array:
+    """How the landmarks move with the components of their groups, (33,3,3 G) m."""
+    rows = read_table("landmarks.csv")
+    groups = sorted({row["group"] for row in rows})
+    result = np.zeros((LANDMARKS, 3, 3 * len(groups)))
+    for landmark, row in enumerate(rows):
+        at = 3 * groups.index(row["group"])
+        side = -1.0 if row["name"].startswith("right_") else 1.0
+        result[landmark, :, at : at + 3] = DEVIATION * np.diag([side, 1, 1])
+    return result
 
 
 def landmark_table() -> tuple[Array, Array, Array]:

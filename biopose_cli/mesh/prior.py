@@ -44,7 +44,7 @@ def mirrored(vectors: Array) -> Array:
 
 @dataclass(frozen=True)
 class Mixture:
-    """`constant` (K): minus the logarithm of a component's greatest density; `means` (K,63) rad; `whitening` (K,63,63)."""
+    """`constant` (K): minus the logarithm of a component's peak; `means` (K,63) rad; `whitening` (K,63,63)."""
 
     constant: Array
     means: Array
@@ -53,7 +53,7 @@ class Mixture:
 
 @cache
 def mixture() -> Mixture:
-    """`data/prior.npz` (made by tools/fit_pose_prior.py), and one broad component from `data/limits.csv` for other poses."""
+    """`data/prior.npz` (from tools/fit_pose_prior.py), and a broad component from `data/limits.csv` for other poses."""
     with (
         resources.files("biopose_cli.mesh").joinpath("data/prior.npz").open("rb") as file,
         np.load(file) as stored,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from biopose_cli.errors import SolverError
-from biopose_cli.mesh.kinematics import DOF, SHAPES, Chain, Pose
+from biopose_cli.mesh.kinematics import DOF, Chain, Pose
 from biopose_cli.mesh.system import LinAlgError, System
 from biopose_cli.mesh.terms import State, Term
 
@@ -42,11 +42,11 @@ def minimise(
     history = [energy]
     damping = 1e-3
     for iteration in range(iterations):
-        system = System(len(pose.transl), DOF, SHAPES)
+        system = System(len(pose.transl), DOF, chain.shapes)
         for term in terms:
             term.add(state, system)
         system.blocks[0][:, np.arange(DOF), np.arange(DOF)] += _RIDGE
-        system.shape[np.diag_indices(SHAPES)] += _RIDGE
+        system.shape[np.diag_indices(chain.shapes)] += _RIDGE
         accepted = None
         for _ in range(_ATTEMPTS):
             accepted = _attempt(state, terms, system, damping, energy, free_shape)

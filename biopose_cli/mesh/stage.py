@@ -12,7 +12,7 @@ from biopose_cli.body.model import Body, load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.fit import ITERATIONS, fit_clip
-from biopose_cli.mesh.kinematics import JOINTS, SHAPES, Chain, Pose, load_chain, place
+from biopose_cli.mesh.kinematics import BETAS, JOINTS, Chain, Pose, load_chain, place
 from biopose_cli.mesh.observe import Observations, observe
 from biopose_cli.mesh.terms import ShapePrior
 from biopose_cli.mesh.windows import in_windows, sample, spans
@@ -21,6 +21,10 @@ from biopose_cli.settings import Settings
 
 METHODS = ("fit",)
 _SHORTEST, _TALLEST = 0.5, 2.5  # m
+# betas and landmark deviations, in their standard deviations: keypoint errors repeat themselves from frame to frame, so
+# the clip tells less about the shape than its number of frames makes believe
+_SHAPE_SPREAD = 0.5
+_STATURE_KNOWN, _STATURE_UNKNOWN = 0.002, 0.03  # m
 _UNSURE = "stature estimated from the image alone ({:.2f} m): lengths and positions are to scale only; give --height"
 
 
@@ -48,13 +52,13 @@ def run(detection: Detection, settings: Settings, progress: Progress) -> Mesh:
     if len(windows) == 1:
         pose = fit_clip(chain, seen, shape, progress.advance)
     else:
-        betas = fit_clip(chain, seen.part(sample(frames)), shape, progress.advance).betas
-        pose = in_windows(frames, lambda w: fit_clip(chain, seen.part(w), shape, progress.advance, betas))
+        known = fit_clip(chain, seen.part(sample(frames)), shape, progress.advance).shape
+        pose = in_windows(frames, lambda w: fit_clip(chain, seen.part(w), shape, progress.advance, known))
     return Mesh(**fields(body, chain, pose, seen, settings.height))
 
 
 def shape_prior(body: Body, height: float | None) -> ShapePrior:
-    """The prior on the shape of `body`, held to `height` (m) when that is given.
+    """The prior on the shape of `body`, held to `height` (m), or near the mean: one view hardly shows size.
 
     Raises
     ------
@@ -63,21 +67,24 @@ def shape_prior(body: Body, height: float | None) -> ShapePrior:
     """
     if height is not None and not _SHORTEST <= height <= _TALLEST:
         raise SettingError(f"--height {height:g} is not possible", f"Give metres, {_SHORTEST} to {_TALLEST}")
-    betas = torch.zeros(SHAPES, requires_grad=True)
+    betas = torch.zeros(BETAS, requires_grad=True)
     stature = body.stature(betas)
     (gradient,) = torch.autograd.grad(stature.sum(), betas)
-    return ShapePrior(1.0, float(stature.detach()), gradient.double().numpy(), height)
+    mean = float(stature.detach())
+    known, sigma = (mean, _STATURE_UNKNOWN) if height is None else (height, _STATURE_KNOWN)
+    return ShapePrior(_SHAPE_SPREAD, mean, gradient.double().numpy(), known, sigma)
 
 
 def fields(body: Body, chain: Chain, pose: Pose, seen: Observations, height: float | None) -> dict[str, Any]:
     """The values of a `Mesh` artefact."""
     vectors = rotation.log(pose.rotations)
     with torch.no_grad():
-        stature = float(body.stature(torch.tensor(pose.betas, dtype=torch.float32)))
+        stature = float(body.stature(torch.tensor(pose.shape[:BETAS], dtype=torch.float32)))
     return {
         "body_pose": vectors[:, 1:JOINTS],
         "global_orient": continuous(vectors[:, 0]),
-        "betas": pose.betas,
+        "betas": pose.shape[:BETAS],
+        "landmark_shape": pose.shape[BETAS:],
         "transl": pose.transl,
         "query_tokens": np.zeros((len(vectors), 0, 0)),
         "reprojection_px": reprojection_error(chain, pose, seen),

@@ -6,7 +6,7 @@ import numpy as np
 
 from biopose_cli.artifact import Array
 from biopose_cli.mesh import rotation
-from biopose_cli.mesh.kinematics import JOINTS, MOVING, SHAPES, Chain, Pose, place
+from biopose_cli.mesh.kinematics import JOINTS, MOVING, Chain, Pose, place
 from biopose_cli.mesh.observe import Observations
 from biopose_cli.mesh.prior import mean_pose
 
@@ -14,14 +14,14 @@ LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 11, 12, 23, 24
 _DEFAULT_DEPTH = 4.0  # m, only where no keypoint tells
 
 
-def first_pose(chain: Chain, seen: Observations, betas: Array | None = None) -> Pose:
+def first_pose(chain: Chain, seen: Observations, shape: Array | None = None) -> Pose:
     """The mean pose, turned as the trunk of the network's 3D landmarks, placed on the keypoints."""
     frames = len(seen.time)
     rotations = np.broadcast_to(np.eye(3), (frames, JOINTS, 3, 3)).copy()
     rotations[:, list(MOVING[1:])] = rotation.exp(mean_pose())
     trunk = trunk_orientation(seen.guess)
     rotations[:, 0] = rotation.interpolate(trunk, seen.usable, seen.time)
-    shape = np.zeros(SHAPES) if betas is None else betas
+    shape = np.zeros(chain.shapes) if shape is None else shape
     pose = Pose(rotations, np.tile([0.0, 0.0, _DEFAULT_DEPTH], (frames, 1)), shape)
     return on_keypoints(chain, pose, seen)
 
@@ -54,4 +54,4 @@ def on_keypoints(chain: Chain, pose: Pose, seen: Observations) -> Pose:
     if not len(known):
         return pose
     filled = [np.interp(seen.time, seen.time[known], transl[known, axis]) for axis in range(3)]
-    return Pose(pose.rotations, np.stack(filled, -1), pose.betas)
+    return Pose(pose.rotations, np.stack(filled, -1), pose.shape)

@@ -240,28 +240,27 @@ class Smoothness:
 
 @dataclass(frozen=True)
 class ShapePrior:
-    """Betas are standard normal (as a body's shape components are scaled) over `spread`; with a known `height` (m) the
-    stature `at_zero` + `gradient` @ betas is held to it within `sigma` m."""
+    """All shape components are normal with the standard deviation `spread`, and the stature `at_zero` + `gradient` (10)
+    @ betas is `stature` within `sigma`, m."""
 
     spread: float
     at_zero: float
     gradient: Array
-    height: float | None = None
-    sigma: float = 0.002
+    stature: float
+    sigma: float
 
     def energy(self, state: State) -> float:
         return float(0.5 * (self._residual(state) ** 2).sum())
 
     def _residual(self, state: State) -> Array:
-        betas = state.pose.betas
-        if self.height is None:
-            return np.asarray(betas / self.spread)
-        stature = self.at_zero + self.gradient @ betas
-        return np.append(betas / self.spread, (stature - self.height) / self.sigma)
+        shape = state.pose.shape
+        stature = self.at_zero + self.gradient @ shape[: len(self.gradient)]
+        return np.append(shape / self.spread, (stature - self.stature) / self.sigma)
 
     def add(self, state: State, system: System) -> None:
-        rows = np.eye(len(state.pose.betas)) / self.spread
-        if self.height is not None:
-            rows = np.vstack([rows, self.gradient / self.sigma])
+        count = len(state.pose.shape)
+        stature = np.zeros(count)
+        stature[: len(self.gradient)] = self.gradient / self.sigma
+        rows = np.vstack([np.eye(count) / self.spread, stature])
         system.shape += rows.T @ rows
         system.shape_gradient += rows.T @ self._residual(state)

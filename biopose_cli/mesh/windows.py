@@ -43,6 +43,6 @@ def in_windows(frames: int, solve: Callable[[slice], Pose]) -> Pose:
         whole = Pose(
             np.concatenate([whole.rotations[: part.start], mixed, following.rotations[shared:]]),
             np.concatenate([whole.transl[: part.start], transl, following.transl[shared:]]),
-            whole.betas,
+            whole.shape,
         )
     return whole

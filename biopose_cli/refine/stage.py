@@ -8,7 +8,7 @@ from biopose_cli.artifact import Detection, Mesh, Refined
 from biopose_cli.body.model import load_body
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.fit import pose_terms, reprojection
-from biopose_cli.mesh.kinematics import Pose, load_chain
+from biopose_cli.mesh.kinematics import BETAS, Pose, load_chain
 from biopose_cli.mesh.observe import observe
 from biopose_cli.mesh.solver import minimise
 from biopose_cli.mesh.stage import fields, shape_prior
@@ -37,7 +37,9 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
     shape = shape_prior(body, settings.height)
     seen = observe(detection)
     vectors = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1)
-    start = Pose(rotation.exp(vectors), mesh.transl.astype(np.float64), mesh.betas.astype(np.float64))
+    known_shape = np.zeros(chain.shapes)
+    known_shape[: BETAS + len(mesh.landmark_shape)] = np.concatenate([mesh.betas, mesh.landmark_shape])
+    start = Pose(rotation.exp(vectors), mesh.transl.astype(np.float64), known_shape)
     still = planted(seen, start)
     frames = len(seen.time)
     loss: list[float] = []

@@ -82,7 +82,7 @@ def make_detection(chain: Chain, pose: Pose, time: Array, noise: float = 0.0, se
     )
 
 
-def make_pose(time: Array, betas: Array) -> Pose:
+def make_pose(time: Array, shape: Array) -> Pose:
     """A person 3 m away who turned to the camera swings arms and legs."""
     phase = np.random.default_rng(1).uniform(0, 2 * np.pi, (1, len(MOVING), 3))
     swing = 0.12 * np.sin(4 * time[:, None, None] + phase)
@@ -91,7 +91,7 @@ def make_pose(time: Array, betas: Array) -> Pose:
     rotations[:, list(MOVING[1:])] = rotation.exp(mean_pose() + swing[:, 1:])
     rotations[:, 0] = rotation.exp(np.array([np.pi, 0, 0])) @ rotation.exp(swing[:, 0] + [0, 0.6, 0])
     transl = np.array([0, 0.9, 3.2]) + 0.1 * np.sin(2 * time)[:, None] * [1, 0, 0.3]
-    return Pose(rotations, transl, betas)
+    return Pose(rotations, transl, shape)
 
 
 @pytest.fixture(scope="session")
@@ -102,5 +102,7 @@ def chain() -> Chain:
 @pytest.fixture
 def clip(chain: Chain) -> Clip:
     time = np.cumsum(np.random.default_rng(2).uniform(0.02, 0.05, 20))
-    pose = make_pose(time, np.array([0.8, -0.5, 0, 0, 0, 0, 0, 0, 0, 0]))
+    shape = np.zeros(chain.shapes)
+    shape[:2] = 0.8, -0.5
+    pose = make_pose(time, shape)
     return Clip(chain, pose, make_detection(chain, pose, time))

@@ -1,0 +1,186 @@
+"""Measure where BlazePose's landmarks sit on the body, and how far they scatter: biopose_cli/mesh/data/landmarks.csv.
+
+    python tools/fit_landmarks.py POSES.npz [--images 600] [--out biopose_cli/mesh/data/landmarks.csv]
+
+The default body is rendered in the poses of POSES.npz (what `biopose_cli.training.motion` makes of motion capture),
+with random shapes, clothes, rooms and cameras, and looked at by the detect stage's network. For every landmark one
+point fixed in the frame of the bone that carries it is fitted to the keypoints by robust least squares; left and right
+share it, mirrored. What is left is the landmark's noise. Rendered people differ from real ones: `REAL` is added to what
+the renders say (docs/mesh.md tells how it was found). The same input and seed give the same file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from biopose_cli import assets
+from biopose_cli.artifact import Array
+from biopose_cli.detect import roi as geometry
+from biopose_cli.detect.network import Landmarker
+from biopose_cli.mesh import rotation
+from biopose_cli.mesh.kinematics import read_table
+from biopose_cli.progress import Silent
+from biopose_cli.training.render import Actor, load_actor, render_images
+from biopose_cli.training.scene import look_at
+
+SIZE = 640  # px, side of an image
+SHAPE_SPREAD = np.array([1, 1, 1, 0.7, 0.7, 0.7, 0.5, 0.5, 0.5, 0.5])
+DELTA = 3.0  # px of the crop, from which a residual counts less
+# m, (up, forward): how much lower and further forward real people's landmarks sit than the renders'
+REAL = {"hip": (-0.030, 0.010), "knee": (-0.010, 0.0)}
+HEADER = """\
+# BlazePose's landmarks on the body: rest position of joint `origin` + (x, y, z) m, turning with joint `carrier`.
+# Axes of the T-pose: x to the subject's left, y up, z forward. `sigma`: scatter, px of the network's 256 px crop.
+# Landmarks of one `group` deviate together from person to person. Made by tools/fit_landmarks.py; see docs/mesh.md.
+"""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """N rendered people: joints (N,24,3) and their axes (N,24,3,3), camera frame; the joints at rest (N,24,3) m."""
+
+    joints: Array
+    axes: Array
+    rest: Array
+    growth: Array  # (N) stature over that of the mean shape
+    focal: Array  # (N) px
+    side: Array  # (N) px of the network's crop
+    keypoints: Array  # (N,33,2) px from the image's centre
+    confidence: Array  # (N,33)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("poses", type=Path)
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("biopose_cli/mesh/data/landmarks.csv"))
+    options = parser.parse_args()
+    paths = assets.ensure(assets.needed("heavy"), Silent())
+    network = Landmarker(paths["heavy"])
+    with np.load(options.poses) as stored:
+        poses = stored["pose"].astype(np.float64)
+    looks = look(network, load_actor(), poses, options.images, options.seed)
+    rows = read_table("landmarks.csv")
+    for landmark, row in enumerate(rows):
+        if row["name"].startswith("right_"):
+            continue
+        pairs = [(landmark, 1.0)]
+        if row["name"].startswith("left_"):
+            other = next(i for i, r in enumerate(rows) if r["name"] == row["name"].replace("left_", "right_"))
+            pairs.append((other, -1.0))
+        start = np.array([float(row[axis]) for axis in "xyz"])
+        offset, sigma = locate(looks, rows, pairs, start)
+        offset += (0, *REAL.get(row["group"], (0, 0)))
+        for which, side in pairs:
+            rows[which] |= {a: f"{v:.4f}" for a, v in zip("xyz", offset * (side, 1, 1), strict=True)}
+            rows[which]["sigma"] = f"{sigma:.2f}"
+        print(f"{row['name']:16s} {np.round(1e3 * offset, 1)} mm, scatter {sigma:.2f} px")
+    with options.out.open("w", encoding="utf-8", newline="") as file:
+        file.write(HEADER)
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def look(network: Landmarker, actor: Actor, poses: Array, images: int, seed: int) -> Looks:
+    """Render `images` people and find their landmarks; those the network takes for nobody are left out."""
+    rng = np.random.default_rng(seed)
+    chosen = poses[rng.integers(len(poses), size=images)]
+    betas = SHAPE_SPREAD * rng.normal(size=(images, 10))
+    middle = np.stack(
+        [actor.joints(p[None], b, np.zeros((1, 3)))[0] for p, b in zip(chosen, betas, strict=True)]
+    )
+    lowest = middle[..., 1].min(1)
+    transl = np.stack([-middle[:, 0, 0], 0.08 - lowest, -middle[:, 0, 2]], -1)
+    cameras = []
+    for _ in range(images):
+        focal, heading, pitch = (
+            rng.uniform(0.9, 1.7) * SIZE,
+            rng.uniform(-np.pi, np.pi),
+            np.radians(rng.normal(4, 10)),
+        )
+        away = focal * 2.3 / SIZE * rng.uniform(1.0, 1.5)
+        target = np.array([rng.normal(0, 0.1), 0.9 + rng.normal(0, 0.1), 0])
+        level = np.cos(pitch) * np.array([np.sin(heading), 0, np.cos(heading)])
+        where = target + away * (level + np.array([0, np.sin(pitch), 0]))
+        cameras.append(look_at(where, target, focal, SIZE, SIZE, roll=np.radians(rng.normal(0, 5))))
+    mean_height = float(np.ptp(actor.rest(np.zeros(10))[0][:, 1]))
+    found: list[tuple[Array, ...]] = []
+    for k, shot in enumerate(render_images(actor, chosen, betas, transl, cameras, seed)):
+        image = shot.vertices[:, :2] / shot.vertices[:, 2:] * shot.camera.matrix[0, 0] + SIZE / 2
+        hips, shoulders = (
+            (shot.joints[pair, :2] / shot.joints[pair, 2:]).mean(0) * shot.camera.matrix[0, 0] + SIZE / 2
+            for pair in ([1, 2], [16, 17])
+        )
+        axis = (shoulders - hips) / np.linalg.norm(shoulders - hips)
+        first = network(
+            shot.image, geometry.around(hips, hips + axis * np.linalg.norm(image - hips, axis=1).max())
+        )
+        if first.score < 0.5:
+            continue
+        pose = network(shot.image, first.next_roi)
+        vertices, rest = actor.rest(betas[k])
+        axes = chain_axes(rotation.exp(chosen[k]), actor.body.parents)
+        found.append(
+            (
+                shot.joints,
+                shot.camera.rotation @ axes,
+                rest,
+                np.ptp(vertices[:, 1]) / mean_height,
+                shot.camera.matrix[0, 0],
+                pose.roi[2],
+                pose.keypoints - SIZE / 2,
+                pose.confidence,
+            )
+        )
+    return Looks(*(np.array(values, dtype=np.float64) for values in zip(*found, strict=True)))
+
+
+def chain_axes(local: Array, parents: tuple[int, ...]) -> Array:
+    """Axes of all joints in the world (24,3,3) from those in their parents'."""
+    axes = local.copy()
+    for joint in range(1, len(axes)):
+        axes[joint] = axes[parents[joint]] @ local[joint]
+    return axes
+
+
+def locate(
+    looks: Looks, rows: list[dict[str, str]], pairs: list[tuple[int, float]], start: Array
+) -> tuple[Array, float]:
+    """The offset (3,) m that best explains a landmark's keypoints (or a left and a right one's), and their scatter."""
+    offset = start
+    scale = 256 / looks.side
+    for _ in range(30):
+        normal, right, errors = np.zeros((3, 3)), np.zeros(3), []
+        for landmark, side in pairs:
+            carrier, origin = int(rows[landmark]["carrier"]), int(rows[landmark]["origin"])
+            mirror = looks.growth[:, None, None] * np.diag([side, 1, 1])
+            arm = looks.rest[:, origin] - looks.rest[:, carrier] + mirror @ offset
+            point = looks.joints[:, carrier] + np.einsum("nij,nj->ni", looks.axes[:, carrier], arm)
+            project = np.zeros((len(point), 2, 3))
+            project[:, 0, 0] = project[:, 1, 1] = looks.focal / point[:, 2]
+            project[:, :, 2] = -point[:, :2] * (looks.focal / point[:, 2] ** 2)[:, None]
+            image = point[:, :2] / point[:, 2:] * looks.focal[:, None]
+            residual = (image - looks.keypoints[:, landmark]) * scale[:, None]
+            jacobian = project @ looks.axes[:, carrier] @ mirror * scale[:, None, None]
+            weight = looks.confidence[:, landmark] ** 2 / np.sqrt(1 + (residual**2).sum(1) / DELTA**2)
+            normal += np.einsum("n,nki,nkj->ij", weight, jacobian, jacobian)
+            right += np.einsum("n,nki,nk->i", weight, jacobian, residual)
+            errors.append(np.linalg.norm(residual, axis=1)[looks.confidence[:, landmark] > 0.5])
+        if len(pairs) == 1:  # the nose is in the middle
+            normal[0], normal[:, 0], normal[0, 0], right[0] = 0, 0, 1, 0
+        offset = offset - np.linalg.solve(normal, right)
+    # the median length of a two-dimensional normal error is 1.177 standard deviations
+    return offset, float(np.median(np.concatenate(errors)) / 1.177)
+
+
+if __name__ == "__main__":
+    main()
