@@ -91,7 +91,10 @@ class Artifact:
                 if isinstance(error, FileNotFoundError)
                 else f"it is corrupt or incomplete: {error}"
             )
-            raise ArtifactError(f"cannot read the {cls.name} stage's file {path} ({reason})") from error
+            raise ArtifactError(
+                f"cannot read the {cls.name} stage's file {path} ({reason})",
+                "Run `biopose run` with the same --out: it makes the file again",
+            ) from error
 
 
 def read_fingerprint(path: Path) -> str | None:

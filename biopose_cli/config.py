@@ -13,18 +13,21 @@ from biopose_cli.errors import SettingError
 _PATHS = ("out", "body", "model", "intrinsics")
 
 
-def load_config(path: Path, valid: Collection[str]) -> dict[str, Any]:
+def load_config(path: Path, valid: Collection[str], flags: Collection[str]) -> dict[str, Any]:
     """The file's values by option name (underscores), file names relative to the config file's folder.
 
     Parameters
     ----------
     valid
-        The names that the command knows; hyphens and underscores are equal.
+        The names that exist; hyphens and underscores are equal.
+    flags
+        Those of them that are true or false.
 
     Raises
     ------
     SettingError
-        No such file, not TOML, or a key that does not exist (the nearest valid one is named).
+        No such file, not TOML, a key that does not exist (the nearest valid one is named), or one that is true or
+        false where that means nothing.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -44,5 +47,15 @@ def load_config(path: Path, valid: Collection[str]) -> dict[str, Any]:
             raise SettingError(
                 f"{path}: {key!r} must be one value, not a table or list", f"Write {key} = ..."
             )
-        config[name] = str(path.parent / value) if name in _PATHS and isinstance(value, str) else value
+        if isinstance(value, bool) != (name in flags):
+            allowed = "true or false" if name in flags else "a value, not true or false"
+            raise SettingError(f"{path}: {key!r} must be {allowed}", f"Write {key} = ...")
+        config[name] = (
+            str(path.parent / home(Path(value))) if name in _PATHS and isinstance(value, str) else value
+        )
     return config
+
+
+def home(path: Path) -> Path:
+    """`~/...` in the user's home folder: the shell does not see to it in `--out=~/...` or in a config file."""
+    return path.expanduser() if path.parts[:1] == ("~",) else path

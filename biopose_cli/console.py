@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from biopose_cli.evaluation.compare import Comparison
 
 PLAIN_INTERVAL = 10.0  # s between two lines of progress where there is no terminal
+WIDE = 76  # columns of a terminal that has room for a bar
 
 
 class _Rate(ProgressColumn):
@@ -34,6 +35,13 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f} {task.fields['unit']}/s", style="cyan")
 
 
+class _Count(ProgressColumn):
+    """Units done, of how many where that is known."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.total is None else f"{task.completed:g}/{task.total:g}")
+
+
 class Display:
     """Draws a run's progress on stderr: a live bar on a terminal, plain lines elsewhere, nothing when `quiet`."""
 
@@ -41,15 +49,10 @@ class Display:
         self.console = Console(stderr=True, highlight=False, quiet=quiet)
         self._live: Progress | None = None
         if self.console.is_terminal and not quiet:
-            self._live = Progress(
-                TextColumn("  {task.description:<22}"),
-                BarColumn(bar_width=30),
-                TextColumn("{task.completed}/{task.total}"),
-                _Rate(),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            )
+            columns: list[ProgressColumn] = [TextColumn("  {task.description:<22}"), _Count()]
+            if self.console.width >= WIDE:
+                columns[1:] = [BarColumn(bar_width=None), _Count(), _Rate(), TimeRemainingColumn()]
+            self._live = Progress(*columns, console=self.console, transient=True, expand=True)
         self._task: Any = None
         self._label, self._unit, self._count, self._began, self._shown = "", "", 0, 0.0, 0.0
         self._total: int | None = None
@@ -94,8 +97,9 @@ class Display:
         if not self._label:
             return
         seconds = time.perf_counter() - self._began
-        rate = f", {self._count / seconds:.1f} {self._unit}/s" if self._count and seconds > 0 else ""
-        self._line(f"  {self._label}: {self._count} {self._unit} in {seconds:.1f} s{rate}")
+        rate = f", {self._count / seconds:.1f} {self._unit}/s" if seconds > 0 else ""
+        done = f"{self._count} {self._unit} in {seconds:.1f} s{rate}" if self._count else f"{seconds:.1f} s"
+        self._line(f"  {self._label}: {done}")
         if self._live and self._task is not None:
             self._live.remove_task(self._task)
         self._label, self._task = "", None
@@ -205,8 +209,10 @@ def print_comparison(comparison: Comparison, picture: Path) -> None:
 def print_facts(facts: dict[str, Any]) -> None:
     """A two-column table of names and values."""
     table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text("unknown" if value is None else str(value)))
+        table.add_row(Text(name), Text("unknown" if value is None else str(value)))
     Console(highlight=False).print(table)
 
 
@@ -214,13 +220,17 @@ def print_assets(states: Sequence[Status]) -> bool:
     """One line a weights file; returns whether all are intact."""
     for state in states:
         mark = "[green]ok[/]" if state.ok else "[red]FAILED[/]"
-        Console(highlight=False).print(f"{mark}  {escape(state.name)}: {escape(state.detail)}", soft_wrap=True)
+        Console(highlight=False).print(
+            f"{mark}  {escape(state.name)}: {escape(state.detail)}", soft_wrap=True
+        )
     return all(state.ok for state in states)
 
 
 def print_checks(checks: Sequence[Check]) -> None:
     """One line a check: whether it holds, what was found, and what to do where it does not."""
     table = Table(show_header=False, box=None)
+    for overflow in ("ellipsis", "ellipsis", "fold"):
+        table.add_column(overflow=overflow)
     for check in checks:
         mark = Text("ok", style="green") if check.ok else Text("FAILED", style="red")
         table.add_row(

@@ -85,7 +85,11 @@ def _ffmpeg() -> str:
 def _weights() -> list[Check]:
     from biopose_cli import assets
 
-    return [Check(f"weights: {s.name}", s.ok, s.detail, "Run `biopose assets`") for s in assets.verify()]
+    try:
+        states = assets.verify()
+    except BioPoseError as error:
+        return [Check("weights", False, error.message, error.hint)]
+    return [Check(f"weights: {s.name}", s.ok, s.detail, "Run `biopose assets`") for s in states]
 
 
 def _cache() -> str:

@@ -10,6 +10,17 @@ from pathlib import Path
 
 from biopose_cli.errors import DiskFullError, OutputError
 
+_REFUSALS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+}
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -44,9 +55,7 @@ def explained(path: Path) -> Iterator[None]:
                 f"no space left on the disk while writing {path}",
                 "Free some space and run the same command again: finished stages are kept",
             ) from error
-        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError | IsADirectoryError) or (
-            error.errno == errno.EROFS
-        ):
+        if error.errno in _REFUSALS:
             raise OutputError(
                 f"cannot write {path} ({error.strerror})", "Choose another folder with --out"
             ) from error

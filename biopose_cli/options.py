@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from biopose_cli.config import load_config
+from biopose_cli.config import home, load_config
 
 
 def _read_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Make the config file's values the options' defaults."""
-    if path is not None:
-        spelled = {
-            p.opts[0].lstrip("-").replace("-", "_"): p.name
-            for p in context.command.params
-            if p.param_type_name == "option"
-        }
-        values = load_config(path, spelled.keys() - {"config", "help"})
-        context.default_map = {spelled[key]: value for key, value in values.items()}
+    """Make the config file's values the options' defaults. A file for `biopose run` serves every stage alone too."""
+    if path is not None and context.parent is not None:
+        everything = context.parent.command.get_command(context, "run").params  # type: ignore[attr-defined]
+        known = {_spelled(p): p for p in everything if p.param_type_name == "option"}
+        flags = {key for key, p in known.items() if p.is_flag}
+        values = load_config(home(path), known.keys() - {"config", "help"}, flags)
+        own = {p.name for p in context.command.params}
+        context.default_map = {known[k].name: value for k, value in values.items() if known[k].name in own}
     return path
 
 
-Videos = Annotated[list[Path], typer.Argument(help="Video files.", metavar="VIDEO...", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.")]
+def _spelled(option: Any) -> str:
+    return str(option.opts[0]).lstrip("-").replace("-", "_")
+
+
+def _at_home(path: Path | None) -> Path | None:
+    return None if path is None else home(path)
+
+
+def _all_at_home(paths: list[Path]) -> list[Path]:
+    return [home(path) for path in paths]
+
+
+Videos = Annotated[
+    list[Path],
+    typer.Argument(help="Video files.", metavar="VIDEO...", show_default=False, callback=_all_at_home),
+]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.", callback=_at_home),
+]
 Config = Annotated[
     Path | None,
     typer.Option(
-        help="TOML file with the same keys as these options, which win over it.",
+        help="TOML file with the same keys as `biopose run`'s options, which win over it; its paths are relative "
+        "to it.",
         is_eager=True,
         callback=_read_config,
     ),
@@ -70,6 +88,7 @@ Intrinsics = Annotated[
     typer.Option(
         help="JSON or TOML file with camera_matrix (3x3), dist_coeffs, image_size (width, height).",
         show_default="none",
+        callback=_at_home,
     ),
 ]
 MeshOption = Annotated[
@@ -77,7 +96,11 @@ MeshOption = Annotated[
 ]
 Body = Annotated[
     Path | None,
-    typer.Option(help="SMPL body file (.pkl or .npz).", show_default="the free body that comes with biopose"),
+    typer.Option(
+        help="SMPL body file (.pkl or .npz).",
+        show_default="the free body that comes with biopose",
+        callback=_at_home,
+    ),
 ]
 Height = Annotated[
     float | None,
@@ -87,7 +110,9 @@ Ik = Annotated[Literal["opensim"], typer.Option(help="Inverse kinematics: OpenSi
 Model = Annotated[
     Path | None,
     typer.Option(
-        help="Your own .osim, scaled and driven instead of the default.", show_default="BioPose's skeleton"
+        help="Your own .osim, scaled and driven instead of the default.",
+        show_default="BioPose's skeleton",
+        callback=_at_home,
     ),
 ]
 Mass = Annotated[
@@ -99,7 +124,10 @@ Pitch = Annotated[
 Roll = Annotated[
     float | None, typer.Option(help="Camera roll, degrees, positive clockwise.", show_default="level")
 ]
-Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the computing is done.")]
+Device = Annotated[
+    Literal["auto", "cpu"],
+    typer.Option(help="Where the computing is done: every stage there is runs on the CPU."),
+]
 From = Annotated[
     Literal["detect", "mesh", "refine", "neurik", "export"] | None,
     typer.Option(

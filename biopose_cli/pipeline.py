@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,10 +38,14 @@ from biopose_cli.errors import ArtifactError, OutputError, SettingError, StageOr
 from biopose_cli.files import explained, remove_partial, replacing
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
+from biopose_cli.video.intrinsics import resolve
 from biopose_cli.video.probe import VideoInfo, content_hash, probe
 
 STAGES = ("detect", "mesh", "refine", "neurik", "export")  # as the user names them
 _PACKAGE = Path(__file__).parent
+_LONGEST_NAME = (
+    200  # bytes; file systems allow 255, of which "_overlay", ".mp4" and the temporary names take some
+)
 
 
 @dataclass(frozen=True)
@@ -203,6 +208,11 @@ def run(
         See `errors.py`; finished steps stay on disk.
     """
     clip = Clip(probe(video), out / video.stem, settings)
+    resolve(
+        clip.info, settings
+    )  # a mistake in the camera's options shows now, not after the search for people
+    if only:
+        _check_order(clip, only)
     with _locked(clip.folder):
         sha256, video_changed = _claim(clip, overwrite)
         if only:
@@ -224,6 +234,8 @@ def _run_all(
         artifact, why = _reusable(step, clip, prints[step.name])
         if reason:
             artifact, why = None, reason if clip.file(step.name).exists() else "running"
+        if artifact is None and all(report.status == "reused" for report in reports):
+            _check_files(clip.settings)
         reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
         if artifact is None and not reason:
             reason = why if step.name == "tracks" else f"{step.stage} ran again, running"
@@ -242,11 +254,6 @@ def _run_alone(clip: Clip, sha256: str, stage: str, progress: Progress) -> Resul
             )
             reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
         elif STAGES.index(step.stage) < STAGES.index(stage):
-            if not clip.file(step.name).exists():
-                raise StageOrderError(
-                    f"{stage} needs the {step.stage} stage, and {clip.file(step.name)} does not exist",
-                    f"Run `biopose {step.stage}` (or `biopose run`) with the same --out first",
-                )
             done[step.name], prints[step.name] = step.artifact.load(clip.file(step.name))
             if not prints[step.name].startswith(sha256[:16]):
                 raise StageOrderError(
@@ -254,6 +261,29 @@ def _run_alone(clip: Clip, sha256: str, stage: str, progress: Progress) -> Resul
                     "Run `biopose run`, or every stage again from `biopose detect`",
                 )
     return Result(clip, tuple(reports), done)
+
+
+def _check_order(clip: Clip, stage: str) -> None:
+    """Refuse a stage alone when the stages before it have left nothing, before any folder is made."""
+    for step in STEPS:
+        if STAGES.index(step.stage) < STAGES.index(stage) and not clip.file(step.name).exists():
+            raise StageOrderError(
+                f"{stage} needs the {step.stage} stage, and {clip.file(step.name)} does not exist",
+                f"Run `biopose {step.stage}` (or `biopose run`) with the same --out first",
+            )
+
+
+def _check_files(settings: Settings) -> None:
+    """Read the user's own body and model: a mistake in them should not show after minutes of other work only."""
+    if settings.body is not None:
+        from biopose_cli.body.files import read_body
+
+        read_body(settings.body)
+    if settings.model is not None:
+        from biopose_cli.skeleton.osim import load_model
+        from biopose_cli.skeleton.user import segment_bodies
+
+        segment_bodies(load_model(settings.model), settings.model)
 
 
 def _reusable(step: Step, clip: Clip, fingerprint: str) -> tuple[Artifact | None, str]:
@@ -362,7 +392,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def check_names(videos: list[Path]) -> None:
-    """Refuse two videos whose results would go to the same folder.
+    """Refuse two videos whose results would go to the same folder, and names that leave no room for a suffix.
 
     Raises
     ------
@@ -370,6 +400,10 @@ def check_names(videos: list[Path]) -> None:
     """
     seen: dict[str, Path] = {}
     for video in videos:
+        if len(os.fsencode(video.stem)) > _LONGEST_NAME:
+            raise SettingError(
+                f"the name of {video} is too long for the results' names", "Give it a shorter one"
+            )
         other = seen.setdefault(video.stem.casefold(), video)
         if other is not video:
             raise SettingError(

@@ -11,7 +11,7 @@ from biopose_cli.errors import SettingError
 WEIGHTS = ("heavy", "full", "lite")
 MESHES = ("fit",)
 SOLVERS = ("opensim",)
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = ("auto", "cpu")
 _RANGES = {  # lowest and highest value that can be meant, unit, what to do
     "height": (0.5, 2.5, "m", "Give the standing height in metres, such as --height 1.75"),
     "mass": (5.0, 400.0, "kg", "Give the body mass in kilograms, such as --mass 70"),
@@ -62,9 +62,9 @@ class Settings:
         for key, (low, high, unit, hint) in _RANGES.items():
             value = getattr(self, key)
             if value is not None and not low <= value <= high:
-                raise SettingError(
-                    f"{option(key)} {value:g} is impossible: it goes from {low:g} to {high:g} {unit}", hint
-                )
+                top = f" to {high:g} {unit}" if math.isfinite(high) else f" {unit} up"
+                limits = f"it goes from {low:g}{top}"
+                raise SettingError(f"{option(key)} {value:g} is impossible: {limits}", hint)
         for key, names in (("weights", WEIGHTS), ("mesh", MESHES), ("ik", SOLVERS), ("device", DEVICES)):
             if getattr(self, key) not in names:
                 raise SettingError(

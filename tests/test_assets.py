@@ -170,7 +170,7 @@ def test_pip_does_not_inherit_library_paths(monkeypatch: pytest.MonkeyPatch) -> 
 def test_two_at_once_fetch_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = []
 
-    def slowly(inside: list[assets.Asset], progress: Silent) -> Iterator[tuple[assets.Asset, bytes]]:
+    def slowly(inside: list[assets.Asset]) -> Iterator[tuple[assets.Asset, bytes]]:
         fetched.append(inside)
         time.sleep(0.3)
         yield from ((asset, CONTENT[asset.name]) for asset in inside)

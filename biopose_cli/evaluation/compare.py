@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from biopose_cli.artifact import Array
-from biopose_cli.errors import MotionFileError
+from biopose_cli.errors import MotionFileError, SettingError
 from biopose_cli.evaluation.align import common_times, find_shift, sample
 from biopose_cli.evaluation.conventions import about_own_heading, canonical
 from biopose_cli.export.mot import Motion, is_rotation
@@ -44,6 +44,7 @@ GROUPS = {
     "wrists": _both("wrist_flex", "wrist_dev"),
     "feet": _both("subtalar_angle", "mtp_angle"),
 }
+PICTURES = (".png", ".jpg", ".pdf", ".svg")
 STILL = 1e-3  # degrees of standard deviation: below it a curve is constant, and nothing correlates with it
 
 
@@ -196,8 +197,12 @@ def plot(comparison: Comparison, path: Path) -> None:
 
     Raises
     ------
-    DiskFullError, OutputError
+    SettingError, DiskFullError, OutputError
     """
+    if path.suffix.lower() not in PICTURES:
+        raise SettingError(
+            f"--plot {path} is no picture's name", f"Let it end in one of {', '.join(PICTURES)}"
+        )
     columns = 5
     rows = -(-len(comparison.coordinates) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.1 * rows + 0.8), layout="constrained")
