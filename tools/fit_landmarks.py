@@ -32,7 +32,7 @@ SIZE = 640  # px, side of an image
 SHAPE_SPREAD = np.array([1, 1, 1, 0.7, 0.7, 0.7, 0.5, 0.5, 0.5, 0.5])
 DELTA = 3.0  # px of the crop, from which a residual counts less
 # m, (up, forward): how much lower and further forward real people's landmarks sit than the renders'
-REAL = {"hip": (-0.030, 0.010), "knee": (-0.010, 0.0)}
+REAL = {"hip": (-0.015, 0.010), "knee": (-0.006, 0.0)}
 HEADER = """\
 # BlazePose's landmarks on the body: rest position of joint `origin` + (x, y, z) m, turning with joint `carrier`.
 # Axes of the T-pose: x to the subject's left, y up, z forward. `sigma`: scatter, px of the network's 256 px crop.

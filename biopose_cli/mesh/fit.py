@@ -19,7 +19,7 @@ ITERATIONS = sum(PASSES)
 _GUESS_SIGMA = 0.08  # m, spread of the network's 3D landmarks about the truth
 _LIMB, _TRUNK = 80.0, 10.0  # (rad/s^2)^2 s: a cut-off near 6 Hz for a limb
 _MOVING = np.full(3, 8.0)  # (m/s^2)^2 s
-_PRIOR_WEIGHT = 0.2  # poses of neighbouring frames are nearly one observation
+_PRIOR_WEIGHT = 0.3  # poses of neighbouring frames are nearly one observation
 _TRUNK_JOINTS = (0, 3, 6, 9, 12, 13, 14, 15)
 
 

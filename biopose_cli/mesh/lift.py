@@ -93,10 +93,18 @@ class Lifter(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Global rotations (N,24,3,3) in the virtual camera and shapes (N,10) from `view`'s features."""
+        return self.read(self.raw(features))
+
+    def raw(self, features: Tensor) -> Tensor:
+        """What the layers say, (N, 6 * 22 + 10)."""
         hidden = self.first(features)
         for block in self.blocks:
             hidden = block(hidden)
-        output = self.last(hidden)
+        output: Tensor = self.last(hidden)
+        return output
+
+    def read(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotations and shapes from `raw`'s output."""
         columns = output[:, :-BETAS].reshape(len(output), len(MOVING), 2, 3)
         upright = torch.eye(3)[:2] * torch.tensor([1.0, -1.0, 0.0])  # who stands and faces the camera's way
         return with_hands(orthonormal(columns + upright)), output[:, -BETAS:]

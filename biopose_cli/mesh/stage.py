@@ -23,7 +23,7 @@ METHODS = ("fit",)
 _SHORTEST, _TALLEST = 0.5, 2.5  # m
 # betas and landmark deviations, in their standard deviations: keypoint errors repeat themselves from frame to frame, so
 # the clip tells less about the shape than its number of frames makes believe
-_SHAPE_SPREAD = 0.5
+_SHAPE_SPREAD = 0.35
 _STATURE_KNOWN, _STATURE_UNKNOWN = 0.002, 0.03  # m
 _UNSURE = "stature estimated from the image alone ({:.2f} m): lengths and positions are to scale only; give --height"
 
