@@ -359,7 +359,7 @@ def _claim(clip: Clip, overwrite: bool) -> tuple[str, bool]:
         changed, moved = known["sha256"] != sha256, known["path"] != source
     except (OSError, ValueError, KeyError, TypeError):
         known, changed, moved = {}, False, False
-    if changed and moved and not overwrite:
+    if changed and moved and not overwrite and any(note.parent.glob("*.npz")):
         raise OutputError(
             f"{clip.folder} holds the results of another video of the same name ({known['path']})",
             "Choose another --out, rename the video, or pass --overwrite to replace them",

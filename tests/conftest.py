@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from biopose_cli import cli
+
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_videos" / "walk.mp4"
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +44,24 @@ def write_video(path: Path, frames: int = 12, seed: int = 0, size: tuple[int, in
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+@pytest.fixture
+def biopose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["biopose", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(stopped.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+def one_line(error: str) -> str:
+    assert error.startswith("biopose: error: ")
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    return error

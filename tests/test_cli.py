@@ -6,37 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from biopose_cli import cli, pipeline
+from biopose_cli import pipeline
 from biopose_cli.settings import Settings
-from tests.conftest import write_video
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def biopose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Call the command line: exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["biopose", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(stopped.value.code or 0), printed.out, printed.err
-
-    return call
-
-
-def one_line(error: str) -> str:
-    assert error.startswith("biopose: error: ")
-    assert error.count("\n") == 1
-    assert "Traceback" not in error
-    return error
+from tests.conftest import Call, one_line, write_video
 
 
 @pytest.mark.parametrize(

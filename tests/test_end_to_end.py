@@ -145,19 +145,18 @@ def test_stopped_in_every_stage_and_resumed(sample_clip: Path, tmp_path: Path, k
 
 def _stop_at(command: list[str], stage: str, kind: int) -> list[str]:
     """Start the program, send it `kind` a moment after it announced `stage`; what it had said until then."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
-    assert process.stderr is not None
     lines = []
-    for line in process.stderr:
-        lines.append(line.strip())
-        if line.startswith((f"{stage}:", "detect: people") if stage == "detect" else f"{stage}:"):
-            break
-    time.sleep(0.2)
-    process.send_signal(kind)
-    rest = process.stderr.read()
-    process.wait()
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line.strip())
+            if line.startswith((f"{stage}:", "detect: people") if stage == "detect" else f"{stage}:"):
+                break
+        time.sleep(0.2)
+        process.send_signal(kind)
+        rest = process.stderr.read()
     assert "Traceback" not in rest
     assert process.returncode != 0
     return lines
