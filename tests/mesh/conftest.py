@@ -90,7 +90,7 @@ def make_pose(time: Array, shape: Array) -> Pose:
     rotations = np.broadcast_to(np.eye(3), (len(time), JOINTS, 3, 3)).copy()
     rotations[:, list(MOVING[1:])] = rotation.exp(mean_pose() + swing[:, 1:])
     rotations[:, 0] = rotation.exp(np.array([np.pi, 0, 0])) @ rotation.exp(swing[:, 0] + [0, 0.6, 0])
-    transl = np.array([0, 0.9, 3.2]) + 0.1 * np.sin(2 * time)[:, None] * [1, 0, 0.3]
+    transl = np.array([0, -0.95, 3.2]) + 0.1 * np.sin(2 * time)[:, None] * [1, 0, 0.3]
     return Pose(rotations, transl, shape)
 
 

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from biopose_cli.artifact import Array, Detection, Mesh
+from biopose_cli.errors import PersonError, SettingError
+from biopose_cli.mesh import rotation, stage, windows
+from biopose_cli.mesh.kinematics import Chain, Pose, place
+from biopose_cli.mesh.prior import limits
+from biopose_cli.mesh.terms import State
+from biopose_cli.progress import Silent
+from biopose_cli.settings import Settings
+from tests.mesh.conftest import Clip, StickBody, make_detection, make_pose
+
+KNEES = (4, 5)
+
+
+@pytest.fixture(autouse=True)
+def stick_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "load_body", lambda path: StickBody())
+
+
+def fit(detection: Detection, **settings: float) -> Mesh:
+    return stage.run(detection, Settings(**settings), Silent())  # type: ignore[arg-type]
+
+
+def joints(chain: Chain, mesh: Mesh) -> Array:
+    vectors = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1)
+    shape = np.concatenate([mesh.betas, mesh.landmark_shape])
+    return place(chain, Pose(rotation.exp(vectors), mesh.transl, shape)).joints
+
+
+def knee_error(clip: Clip, mesh: Mesh) -> float:
+    """Mean absolute error of knee flexion, degrees."""
+    truth = rotation.log(clip.pose.rotations[:, KNEES])[..., 0]
+    return float(np.degrees(np.abs(mesh.body_pose[:, [k - 1 for k in KNEES], 0] - truth).mean()))
+
+
+def test_exact_keypoints_give_the_pose_back(clip: Clip) -> None:
+    height = float(StickBody().stature(np.asarray(clip.pose.shape)))  # type: ignore[arg-type]
+    mesh = fit(clip.detection, height=height)
+    found, true = joints(clip.chain, mesh), place(clip.chain, clip.pose).joints
+    limbs = [1, 2, 4, 5, 7, 8, 16, 17, 18, 19, 20, 21]
+    assert np.linalg.norm(found - true, axis=-1)[:, limbs].mean() < 0.04
+    assert knee_error(clip, mesh) < 5
+    assert mesh.reprojection_px.mean() < 2
+    assert mesh.query_tokens.shape == (20, 0, 0)
+
+
+def test_height_is_honoured(clip: Clip) -> None:
+    for height in (1.5, 1.9):
+        mesh = fit(clip.detection, height=height)
+        assert mesh.stature_m == pytest.approx(height, abs=0.004)
+        assert mesh.stature_source == "--height"
+        assert not mesh.warnings
+
+
+def test_an_unknown_height_is_said_to_be_a_guess(clip: Clip) -> None:
+    mesh = fit(clip.detection)
+    assert 1.6 < mesh.stature_m < 1.85
+    assert mesh.stature_source != "--height"
+    assert any("--height" in warning for warning in mesh.warnings)
+
+
+def test_frames_without_keypoints_are_bridged(clip: Clip) -> None:
+    gap = np.zeros(20, bool)
+    gap[8:12] = True
+    holes = {
+        name: np.where(
+            gap.reshape(-1, *[1] * (getattr(clip.detection, name).ndim - 1)),
+            np.nan,
+            getattr(clip.detection, name),
+        )
+        for name in ("keypoints_2d", "confidence", "landmarks_3d", "roi", "box")
+    }
+    detection = dataclasses.replace(clip.detection, visible=~gap, **holes)
+    mesh = fit(detection)
+    assert np.isfinite(mesh.body_pose).all()
+    assert np.isfinite(mesh.transl).all()
+    assert (mesh.reprojection_px[gap] == 0).all()
+    steps = np.linalg.norm(np.diff(mesh.transl, axis=0), axis=1)
+    assert steps.max() < 0.1  # no jump into or out of the gap
+    assert knee_error(clip, mesh) < 10
+
+
+def test_too_few_frames_are_refused(clip: Clip) -> None:
+    seen = np.arange(20) < 2
+    detection = dataclasses.replace(clip.detection, visible=seen)
+    with pytest.raises(PersonError, match="2 frames"):
+        fit(detection)
+
+
+@pytest.mark.parametrize("height", [0.1, 17.5])
+def test_an_impossible_height_is_refused(clip: Clip, height: float) -> None:
+    with pytest.raises(SettingError, match="--height"):
+        fit(clip.detection, height=height)
+
+
+def test_an_unknown_method_is_refused(clip: Clip) -> None:
+    with pytest.raises(SettingError, match="fit"):
+        stage.run(clip.detection, Settings(mesh="magic"), Silent())
+
+
+def test_the_same_input_gives_the_same_mesh(clip: Clip) -> None:
+    first, second = fit(clip.detection), fit(clip.detection)
+    np.testing.assert_array_equal(first.body_pose, second.body_pose)
+    np.testing.assert_array_equal(first.betas, second.betas)
+
+
+def test_knees_do_not_bend_forward(clip: Clip) -> None:
+    """Keypoints of a body whose knees bend the wrong way are not followed past the joint's range."""
+    broken = clip.pose.rotations.copy()
+    broken[:, KNEES] = rotation.exp(np.radians([-50.0, 0, 0]))
+    detection = make_detection(
+        clip.chain, dataclasses.replace(clip.pose, rotations=broken), clip.detection.time
+    )
+    mesh = fit(detection)
+    assert np.degrees(mesh.body_pose[:, [3, 4], 0]).min() > -20
+    true = State(clip.chain, dataclasses.replace(clip.pose, rotations=broken))
+    assert limits(np.ones(20)).energy(true) > 1000
+
+
+def test_long_clips_in_windows_agree_with_one_fit(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = np.arange(60) / 30
+    detection = make_detection(chain, make_pose(time, np.zeros(chain.shapes)), time)
+    whole = fit(detection)
+    monkeypatch.setattr(windows, "LONGEST", 30)
+    monkeypatch.setattr(windows, "OVERLAP", 10)
+    assert len(windows.spans(60)) > 1
+    parts = fit(detection)
+    assert np.degrees(np.abs(parts.body_pose - whole.body_pose)[:, [0, 1, 3, 4]].mean()) < 2
+    assert np.linalg.norm(np.diff(parts.transl, axis=0), axis=1).max() < 0.05
+
+
+def test_spans_cover_the_clip_with_the_overlap() -> None:
+    for frames in (1, 499, 500, 501, 1234, 10_000):
+        parts = windows.spans(frames)
+        assert parts[0].start == 0
+        assert parts[-1].stop == frames
+        assert max(part.stop - part.start for part in parts) <= windows.LONGEST
+        assert all(
+            before.stop - after.start == windows.OVERLAP for before, after in itertools.pairwise(parts)
+        )
+
+
+def test_continuous_keeps_the_rotations_and_takes_out_the_jumps() -> None:
+    angles = np.linspace(2.5, 4.5, 30)
+    vectors = rotation.log(rotation.exp(angles[:, None] * np.array([0.6, 0, 0.8])))
+    assert np.linalg.norm(np.diff(vectors, axis=0), axis=1).max() > 3
+    smooth = stage.continuous(vectors)
+    assert np.linalg.norm(np.diff(smooth, axis=0), axis=1).max() < 0.1
+    np.testing.assert_allclose(rotation.exp(smooth), rotation.exp(vectors), atol=1e-9)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from biopose_cli.artifact import Array
+from biopose_cli.mesh import stage as mesh_stage
+from biopose_cli.mesh.kinematics import Chain, Pose, load_chain, place
+from biopose_cli.mesh.observe import observe
+from biopose_cli.progress import Silent
+from biopose_cli.refine import stage
+from biopose_cli.refine.contact import FOOT, planted
+from biopose_cli.settings import Settings
+from tests.mesh.conftest import Clip, StickBody, make_detection, make_pose
+
+TIME = np.arange(40) / 30
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    return load_chain(StickBody())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def clip(chain: Chain) -> Clip:
+    pose = make_pose(TIME, np.zeros(chain.shapes))
+    return Clip(chain, pose, make_detection(chain, pose, TIME, noise=1.5))
+
+
+def rest_then_go(clip: Clip) -> Pose:
+    """The body stands still for 20 frames, then moves sideways at 1.5 m/s."""
+    rotations = np.repeat(clip.pose.rotations[:1], len(TIME), axis=0)
+    away = np.maximum(TIME - TIME[20], 0)[:, None] * [1.5, 0, 0]
+    return Pose(rotations, clip.pose.transl[:1] + away, clip.pose.shape)
+
+
+def test_finds_the_feet_that_stand(clip: Clip) -> None:
+    pose = rest_then_go(clip)
+    weight = planted(observe(make_detection(clip.chain, pose, TIME)), pose)
+    assert weight[:17].min() > 0.8
+    assert weight[23:].max() == 0
+
+
+def test_a_short_rest_is_no_stance(clip: Clip) -> None:
+    pose = rest_then_go(clip)
+    moving = pose.transl.copy()
+    moving[:, 0] = 0.6 * np.abs(TIME - TIME[20])  # turns round in frame 20
+    pose = dataclasses.replace(pose, transl=moving)
+    assert planted(observe(make_detection(clip.chain, pose, TIME)), pose).max() == 0
+
+
+def test_refined_body(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "load_body", lambda path: StickBody())
+    monkeypatch.setattr(mesh_stage, "load_body", lambda path: StickBody())
+    pose = rest_then_go(clip)
+    detection = make_detection(clip.chain, pose, TIME, noise=2.0)
+    mesh = mesh_stage.run(detection, Settings(height=1.7), Silent())
+    refined = stage.run(detection, mesh, Settings(height=1.7), Silent())
+    assert (np.diff(refined.loss) <= 0).all()
+    assert len(refined.loss) > 1
+    assert refined.stature_m == pytest.approx(1.7, abs=0.004)
+    assert _slide(clip, refined) < 0.5 * _slide(clip, mesh)
+
+
+def _slide(clip: Clip, mesh: object) -> float:
+    """Path of the standing feet in the first 18 frames, m."""
+    points = place(clip.chain, _pose(mesh)).landmarks[:18, FOOT]
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=-1).sum(0).mean())
+
+
+def _pose(mesh: object) -> Pose:
+    from biopose_cli.mesh import rotation
+
+    vectors: Array = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1)  # type: ignore[attr-defined]
+    shape = np.concatenate([mesh.betas, mesh.landmark_shape])  # type: ignore[attr-defined]
+    return Pose(rotation.exp(vectors), mesh.transl, shape)  # type: ignore[attr-defined]
