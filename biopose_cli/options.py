@@ -116,7 +116,7 @@ Model = Annotated[
     ),
 ]
 Mass = Annotated[
-    float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the body")
+    float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the stature")
 ]
 Pitch = Annotated[
     float | None, typer.Option(help="Camera tilt, degrees, positive looking down.", show_default="level")

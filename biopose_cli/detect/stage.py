@@ -16,7 +16,7 @@ from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.video.intrinsics import resolve
 from biopose_cli.video.probe import VideoInfo
-from biopose_cli.video.reader import frames
+from biopose_cli.video.reader import expected_frames, frames
 
 SHORTEST = 0.5  # s that a person must be seen in
 CLEAR = 0.1  # confidence of a landmark that counts for the box
@@ -38,7 +38,7 @@ def track(info: VideoInfo, settings: Settings, progress: Progress) -> Tracks:
     pictures = frames(info, settings.start, settings.end)
     paths = assets.ensure(assets.needed(settings.weights), progress)
     tracker = Tracker(Detector(paths["detector"]), Landmarker(paths[settings.weights]))
-    progress.start("detect", _expected(info, settings))
+    progress.start("detect", expected_frames(info, settings.start, settings.end))
     times: list[float] = []
     numbers: list[int] = []
     for position, picture in enumerate(pictures):
@@ -168,11 +168,3 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
         person=person,
         warnings=(*tracks.warnings, *(text for text in warnings if text), *camera.warnings),
     )
-
-
-def _expected(info: VideoInfo, settings: Settings) -> int | None:
-    """How many frames there will be, about; None when the file does not say."""
-    if info.frame_count is None or info.duration is None:
-        return info.frame_count
-    length = min(settings.end or info.duration, info.duration) - (settings.start or 0)
-    return max(1, round(info.frame_count * length / info.duration)) if info.duration else info.frame_count

@@ -20,7 +20,7 @@ from biopose_cli.export.raster import shade
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.video.probe import VideoInfo
-from biopose_cli.video.reader import frames
+from biopose_cli.video.reader import expected_frames, frames
 from biopose_cli.video.writer import VideoWriter
 
 LONGEST_SIDE = 1920  # px: larger videos are drawn at this size
@@ -67,7 +67,7 @@ def write_overlay(
     )
     poses = _poses(body, refined, drawn)
     rows = {int(frame): row for row, frame in enumerate(detection.frame)}
-    progress.start("overlay", info.frame_count)
+    progress.start("overlay", expected_frames(info, settings.start, settings.end))
     with VideoWriter(path, width, height) as writer:
         for frame in frames(info, settings.start, settings.end):
             image = (

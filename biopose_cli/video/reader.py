@@ -128,6 +128,14 @@ def frames(info: VideoInfo, start: float | None = None, end: float | None = None
     return Frames(info, *info.clock.window(start, end))
 
 
+def expected_frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> int | None:
+    """About how many frames `frames` will give; None when the file does not say."""
+    if info.frame_count is None or not info.duration:
+        return info.frame_count
+    last = info.duration if end is None else min(end + 1 / info.frame_rate, info.duration)
+    return max(1, round(info.frame_count * (last - (start or 0.0)) / info.duration))
+
+
 def _deinterlaced(source: Iterable[Any], stream: Any) -> Iterator[Any]:
     """One combing-free picture per interlaced frame (FFmpeg's bwdif); progressive frames pass as they are."""
     graph = av.filter.Graph()

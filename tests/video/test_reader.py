@@ -7,7 +7,7 @@ import pytest
 
 from biopose_cli.errors import SettingError, VideoError
 from biopose_cli.video.probe import probe
-from biopose_cli.video.reader import frames
+from biopose_cli.video.reader import expected_frames, frames
 from tests.video.clips import corners, make, number, picture
 
 FORMATS = {
@@ -230,3 +230,9 @@ def test_the_default_video_of_several_is_used_and_said(tmp_path):
     info = probe(tmp_path / "a.mp4")
     assert info.warnings == ("the file holds 2 videos; the one of 320 x 240 px is used",)
     assert [number(frame.image) for frame in frames(info)] == list(range(10))
+
+
+@pytest.mark.parametrize(("start", "end"), [(None, None), (None, 0.8), (0.5, None), (0.3, 0.6), (None, 0.0)])
+def test_expected_frames_are_those_that_come(sample_clip, start, end):
+    info = probe(sample_clip)
+    assert expected_frames(info, start, end) == sum(1 for _ in frames(info, start, end))
