@@ -178,12 +178,12 @@ def export(
 
 def _process(context: typer.Context, only: str | None = None) -> None:
     """Run the videos one after the other; one that fails does not stop the others."""
-    from biopose_cli import console, pipeline
+    from biopose_cli import console, folder, pipeline
 
     options = context.params
     videos: list[Path] = options["videos"]
     settings = Settings(**{key: value for key, value in options.items() if key in _FIELDS})
-    pipeline.check_names(videos)
+    folder.check_names(videos)
     results: list[dict[str, Any]] = []
     worst = 0
     for video in videos:

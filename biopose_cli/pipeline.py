@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +32,8 @@ from biopose_cli.artifact import (
     Tracks,
     read_fingerprint,
 )
-from biopose_cli.errors import ArtifactError, OutputError, SettingError, StageOrderError
-from biopose_cli.files import explained, remove_partial, replacing
+from biopose_cli.errors import ArtifactError, StageOrderError
+from biopose_cli.folder import claim, locked, remember, remembered
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.video.intrinsics import resolve
@@ -43,9 +41,6 @@ from biopose_cli.video.probe import VideoInfo, content_hash, probe
 
 STAGES = ("detect", "mesh", "refine", "neurik", "export")  # as the user names them
 _PACKAGE = Path(__file__).parent
-_LONGEST_NAME = (
-    200  # bytes; file systems allow 255, of which "_overlay", ".mp4" and the temporary names take some
-)
 
 
 @dataclass(frozen=True)
@@ -198,7 +193,8 @@ def run(
     first
         A stage (`--from`): it and all after it run even when nothing changed.
     only
-        A stage run alone: the steps before it are taken as they are on disk, those after it stay as they are.
+        A stage run alone: the steps before it are taken as they are on disk, those after it stay as they are, and
+        what `settings` leaves at its default is as it was in the runs before.
     overwrite
         Run everything, and allow replacing another video's results.
 
@@ -207,14 +203,13 @@ def run(
     UserError, Failure
         See `errors.py`; finished steps stay on disk.
     """
-    clip = Clip(probe(video), out / video.stem, settings)
-    resolve(
-        clip.info, settings
-    )  # a mistake in the camera's options shows now, not after the search for people
+    info, folder = probe(video), out / video.stem
+    clip = Clip(info, folder, remembered(folder, settings) if only not in {None, "detect"} else settings)
+    resolve(info, settings)  # a mistake in the camera's options shows now, not after the search for people
     if only:
         _check_order(clip, only)
-    with _locked(clip.folder):
-        sha256, video_changed = _claim(clip, overwrite)
+    with locked(clip.folder):
+        sha256, video_changed = claim(clip.folder, clip.info.path, overwrite)
         if only:
             return _run_alone(clip, sha256, only, progress)
         return _run_all(clip, sha256, video_changed, first, overwrite, progress)
@@ -322,6 +317,7 @@ def _finish(
     if artifact is None:
         artifact = step.run(clip, done, progress)
         artifact.save(clip.file(step.name), fingerprint)
+        remember(clip.folder, clip.settings, step.settings)
     done[step.name] = artifact
     warnings: tuple[str, ...] = getattr(artifact, "warnings", ())
     return StepReport(step.name, step.stage, why, time.perf_counter() - began, warnings)
@@ -344,69 +340,3 @@ def _fingerprint(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) ->
     }
     parts = [sha256, step.name, step.version, settings, data, {name: prints[name] for name in step.reads}]
     return f"{sha256[:16]}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
-
-
-def _claim(clip: Clip, overwrite: bool) -> tuple[str, bool]:
-    """The video's hash, and whether the folder holds results of an older content of the same file.
-
-    Two videos of the same name in different places would overwrite each other's results: that is refused.
-    """
-    sha256 = content_hash(clip.info.path)
-    note = clip.folder / "stages" / "video.json"
-    source = str(clip.info.path.resolve())
-    try:
-        known = json.loads(note.read_text(encoding="utf-8"))
-        changed, moved = known["sha256"] != sha256, known["path"] != source
-    except (OSError, ValueError, KeyError, TypeError):
-        known, changed, moved = {}, False, False
-    if changed and moved and not overwrite and any(note.parent.glob("*.npz")):
-        raise OutputError(
-            f"{clip.folder} holds the results of another video of the same name ({known['path']})",
-            "Choose another --out, rename the video, or pass --overwrite to replace them",
-        )
-    if not known or changed or moved:
-        with replacing(note) as temporary:
-            temporary.write_text(json.dumps({"path": source, "sha256": sha256}, indent=1), encoding="utf-8")
-    return sha256, changed
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second process out of the folder; the operating system frees the lock however this one ends."""
-    from filelock import FileLock, Timeout
-
-    with explained(folder):
-        (folder / "stages").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "stages" / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise OutputError(
-                f"another biopose is working in {folder}", "Wait for it, or choose another --out"
-            ) from error
-    try:
-        remove_partial(folder)
-        yield
-    finally:
-        lock.release()
-
-
-def check_names(videos: list[Path]) -> None:
-    """Refuse two videos whose results would go to the same folder, and names that leave no room for a suffix.
-
-    Raises
-    ------
-    SettingError
-    """
-    seen: dict[str, Path] = {}
-    for video in videos:
-        if len(os.fsencode(video.stem)) > _LONGEST_NAME:
-            raise SettingError(
-                f"the name of {video} is too long for the results' names", "Give it a shorter one"
-            )
-        other = seen.setdefault(video.stem.casefold(), video)
-        if other is not video:
-            raise SettingError(
-                f"{other} and {video} would both write to the folder {video.stem}",
-                "Rename one of them or run them with different --out",
-            )

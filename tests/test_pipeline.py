@@ -16,6 +16,7 @@ from filelock import FileLock
 from biopose_cli import pipeline
 from biopose_cli.artifact import LANDMARKS, Artifact, Detection, Exported, Joints, Mesh, Refined, Tracks
 from biopose_cli.errors import OutputError, PersonError, SettingError, StageOrderError
+from biopose_cli.folder import check_names
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
 from biopose_cli.video.probe import content_hash
@@ -98,7 +99,9 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 
     steps = tuple(replace(step, run=stand_in(step.name)) for step in pipeline.STEPS)
     monkeypatch.setattr(pipeline, "STEPS", steps)
-    monkeypatch.setattr(pipeline, "_check_files", lambda settings: None)  # the stand-ins read no body, no model
+    monkeypatch.setattr(
+        pipeline, "_check_files", lambda settings: None
+    )  # the stand-ins read no body, no model
     return made
 
 
@@ -231,6 +234,18 @@ def test_stages_alone_give_what_run_gives(stages: Stages, video: Path, tmp_path:
     assert again(stages, video, tmp_path / "out", Settings(height=1.8))[0] == []
 
 
+def test_a_stage_alone_keeps_the_settings_of_the_runs_before(
+    stages: Stages, video: Path, tmp_path: Path
+) -> None:
+    settings = Settings(height=1.8, end=0.3, mass=70)
+    again(stages, video, tmp_path / "out", settings)
+    alone = pipeline.run(video, tmp_path / "out", Settings(), Silent(), only="export")
+    assert (alone.clip.settings.height, alone.clip.settings.end) == (1.8, 0.3)
+    pipeline.run(video, tmp_path / "out", Settings(mass=80), Silent(), only="neurik")
+    changed = pipeline.run(video, tmp_path / "out", Settings(), Silent(), only="export").clip.settings
+    assert (changed.height, changed.mass) == (1.8, 80)
+
+
 @pytest.mark.parametrize("stage", pipeline.STAGES[1:])
 def test_a_stage_without_the_one_before_it(stages: Stages, video: Path, tmp_path: Path, stage: str) -> None:
     with pytest.raises(StageOrderError, match=f"{stage} needs the detect stage") as caught:
@@ -279,8 +294,8 @@ def test_two_processes_on_one_folder(stages: Stages, video: Path, tmp_path: Path
 
 def test_two_videos_with_the_same_name() -> None:
     with pytest.raises(SettingError, match="both write to the folder Walk"):
-        pipeline.check_names([Path("a/walk.mp4"), Path("b/Walk.mov")])
-    pipeline.check_names([Path("a/walk.mp4"), Path("a/run.mp4")])
+        check_names([Path("a/walk.mp4"), Path("b/Walk.mov")])
+    check_names([Path("a/walk.mp4"), Path("a/run.mp4")])
 
 
 def test_output_folder_that_is_a_file(stages: Stages, video: Path, tmp_path: Path) -> None:
