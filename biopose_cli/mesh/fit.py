@@ -12,10 +12,10 @@ from biopose_cli.mesh.kinematics import MOVING, Chain, Pose
 from biopose_cli.mesh.observe import Observations
 from biopose_cli.mesh.solver import minimise
 from biopose_cli.mesh.start import first_pose, on_keypoints
-from biopose_cli.mesh.terms import Landmarks3D, Reprojection, ShapePrior, Smoothness, Term
+from biopose_cli.mesh.terms import Landmarks3D, Reprojection, ShapePrior, Smoothness, State, Term
 
 PASSES = (12, 25, 25)  # most iterations: to the 3D guess, to the keypoints with the guess, to the keypoints
-ITERATIONS = sum(PASSES)
+ITERATIONS = 2 * sum(PASSES)
 _GUESS_SIGMA = 0.08  # m, spread of the network's 3D landmarks about the truth
 _LIMB, _TRUNK = 80.0, 10.0  # (rad/s^2)^2 s: a cut-off near 6 Hz for a limb
 _MOVING = np.full(3, 8.0)  # (m/s^2)^2 s
@@ -28,14 +28,10 @@ def smoothness(time: Array) -> Smoothness:
     return Smoothness(time, density, _MOVING, delta=3.0)
 
 
-def pose_terms(seen: Observations, shape: ShapePrior) -> list[Term]:
-    """All but the observations."""
-    return [
-        prior.limits(seen.share),
-        prior.pose_prior(_PRIOR_WEIGHT * seen.share),
-        smoothness(seen.time),
-        shape,
-    ]
+def pose_terms(seen: Observations, shape: ShapePrior, *, standing: bool) -> list[Term]:
+    """All but the observations; the pose prior is the last."""
+    poses = prior.pose_prior(_PRIOR_WEIGHT * seen.share, standing=standing)
+    return [prior.limits(seen.share), smoothness(seen.time), shape, poses]
 
 
 def reprojection(seen: Observations, delta: float) -> Reprojection:
@@ -54,8 +50,31 @@ def fit_clip(
     on_iteration: Callable[[], None] = lambda: None,
     known_shape: Array | None = None,
 ) -> Pose:
-    """Fit from nothing: pose and translation per frame and one shape (`known_shape`, when given)."""
-    common = pose_terms(seen, shape)
+    """Fit from nothing: pose and translation per frame and one shape (`known_shape`, when given).
+
+    Seen from the front, a bent leg looks like a short one. So the clip is fitted twice, with and without quiet
+    standing among the likely poses, and what explains the keypoints better, with smooth motion and a likely shape,
+    is kept: the pose prior itself does not vote.
+    """
+    best, lowest = None, np.inf
+    for standing in (False, True):
+        pose, energy = _fit(chain, seen, shape, standing, on_iteration, known_shape)
+        if best is None or energy < lowest:
+            best, lowest = pose, energy
+    assert best is not None
+    return best
+
+
+def _fit(
+    chain: Chain,
+    seen: Observations,
+    shape: ShapePrior,
+    standing: bool,
+    on_iteration: Callable[[], None],
+    known_shape: Array | None,
+) -> tuple[Pose, float]:
+    """The fit, and its energy without the pose prior."""
+    common = pose_terms(seen, shape, standing=standing)
     pose = first_pose(chain, seen, known_shape)
     begin: list[Term] = [guess(seen, 1.0), *common]
     pose, _ = minimise(
@@ -69,4 +88,5 @@ def fit_clip(
     )
     final: list[Term] = [reprojection(seen, 3.0), *common]
     pose, _ = minimise(chain, pose, final, PASSES[2], free_shape=free, on_iteration=on_iteration)
-    return pose
+    state = State(chain, pose)
+    return pose, sum(term.energy(state) for term in final[:-1])

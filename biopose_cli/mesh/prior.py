@@ -19,6 +19,20 @@ from biopose_cli.mesh.terms import Limits, State
 
 _LIMIT_SIGMA = np.radians(3.0)
 _BROAD_SHARE = 0.05  # of poses that motion capture has not seen
+# Quiet standing, which patients do and the motion capture leaves out. It is narrow: by its density it would draw
+# everybody upright, so its peak lies this far (in log density) behind the highest of the others (docs/mesh.md)
+_STANDING_BEHIND = 12.0
+_STANDING_SPREAD = {
+    "hip": 8,
+    "knee": 7,
+    "ankle": 7,
+    "foot": 6,
+    "elbow": 25,
+    "shoulder": 20,
+    "wrist": 15,
+    "collar": 6,
+}
+_TRUNK_SPREAD = 5.0  # degrees, of the joints of the spine; 12 for neck and head
 _OTHER_SIDE = {1: 2, 4: 5, 7: 8, 10: 11, 13: 14, 16: 17, 18: 19, 20: 21}
 
 
@@ -52,23 +66,43 @@ class Mixture:
 
 
 @cache
-def mixture() -> Mixture:
-    """`data/prior.npz` (from tools/fit_pose_prior.py), and a broad component from `data/limits.csv` for other poses."""
-    with (
-        resources.files("biopose_cli.mesh").joinpath("data/prior.npz").open("rb") as file,
-        np.load(file) as stored,
-    ):
+def mixture(standing: bool) -> Mixture:
+    """`data/prior.npz` (from tools/fit_pose_prior.py), a broad component from `data/limits.csv`, standing if wanted."""
+    source = resources.files("biopose_cli.mesh").joinpath("data/prior.npz")
+    with source.open("rb") as file, np.load(file) as stored:
         weights, means, covariances = (
-            stored[key].astype(np.float64) for key in ("weights", "means", "covariances")
+            stored[k].astype(np.float64) for k in ("weights", "means", "covariances")
         )
     size = means[0].size
-    spread = np.radians([[float(row[f"{a}_sd"]) for a in "xyz"] for row in read_table("limits.csv")])
-    weights = np.append(weights * (1 - _BROAD_SHARE), _BROAD_SHARE)
-    means = np.concatenate([means.reshape(-1, size), mean_pose().reshape(1, size)])
-    covariances = np.concatenate([covariances, np.diag(spread.reshape(-1) ** 2)[None]])
-    whitening = np.linalg.inv(np.linalg.cholesky(covariances))
-    constant = 0.5 * np.linalg.slogdet(covariances)[1] - np.log(weights)
-    return Mixture(constant - constant.min(), means, whitening)
+    rows = read_table("limits.csv")
+    spread = np.radians([[float(row[f"{a}_sd"]) for a in "xyz"] for row in rows])
+    upright, sway = _standing(rows)
+    weights = np.append((1 - _BROAD_SHARE) * weights, _BROAD_SHARE)
+    means = np.concatenate([means.reshape(-1, size), mean_pose().reshape(1, size), upright.reshape(1, size)])
+    invented = [np.diag(sd.reshape(-1) ** 2) for sd in (spread, sway)]
+    covariances = np.concatenate([covariances, invented])
+    constant = 0.5 * np.linalg.slogdet(covariances[:-1])[1] - np.log(weights)
+    constant -= constant.min()
+    constant = np.append(constant, _STANDING_BEHIND if standing else np.inf)
+    return Mixture(constant, means, np.linalg.inv(np.linalg.cholesky(covariances)))
+
+
+def _standing(rows: list[dict[str, str]]) -> tuple[Array, Array]:
+    """Mean and spread of standing upright with the arms down, (21,3) rad."""
+    mean, spread = np.zeros((len(rows), 3)), np.empty((len(rows), 3))
+    for k, row in enumerate(rows):
+        side = -1 if row["name"].startswith("right_") else 1
+        part = row["name"].split("_")[-1]
+        if part == "shoulder":
+            mean[k, 2] = -75 * side
+        if part == "elbow":
+            mean[k, 1] = -12 * side
+        if part == "knee":
+            mean[k, 0] = 3
+        least = {"neck": 12, "head": 12}.get(part, _TRUNK_SPREAD)
+        wide = float(_STANDING_SPREAD.get(part, least))
+        spread[k] = np.minimum(wide, [float(row[f"{a}_sd"]) for a in "xyz"])
+    return np.radians(mean), np.radians(spread)
 
 
 @dataclass(frozen=True)
@@ -101,6 +135,6 @@ class PosePrior:
         system.add_local(full, root * white)
 
 
-def pose_prior(weight: Array) -> PosePrior:
-    """The prior of the product; `weight` (T)."""
-    return PosePrior(mixture(), weight)
+def pose_prior(weight: Array, *, standing: bool) -> PosePrior:
+    """The prior of the product, with or without its component for standing; `weight` (T)."""
+    return PosePrior(mixture(standing), weight)

@@ -25,7 +25,7 @@ _SHORTEST, _TALLEST = 0.5, 2.5  # m
 # the clip tells less about the shape than its number of frames makes believe
 _SHAPE_SPREAD = 0.35
 _STATURE_KNOWN, _STATURE_UNKNOWN = 0.002, 0.03  # m
-_UNSURE = "stature estimated from the image alone ({:.2f} m): lengths and positions are to scale only; give --height"
+_UNSURE = "stature unknown, {:.2f} m assumed (an adult's mean): angles hold, lengths are to scale only; give --height"
 
 
 def run(detection: Detection, settings: Settings, progress: Progress) -> Mesh:

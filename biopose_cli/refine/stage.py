@@ -49,7 +49,7 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
         terms: list[Term] = [
             reprojection(part, _DELTA),
             Planted(part.time, still[span][: len(part.time) - 1], _CREEP),
-            *pose_terms(part, shape),
+            *pose_terms(part, shape, standing=True),
         ]
         pose, history = minimise(
             chain, first.part(span), terms, ITERATIONS, free_shape=free_shape, on_iteration=progress.advance

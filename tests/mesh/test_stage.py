@@ -46,7 +46,7 @@ def test_exact_keypoints_give_the_pose_back(clip: Clip) -> None:
     found, true = joints(clip.chain, mesh), place(clip.chain, clip.pose).joints
     limbs = [1, 2, 4, 5, 7, 8, 16, 17, 18, 19, 20, 21]
     assert np.linalg.norm(found - true, axis=-1)[:, limbs].mean() < 0.04
-    assert knee_error(clip, mesh) < 5
+    assert knee_error(clip, mesh) < 8  # keypoints alone leave depth to the prior
     assert mesh.reprojection_px.mean() < 2
     assert mesh.query_tokens.shape == (20, 0, 0)
 
@@ -122,6 +122,18 @@ def test_knees_do_not_bend_forward(clip: Clip) -> None:
     assert np.degrees(mesh.body_pose[:, [3, 4], 0]).min() > -20
     true = State(clip.chain, dataclasses.replace(clip.pose, rotations=broken))
     assert limits(np.ones(20)).energy(true) > 1000
+
+
+def test_who_stands_before_the_camera_stands_upright(chain: Chain) -> None:
+    """Short legs seen from the front are not taken for bent ones."""
+    time = np.arange(20) / 30
+    pose = make_pose(time, np.zeros(chain.shapes))
+    pose.shape[1] = -1.5  # legs 6 cm shorter
+    rotations = np.broadcast_to(np.eye(3), pose.rotations.shape).copy()
+    rotations[:, 16], rotations[:, 17] = rotation.exp(np.array([[0, 0, -1.3], [0, 0, 1.3]]))
+    rotations[:, 0] = rotation.exp(np.array([np.pi, 0, 0]))
+    mesh = fit(make_detection(chain, dataclasses.replace(pose, rotations=rotations), time))
+    assert np.degrees(mesh.body_pose[:, [3, 4], 0]).mean() < 12
 
 
 def test_long_clips_in_windows_agree_with_one_fit(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
