@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from biopose_cli.errors import SolverError
 from biopose_cli.mesh.kinematics import DOF, Chain, Pose
@@ -16,6 +17,7 @@ _ATTEMPTS = 8
 _RIDGE = 1e-6  # keeps what no term sees where it is
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # its matrices are small: more threads only wait for each other
 def minimise(
     chain: Chain,
     pose: Pose,
