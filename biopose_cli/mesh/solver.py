@@ -17,7 +17,6 @@ _ATTEMPTS = 8
 _RIDGE = 1e-6  # keeps what no term sees where it is
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # its matrices are small: more threads only wait for each other
 def minimise(
     chain: Chain,
     pose: Pose,
@@ -37,33 +36,35 @@ def minimise(
     SolverError
         The energy at the start is not finite.
     """
-    state = State(chain, pose)
-    energy = sum(term.energy(state) for term in terms)
-    if not np.isfinite(energy):
-        raise SolverError("the fit of the body cannot start: its energy is not a finite number")
-    history = [energy]
-    damping = 1e-3
-    for iteration in range(iterations):
-        system = System(len(pose.transl), DOF, chain.shapes)
-        for term in terms:
-            term.add(state, system)
-        system.blocks[0][:, np.arange(DOF), np.arange(DOF)] += _RIDGE
-        system.shape[np.diag_indices(chain.shapes)] += _RIDGE
-        accepted = None
-        for _ in range(_ATTEMPTS):
-            accepted = _attempt(state, terms, system, damping, energy, free_shape)
-            if accepted is not None:
+    # The matrices are small: more threads than one only wait for each other.
+    with threadpool_limits(limits=1, user_api="blas"):
+        state = State(chain, pose)
+        energy = sum(term.energy(state) for term in terms)
+        if not np.isfinite(energy):
+            raise SolverError("the fit of the body cannot start: its energy is not a finite number")
+        history = [energy]
+        damping = 1e-3
+        for iteration in range(iterations):
+            system = System(len(pose.transl), DOF, chain.shapes)
+            for term in terms:
+                term.add(state, system)
+            system.blocks[0][:, np.arange(DOF), np.arange(DOF)] += _RIDGE
+            system.shape[np.diag_indices(chain.shapes)] += _RIDGE
+            accepted = None
+            for _ in range(_ATTEMPTS):
+                accepted = _attempt(state, terms, system, damping, energy, free_shape)
+                if accepted is not None:
+                    break
+                damping = max(4 * damping, 1e-4)
+            on_iteration()
+            if accepted is None:
                 break
-            damping = max(4 * damping, 1e-4)
-        on_iteration()
-        if accepted is None:
-            break
-        gain = energy - accepted[1]
-        state, energy = accepted
-        history.append(energy)
-        damping = max(damping / 5, 1e-7)
-        if gain < tolerance * energy and iteration > 1:
-            break
+            gain = energy - accepted[1]
+            state, energy = accepted
+            history.append(energy)
+            damping = max(damping / 5, 1e-7)
+            if gain < tolerance * energy and iteration > 1:
+                break
     return state.pose, history
 
 
