@@ -5,7 +5,7 @@
                                     (first)  (refined)  angles
 
 Every step writes one `stages/NAME.npz` (`artifact.py` lists the fields). A step's fingerprint covers the video's
-content, the settings it depends on, the data files it uses, its version, and the fingerprints of the steps it reads:
+content, the settings it depends on, the code and data files that make it, and the fingerprints of the steps it reads:
 equal fingerprint, equal result, so the file is reused. `tracks` is the slow half of the detect stage; it is kept
 apart so that choosing another person does not search the video again.
 """
@@ -67,8 +67,9 @@ class Step:
     stage: str
     reads: tuple[str, ...]
     settings: tuple[str, ...]
-    data: tuple[str, ...]  # package data that changes the result
-    version: int
+    source: tuple[
+        str, ...
+    ]  # the package's code and data that make the result: an upgrade of them makes it anew
     run: Callable[[Clip, dict[str, Any], Progress], Artifact]
 
     @property
@@ -131,22 +132,26 @@ def _export(clip: Clip, done: dict[str, Any], progress: Progress) -> Exported:
 
 
 STEPS = (
-    Step(Tracks, "detect", (), ("weights", "start", "end"), ("assets.py",), 1, _tracks),
+    Step(Tracks, "detect", (), ("weights", "start", "end"), ("assets.py", "video", "detect"), _tracks),
     Step(
-        Detection, "detect", ("tracks",), ("person", "max_gap", "focal", "fov", "intrinsics"), (), 1, _detect
+        Detection,
+        "detect",
+        ("tracks",),
+        ("person", "max_gap", "focal", "fov", "intrinsics"),
+        ("video", "detect"),
+        _detect,
     ),
-    Step(Mesh, "mesh", ("detect",), ("mesh", "body", "height"), ("body/data", "mesh/data"), 1, _mesh),
-    Step(Refined, "refine", ("detect", "mesh"), ("body", "height"), ("body/data", "mesh/data"), 1, _refine),
+    Step(Mesh, "mesh", ("detect",), ("mesh", "body", "height"), ("body", "mesh"), _mesh),
+    Step(Refined, "refine", ("detect", "mesh"), ("body", "height"), ("body", "mesh", "refine"), _refine),
     Step(
         Joints,
         "neurik",
         ("detect", "refine"),
         ("body", "ik", "model", "mass", "camera_pitch", "camera_roll"),
-        ("body/data", "skeleton/tables"),
-        1,
+        ("body", "skeleton", "neurik"),
         _neurik,
     ),
-    Step(Exported, "export", ("detect", "refine", "neurik"), ("body",), ("body/data",), 1, _export),
+    Step(Exported, "export", ("detect", "refine", "neurik"), ("body",), ("body", "video", "export"), _export),
 )
 
 
@@ -330,13 +335,13 @@ def _fingerprint(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) ->
         for key, value in asdict(clip.settings).items()
         if key in step.settings
     }
-    data = {
+    source = {
         path.relative_to(_PACKAGE).as_posix(): content_hash(path)
-        for entry in step.data
+        for entry in step.source
         for path in sorted(
             (_PACKAGE / entry).rglob("*") if (_PACKAGE / entry).is_dir() else [_PACKAGE / entry]
         )
-        if path.is_file()
+        if path.is_file() and path.suffix != ".pyc"
     }
-    parts = [sha256, step.name, step.version, settings, data, {name: prints[name] for name in step.reads}]
+    parts = [sha256, step.name, settings, source, {name: prints[name] for name in step.reads}]
     return f"{sha256[:16]}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
