@@ -182,7 +182,7 @@ class Mesh(Artifact):
         default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("L",), "dtype": np.float32}
     )
     stature_m: float = 0.0  # of the fitted shape, standing
-    stature_source: str = ""  # "--height" or "estimated from the image"
+    stature_source: str = ""  # "--height", or that it was assumed
     warnings: tuple[str, ...] = ()
 
 

@@ -25,7 +25,7 @@ _SHORTEST, _TALLEST = 0.5, 2.5  # m
 # the clip tells less about the shape than its number of frames makes believe
 _SHAPE_SPREAD = 0.35
 _STATURE_KNOWN, _STATURE_UNKNOWN = 0.002, 0.03  # m
-_UNSURE = "stature unknown, {:.2f} m assumed (an adult's mean): angles hold, lengths are to scale only; give --height"
+_UNSURE = "the stature is unknown, an adult's mean is assumed: angles hold, lengths are to scale only; give --height"
 
 
 def run(detection: Detection, settings: Settings, progress: Progress) -> Mesh:
@@ -89,8 +89,8 @@ def fields(body: Body, chain: Chain, pose: Pose, seen: Observations, height: flo
         "query_tokens": np.zeros((len(vectors), 0, 0)),
         "reprojection_px": reprojection_error(chain, pose, seen),
         "stature_m": stature,
-        "stature_source": "--height" if height is not None else "estimated from the image",
-        "warnings": () if height is not None else (_UNSURE.format(stature),),
+        "stature_source": "--height" if height is not None else "assumed: about the adult mean",
+        "warnings": () if height is not None else (_UNSURE,),
     }
 
 
