@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -67,6 +68,12 @@ def load_model(path: Path) -> Any:
     hint = "Give an OpenSim model (.osim) with --model, or leave the option out for the default skeleton"
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}", hint)
+    try:
+        ElementTree.parse(path)  # OpenSim's own message names a line of its source
+    except ElementTree.ParseError as error:
+        raise ModelFileError(
+            f"{path} is not an OpenSim model: it is not XML, or was cut off", hint
+        ) from error
     try:
         with silent():
             model = opensim.Model(str(path))
