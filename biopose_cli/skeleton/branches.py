@@ -1,0 +1,66 @@
+"""Two names for one posture: a joint with three turns in a row reaches every attitude twice.
+
+Turns (a, b, c) about three perpendicular axes equal (a + 180, 180 - b, c + 180 degrees). Where the ranges allow both
+(Rajagopal's shoulder does: an arm overhead is flexion 180, or abduction 180 with the arm turned), the markers cannot
+tell which is meant. `canonical` takes the one with the smaller angles, without jumping from frame to frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+from biopose_cli.skeleton.table import Table
+
+JUMP = 10.0  # rad of angle squared that a change of name within a trial has to save in one frame; our choice
+
+
+def three_turns(table: Table) -> list[list[int]]:
+    """The coordinates (3) of every inner joint that turns about three perpendicular axes by themselves."""
+    found = []
+    for joint, functions in enumerate(table.functions):
+        turns = functions[:3]
+        plain = all(f.coordinate >= 0 and f.knots is None and f.coefficients == (1.0, 0.0) for f in turns)
+        square = np.allclose(table.axes[joint, :3] @ table.axes[joint, :3].T, np.eye(3), atol=1e-6)
+        if table.parents[joint] >= 0 and plain and square:
+            found.append([f.coordinate for f in turns])
+    return found
+
+
+def other_name(angles: Array, ranges: Array) -> tuple[Array, Array]:
+    """The other name of angles (..., 3) rad, turned by whole circles to the middle of their `ranges` (3, 2), and
+    whether (...) it lies inside them."""
+    flipped = angles * np.array([1, -1, 1]) + np.pi
+    middle = ranges.mean(axis=1)
+    flipped = flipped - 2 * np.pi * np.round((flipped - middle) / (2 * np.pi))
+    inside = ((flipped >= ranges[:, 0] - 1e-6) & (flipped <= ranges[:, 1] + 1e-6)).all(axis=-1)
+    return flipped, inside
+
+
+def canonical(table: Table, q: Array) -> Array:
+    """The same postures (T, D) under their smaller angles, one choice held over time where it can be."""
+    q = q.copy()
+    for columns in three_turns(table):
+        own = q[:, columns]
+        other, inside = other_name(own, table.ranges[columns])
+        if not inside.any():
+            continue
+        names = np.stack([own, np.where(inside[:, None], other, own)])  # (2, T, 3)
+        q[:, columns] = names[_smoothest(names), np.arange(len(q))]
+    return q
+
+
+def _smoothest(names: Array) -> Array:
+    """(T) 0 or 1: the sequence with the smallest sum of squared angles, plus `JUMP` times the squared steps."""
+    size = (names**2).sum(-1)
+    total, back = size[:, 0], np.zeros((len(size[0]), 2), int)
+    for t in range(1, len(back)):
+        steps = JUMP * ((names[:, None, t] - names[None, :, t - 1]) ** 2).sum(-1)  # [now, before]
+        paths = steps + total[None]
+        back[t] = paths.argmin(axis=1)
+        total = size[:, t] + paths.min(axis=1)
+    chosen = np.empty(len(back), int)
+    chosen[-1] = total.argmin()
+    for t in range(len(back) - 1, 0, -1):
+        chosen[t - 1] = back[t, chosen[t]]
+    return chosen
