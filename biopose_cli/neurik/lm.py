@@ -16,7 +16,9 @@ from biopose_cli.neurik.normal import Normal
 
 DAMPING = 1e-3  # of the first step, in parts of the matrix's diagonal
 HOLD = 1e-7  # m2/rad2, holds what no marker sees where it is; a marker 1 cm from an axis weighs a thousand times that
-GAIN = 1e-8  # a step that lowers the cost by a smaller part ends the search; 0.001 degrees or less is then left
+GAIN = (
+    1e-8  # a step that lowers the cost by a smaller part ends the search; 0.001 degrees or less is then left
+)
 STEP = 1e-6  # rad or m: so does one that moves no coordinate further
 STUCK = 1e8  # damping at which no step helps any more
 LONGEST = 0.7  # rad, of one step: the linear picture holds only nearby
@@ -40,7 +42,9 @@ def minimise(
     damping = torch.full_like(now.cost, DAMPING)
     moving = torch.ones_like(rows, dtype=torch.bool)
     for _ in range(iterations):
-        trial = torch.minimum(torch.maximum(here + _step(now, here, damping, lower, upper, free), lower), upper)
+        trial = torch.minimum(
+            torch.maximum(here + _step(now, here, damping, lower, upper, free), lower), upper
+        )
         then = evaluate(trial, rows)
         better = then.cost < now.cost
         gain, length = now.cost - then.cost, (trial - here).abs().amax(1)

@@ -54,7 +54,9 @@ class Solver:
         self.lower, self.upper = _limits(kinematics)
         self.depth = _depths(table.parents)
         self.triples = three_turns(table)
-        self.root = [i for i in range(len(table.coordinates)) if self.free[i] and self.depth[table.joint_of[i]] == 0]
+        self.root = [
+            i for i in range(len(table.coordinates)) if self.free[i] and self.depth[table.joint_of[i]] == 0
+        ]
 
     def solve(
         self,
@@ -81,7 +83,9 @@ class Solver:
             if start is None:
                 q, cost = self._from_nothing(data)
             else:
-                q, cost = self._minimise(data, self._inside(torch.as_tensor(start, dtype=torch.float64)), iterations)
+                q, cost = self._minimise(
+                    data, self._inside(torch.as_tensor(start, dtype=torch.float64)), iterations
+                )
             q = self._named(self.kinematics.coupled(q))
             model = torch.cat([self.kinematics.markers(part) for part in q.split(BATCH)])
         rms = (2 * cost / data.weights.sum(1).clamp(min=1e-9)).sqrt()

@@ -80,9 +80,7 @@ class FunctionBank:
 
     def _splines(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Cubic Hermite pieces between the knots; outside them the line through the end."""
-        inside = torch.minimum(
-            torch.maximum(x, self.knots[:, :1]), torch.gather(self.knots, 1, self.last)
-        )
+        inside = torch.minimum(torch.maximum(x, self.knots[:, :1]), torch.gather(self.knots, 1, self.last))
         right = torch.searchsorted(self.knots, inside.detach().contiguous(), right=True)
         right = torch.minimum(right.clamp(min=1), self.last)
         left = right - 1

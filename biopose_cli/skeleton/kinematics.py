@@ -56,16 +56,23 @@ class Kinematics:
         self.to_parent = parent[:, :3, :3]
         cross = _cross_matrices(self.turn_axes)
         # P enters the first turn and C^-1 the last, so that a joint costs two products
-        before = [parent[:, :3, :3], *[torch.eye(3, dtype=dtype, device=self.device).expand_as(cross[:, 0])] * 2]
+        before = [
+            parent[:, :3, :3],
+            *[torch.eye(3, dtype=dtype, device=self.device).expand_as(cross[:, 0])] * 2,
+        ]
         after = [before[1], before[1], child[:, :3, :3].transpose(-1, -2)]
         self.turns = [
             tuple((b @ k @ a)[..., None] for k in (torch.eye(3, dtype=dtype, device=self.device), c, c @ c))
             for b, c, a in zip(before, cross.unbind(1), after, strict=True)
         ]
-        self.slides = self.to_parent @ self.slide_axes.transpose(-1, -2)  # (J, 3, 3): columns in the parent body
+        self.slides = self.to_parent @ self.slide_axes.transpose(
+            -1, -2
+        )  # (J, 3, 3): columns in the parent body
         lengths = [[_is_length(f, table) for f in row[3:]] for row in table.functions]
         self.lengths = torch.tensor(lengths, device=self.device)
-        self.above = torch.tensor(table.parents, device=self.device) + 1  # row in a list that begins with ground
+        self.above = (
+            torch.tensor(table.parents, device=self.device) + 1
+        )  # row in a list that begins with ground
         driven = [
             (function.coordinate, joint, slot)
             for joint, row in enumerate(table.functions)
@@ -243,7 +250,9 @@ def _cross_matrices(vectors: Tensor) -> Tensor:
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """(N, 3, 3, B) @ (N, 3, 3, B)."""
-    return a[:, :, 0, None] * b[:, None, 0] + a[:, :, 1, None] * b[:, None, 1] + a[:, :, 2, None] * b[:, None, 2]
+    return (
+        a[:, :, 0, None] * b[:, None, 0] + a[:, :, 1, None] * b[:, None, 1] + a[:, :, 2, None] * b[:, None, 2]
+    )
 
 
 def _apply(a: Tensor, x: Tensor) -> Tensor:

@@ -122,7 +122,9 @@ def read_table(model: Any) -> Table:
         axes=np.stack(axes),
         functions=functions,
         coordinates=coordinates,
-        ranges=np.array([(c.getRangeMin(), c.getRangeMax()) for c in model.getCoordinateSet()]).reshape(-1, 2),
+        ranges=np.array([(c.getRangeMin(), c.getRangeMax()) for c in model.getCoordinateSet()]).reshape(
+            -1, 2
+        ),
         clamped=np.array([c.getDefaultClamped() for c in model.getCoordinateSet()], bool),
         locked=np.array([c.getDefaultLocked() for c in model.getCoordinateSet()], bool),
         defaults=np.array([c.getDefaultValue() for c in model.getCoordinateSet()], float),
