@@ -12,9 +12,9 @@ from importlib import resources
 import numpy as np
 
 from biopose_cli.artifact import Array
+from biopose_cli.banded import System
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.kinematics import DOF, MOVING, read_table
-from biopose_cli.mesh.system import System
 from biopose_cli.mesh.terms import Limits, State
 
 _LIMIT_SIGMA = np.radians(3.0)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from biopose_cli.banded import LinAlgError, System
 from biopose_cli.errors import SolverError
 from biopose_cli.mesh.kinematics import DOF, Chain, Pose
-from biopose_cli.mesh.system import LinAlgError, System
 from biopose_cli.mesh.terms import State, Term
 
 _LONGEST_TURN = 0.6  # rad: a longer step of a joint is cut, since the model holds only nearby

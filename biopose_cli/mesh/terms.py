@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from biopose_cli.artifact import LANDMARKS, Array
+from biopose_cli.banded import System
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.kinematics import DOF, MOVING, Chain, Placed, Pose, jacobian, place
-from biopose_cli.mesh.system import System
 
 _NEAREST = 0.1  # m: points are kept at least this far before the camera
 

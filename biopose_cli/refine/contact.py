@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from biopose_cli.artifact import Array
+from biopose_cli.banded import System
 from biopose_cli.mesh.kinematics import Pose
 from biopose_cli.mesh.observe import Observations
-from biopose_cli.mesh.system import System
 from biopose_cli.mesh.terms import State, robust
 
 FOOT = (29, 30, 31, 32)  # BlazePose's left and right heel, left and right foot index

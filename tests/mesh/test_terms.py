@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from biopose_cli.artifact import Array
+from biopose_cli.banded import System
 from biopose_cli.mesh.kinematics import BETAS, DOF, Chain, Pose
 from biopose_cli.mesh.prior import Mixture, PosePrior
-from biopose_cli.mesh.system import System
 from biopose_cli.mesh.terms import (
     Landmarks3D,
     Limits,

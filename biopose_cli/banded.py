@@ -1,7 +1,8 @@
 """The normal equations of a clip: banded over time, bordered by the shape, solved by LAPACK's banded Cholesky.
 
-Every frame has D unknowns; terms couple a frame with itself and the next two. The S shape parameters couple with all
-frames: they are taken out by their Schur complement. Cost of a solve: T D^3, memory 3 T D^2.
+Every frame has D unknowns; terms couple a frame with itself and the next two. The S shape parameters (a body's betas, a
+skeleton's scales) couple with all frames: they are taken out by their Schur complement. Cost of a solve: T D^3, memory
+3 T D^2.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ class System:
         self.shape = np.zeros((shapes, shapes))
         self.shape_gradient = np.zeros(shapes)
 
-    def add_local(self, jacobian: Array, residual: Array, shape_jacobian: Array | None = None) -> None:
-        """Weighted residuals of single frames: `jacobian` (T,R,D), `residual` (T,R), `shape_jacobian` (T,R,S)."""
+    def add_local(
+        self,
+        jacobian: Array,
+        residual: Array,
+        shape_jacobian: Array | None = None,
+        frames: slice = slice(None),
+    ) -> None:
+        """Weighted residuals of T single `frames`: `jacobian` (T,R,D), `residual` (T,R), `shape_jacobian` (T,R,S)."""
         transposed = np.swapaxes(jacobian, 1, 2)
-        self.blocks[0] += transposed @ jacobian
-        self.gradient += (transposed @ residual[..., None])[..., 0]
+        self.blocks[0][frames] += transposed @ jacobian
+        self.gradient[frames] += (transposed @ residual[..., None])[..., 0]
         if shape_jacobian is not None:
-            self.cross += transposed @ shape_jacobian
+            self.cross[frames] += transposed @ shape_jacobian
             flat = shape_jacobian.reshape(-1, shape_jacobian.shape[-1])
             self.shape += flat.T @ flat
             self.shape_gradient += flat.T @ residual.reshape(-1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from biopose_cli.artifact import Array
-from biopose_cli.mesh.system import LinAlgError, System
+from biopose_cli.banded import LinAlgError, System
 
 FRAMES, SIZE, SHAPES = 5, 4, 3
 
@@ -60,3 +60,16 @@ def test_refuses_what_is_not_positive_definite(system: System) -> None:
     system.blocks[0][2] -= 100 * np.eye(SIZE)
     with pytest.raises(LinAlgError):
         system.solve(0.0, free_shape=False)
+
+
+def test_frames_can_be_added_in_parts() -> None:
+    generator = np.random.default_rng(1)
+    jacobian, residual = generator.normal(size=(FRAMES, 6, SIZE)), generator.normal(size=(FRAMES, 6))
+    by_shape = generator.normal(size=(FRAMES, 6, SHAPES))
+    whole, parts = System(FRAMES, SIZE, SHAPES), System(FRAMES, SIZE, SHAPES)
+    whole.add_local(jacobian, residual, by_shape)
+    for rows in (slice(0, 2), slice(2, FRAMES)):
+        parts.add_local(jacobian[rows], residual[rows], by_shape[rows], rows)
+    for ours, expected in zip(dense(parts), dense(whole), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-12)
+    assert parts.gradient[-1].any()
