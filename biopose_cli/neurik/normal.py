@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from biopose_cli.skeleton.functions import FunctionBank
 from biopose_cli.skeleton.kinematics import Kinematics
 
 
@@ -53,7 +54,15 @@ class MarkerTerms:
         depth_first = outer.T & ~outer  # [d, c]: d strictly outside c
         self.strict = torch.as_tensor(depth_first)
         # a coupler matters if what follows moves markers: a patella usually does not
-        self.couplers = [c for c in table.couplers if bool(self.moves[c.dependent].any())]
+        moving = any(bool(self.moves[c.dependent].any()) for c in table.couplers)
+        self.couplers = [
+            (c, FunctionBank([c.function], kinematics.dtype, kinematics.device))
+            for c in table.couplers
+            if moving
+        ]
+        straight = all(c.function.knots is None and len(c.function.coefficients) <= 2 for c in table.couplers)
+        still = torch.zeros(1, len(table.coordinates), dtype=kinematics.dtype)
+        self._constant = self._coupled_motion(still) if moving and straight else None
 
     def __call__(self, q: Tensor, targets: Tensor, weights: Tensor) -> Normal:
         """q (B, D); targets (B, M, 3) m, ground, finite also where the weight is zero; weights (B, M)."""
@@ -94,14 +103,25 @@ class MarkerTerms:
         matrix = inner + (product * self.strict).transpose(1, 2)
         return self._follow(q, Normal(cost, gradient, matrix))
 
+    def chain(self, q: Tensor) -> Tensor | None:
+        """How every coordinate (rows) moves with every other (columns) through the couplers: (B or 1, D, D); None if
+        no marker notices."""
+        if not self.couplers or self._constant is not None:
+            return self._constant
+        return self._coupled_motion(q)
+
     def _follow(self, q: Tensor, normal: Normal) -> Normal:
-        """Add what a dependent coordinate does to the one it follows."""
-        gradient, matrix = normal.gradient, normal.matrix
-        for coupler in reversed(self.couplers):
-            slope = self.kinematics.coupler_slope(coupler, q)[:, None]
-            to, by = coupler.function.coordinate, coupler.dependent
-            gradient, matrix = gradient.clone(), matrix.clone()
-            gradient[:, to] += slope[:, 0] * gradient[:, by]
-            matrix[:, to] += slope * matrix[:, by]
-            matrix[:, :, to] += slope * matrix[:, :, by]
-        return Normal(normal.cost, gradient, matrix)
+        """Add what the dependent coordinates do to those they follow."""
+        chain = self.chain(q)
+        if chain is None:
+            return normal
+        gradient = (normal.gradient[:, None] @ chain)[:, 0]
+        return Normal(normal.cost, gradient, chain.transpose(1, 2) @ normal.matrix @ chain)
+
+    def _coupled_motion(self, q: Tensor) -> Tensor:
+        chain = torch.eye(q.shape[1], dtype=q.dtype).repeat(len(q), 1, 1)
+        full = self.kinematics.coupled(q).T
+        for coupler, bank in self.couplers:
+            slope = bank.evaluate(full)[1][0]
+            chain[:, coupler.dependent] = slope[:, None] * chain[:, coupler.function.coordinate]
+        return chain

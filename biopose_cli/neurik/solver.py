@@ -2,31 +2,39 @@
 
 Levenberg-Marquardt finds the nearest minimum, so what matters is where it starts. Given a start (a network's, say)
 it is used as it is. Without one, single frames are solved from nothing, body by body from the root outwards, and
-hand their pose on to the frames between them; a frame that ends worse than its neighbours is tried again from theirs.
+the frames between them start from a curve through these. A frame that ends much worse than is typical is tried again
+from its neighbours, then from nothing with more trouble taken.
 
 T frames, M markers of the model, D coordinates; ground frame; m and rad; float64 on the CPU (the matrices are small).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from biopose_cli.artifact import Array
 from biopose_cli.neurik import lm
 from biopose_cli.neurik.normal import MarkerTerms, Normal
-from biopose_cli.skeleton.branches import canonical, other_name, three_turns
+from biopose_cli.neurik.targets import Targets
+from biopose_cli.skeleton.branches import canonical, three_turns
 from biopose_cli.skeleton.kinematics import Kinematics
 
 BATCH = 256  # frames in work at once: they fit into the processor's cache
 ITERATIONS = 60  # a frame that still moves then has no minimum nearby
 STRIDES = (32, 8, 1)  # frames between those solved from nothing, from these, and from those
+ROUGH = 1e-2  # rad or m: a step as short ends the search of a pose that is only handed on
 GROWTH = 6  # iterations each time another layer of bodies joins
+SIDES = 2  # of the ways a joint may face, that growth goes on with
+ROUNDS = 8  # times at most that lost frames start from their neighbours
+PROBED = 16  # of the lost frames, to see whether another start helps
+WORTH = 0.999  # of the cost: what another start has to come below
 LOST = (1.5, 0.001)  # times the typical frame's root mean square distance, plus m: more is tried again
+TYPICAL = 0.3  # share of the frames that are better than the typical one: most of a trial may be lost
 _TURN = 2 * np.pi
 # Degrees of the root's three angles from which a frame without a start is tried: upright, lying on back and front
 _ROOT_STARTS = tuple((tilt, 0.0, heading) for tilt in (0, 90, -90) for heading in (0, 90, 180, 270))
@@ -52,8 +60,10 @@ class Solver:
         self.free = torch.as_tensor(~table.locked & (table.joint_of >= 0))
         self.free[dependent] = False
         self.lower, self.upper = _limits(kinematics)
+        self.defaults = torch.as_tensor(table.defaults)
         self.depth = _depths(table.parents)
         self.triples = three_turns(table)
+        self.turning = torch.as_tensor(table.angles) & torch.isinf(self.upper)
         self.root = [
             i for i in range(len(table.coordinates)) if self.free[i] and self.depth[table.joint_of[i]] == 0
         ]
@@ -76,23 +86,28 @@ class Solver:
         weights
             (M); None: all alike.
         iterations
-            At most, from `start`.
+            At most, from `start`. With fewer than the default, frames that end badly are left so.
         """
-        with torch.no_grad():
-            data = _Data.of(markers, weights)
+        with torch.no_grad(), lm.one_thread():
+            data = Targets.of(markers, weights)
             if start is None:
                 q, cost = self._from_nothing(data)
             else:
-                q, cost = self._minimise(
-                    data, self._inside(torch.as_tensor(start, dtype=torch.float64)), iterations
-                )
+                given = self._inside(torch.as_tensor(start, dtype=torch.float64))
+                q, cost = self._minimise(data, given, iterations)
+            if start is None or iterations == ITERATIONS:
+                q, cost = self._rescued(data, q, cost)
             q = self._named(self.kinematics.coupled(q))
             model = torch.cat([self.kinematics.markers(part) for part in q.split(BATCH)])
-        rms = (2 * cost / data.weights.sum(1).clamp(min=1e-9)).sqrt()
-        return Solution(q.numpy(), model.numpy(), rms.numpy())
+        return Solution(q.numpy(), model.numpy(), data.rms(cost).numpy())
 
     def _minimise(
-        self, data: _Data, start: Tensor, iterations: int, free: Tensor | None = None
+        self,
+        data: Targets,
+        start: Tensor,
+        iterations: int = ITERATIONS,
+        free: Tensor | None = None,
+        shortest: float = lm.STEP,
     ) -> tuple[Tensor, Tensor]:
         """Poses and costs, part by part."""
         free = self.free if free is None else free
@@ -100,87 +115,148 @@ class Solver:
         for rows in torch.arange(len(start)).split(BATCH):
             some = data.part(rows)
 
-            def evaluate(q: Tensor, at: Tensor, some: _Data = some) -> Normal:
-                return self.terms(q, some.targets[at], some.weights[at])
+            def evaluate(q: Tensor, at: Tensor, some: Targets = some) -> Normal:
+                return self.terms(q, some.places[at], some.weights[at])
 
-            parts.append(lm.minimise(evaluate, start[rows], self.lower, self.upper, free, iterations))
+            parts.append(
+                lm.minimise(evaluate, start[rows], self.lower, self.upper, free, iterations, shortest)
+            )
         poses, costs = zip(*parts, strict=True)
         return torch.cat(poses), torch.cat(costs)
 
-    def _from_nothing(self, data: _Data) -> tuple[Tensor, Tensor]:
-        count = len(data.targets)
-        known = torch.arange(0, count, STRIDES[0])
-        q = self._grown(data.part(known))
-        for stride in STRIDES[1:]:
-            frames = torch.arange(0, count, stride)
-            nearest = (frames[:, None] - known).abs().argmin(1)
-            q, cost = self._minimise(data.part(frames), q[nearest], ITERATIONS)
-            known = frames
-        return self._rescued(data, q, cost)
+    def _cost(self, data: Targets, q: Tensor) -> Tensor:
+        """(T), without the matrices."""
+        parts = []
+        for rows in torch.arange(len(q)).split(BATCH):
+            apart = self.kinematics.markers(q[rows]) - data.places[rows]
+            parts.append(0.5 * (data.weights[rows] * (apart**2).sum(-1)).sum(1))
+        return torch.cat(parts)
 
-    def _grown(self, data: _Data) -> Tensor:
+    def _from_nothing(self, data: Targets) -> tuple[Tensor, Tensor]:
+        count = len(data.places)
+        known = _every(STRIDES[0], count)
+        q = self._grown(data.part(known))
+        q, cost = self._minimise(data.part(known), q, shortest=ROUGH)
+        for stride in STRIDES[1:]:
+            frames = _every(stride, count)
+            start = self._inside(self._curve(known, q, frames))
+            q, cost = self._minimise(data.part(frames), start, shortest=lm.STEP if stride == 1 else ROUGH)
+            known = frames
+        return q, cost
+
+    def _curve(self, known: Tensor, q: Tensor, frames: Tensor) -> Tensor:
+        """Poses at `frames` on a smooth curve through the known ones."""
+        if len(known) == 1:
+            return q.expand(len(frames), -1)
+        return torch.as_tensor(PchipInterpolator(known, self._named(q).numpy())(frames))
+
+    def _grown(self, data: Targets, thorough: bool = False) -> Tensor:
         """Frames solved from the model's default pose: the root first, from several sides, then one layer of bodies
-        after the other."""
-        frames, table = len(data.targets), self.kinematics.table
-        starts = self._root_starts(data)
-        many = data.part(torch.arange(frames).repeat_interleave(starts.shape[1]))
-        q = starts.reshape(-1, starts.shape[-1])
+        after the other; joints of three turns start on the side that is nearest (`thorough`: end on the best)."""
+        frames, table = len(data.places), self.kinematics.table
         body_depth = self.depth[table.marker_bodies]
         joint_depth = self.depth[np.maximum(table.joint_of, 0)]
+        q: Tensor | None = None
+        freed = torch.zeros_like(self.free)
         for depth in range(int(self.depth.max()) + 1):
             near = torch.as_tensor(body_depth <= depth)
             if int(near.sum()) < 3:
                 continue
+            seen = data.weighted(near)
             free = self.free & torch.as_tensor(joint_depth <= depth)
-            q, cost = self._minimise(many.weighted(near), q, GROWTH * (3 if depth == 0 else 1), free)
-            if q.shape[0] > frames:
-                best = cost.reshape(frames, -1).argmin(1)
-                q, many = q.reshape(frames, -1, q.shape[-1])[torch.arange(frames), best], data
-        return q
+            if torch.equal(free, freed):
+                continue  # these bodies are welded on
+            freed = free
+            if q is None:
+                q = self._best_side(seen, self._root_starts(data), free)
+            for columns in self.triples:
+                if joint_depth[columns[0]] == depth:
+                    starts = self._turned(q, columns)
+                    q = (
+                        self._best_side(seen, starts, free)
+                        if thorough
+                        else self._nearest(seen, starts, 1)[:, 0]
+                    )
+            q, _ = self._minimise(seen, q, GROWTH, free, ROUGH)
+        return self._inside(self.defaults.repeat(frames, 1)) if q is None else q
 
-    def _root_starts(self, data: _Data) -> Tensor:
+    def _nearest(self, data: Targets, starts: Tensor, few: int) -> Tensor:
+        """(T, few, D) of starts (T, S, D): those with the smallest costs."""
+        frames, sides, width = starts.shape
+        rows = torch.arange(frames)
+        cost = self._cost(data.part(rows.repeat_interleave(sides)), starts.reshape(-1, width))
+        return starts[rows[:, None], cost.reshape(frames, sides).argsort(1)[:, :few]]
+
+    def _best_side(self, data: Targets, starts: Tensor, free: Tensor) -> Tensor:
+        """(T, D) of starts (T, S, D): the one that ends best, of those few that begin best."""
+        few = self._nearest(data, starts, SIDES)
+        rows = torch.arange(len(few))
+        many = data.part(rows.repeat_interleave(SIDES))
+        q, cost = self._minimise(many, few.flatten(0, 1), 3 * GROWTH, free, ROUGH)
+        return q.reshape(few.shape)[rows, cost.reshape(-1, SIDES).argmin(1)]
+
+    def _turned(self, q: Tensor, columns: list[int]) -> Tensor:
+        """(T, S, D): the poses with three coordinates as they are, and all over their ranges."""
+        low, high = self.kinematics.tensor(self.kinematics.table.ranges[columns]).T
+        grid = torch.cartesian_prod(*[torch.tensor([0.15, 0.5, 0.85], dtype=torch.float64)] * 3)
+        starts = q[:, None].repeat(1, 1 + len(grid), 1)
+        starts[:, 1:, columns] = low + (high - low) * grid
+        return self._inside(starts)
+
+    def _root_starts(self, data: Targets) -> Tensor:
         """(T, S, D): the default pose under the markers' centre, turned to several sides."""
-        default = self._inside(torch.as_tensor(self.kinematics.table.defaults)[None])[0]
-        q = default.repeat(len(data.targets), len(_ROOT_STARTS), 1)
+        q = self._inside(self.defaults).repeat(len(data.places), len(_ROOT_STARTS), 1)
         table = self.kinematics.table
         angles = [i for i in self.root if table.angles[i]][:3]
         lengths = [i for i in self.root if not table.angles[i]]
         q[..., angles] = torch.as_tensor(np.radians(_ROOT_STARTS))[:, : len(angles)]
         own = self.kinematics.markers(q[0])
         weights = data.weights[..., None]
-        centre = (weights * data.targets).sum(1) / weights.sum(1).clamp(min=1e-9)
+        centre = (weights * data.places).sum(1) / weights.sum(1).clamp(min=1e-9)
         if len(lengths) == 3:
             q[..., lengths] += centre[:, None] - own.mean(1)
         return q
 
-    def _rescued(self, data: _Data, q: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
-        """Try frames that ended much worse than is typical again, from good frames nearby and from nothing."""
-        rms = (2 * cost / data.weights.sum(1).clamp(min=1e-9)).sqrt()
-        lost = rms > LOST[0] * rms.median() + LOST[1]
-        if not lost.any():
-            return q, cost
-        rows, good = torch.nonzero(lost)[:, 0], torch.nonzero(~lost)[:, 0]
-        for start in self._second_starts(data, q, rows, good):
-            again, lower = self._minimise(data.part(rows), start, ITERATIONS)
-            better = lower < cost[rows]
-            q[rows[better]], cost[rows[better]] = again[better], lower[better]
+    def _rescued(self, data: Targets, q: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
+        """Try frames that ended much worse than is typical again, from good frames nearby and from nothing. The worst
+        few go first: if it helps none of them, the markers are to blame."""
+        for attempt in range(ROUNDS):
+            lost = self._lost(data, cost)
+            rows = torch.nonzero(lost)[:, 0]
+            if not len(rows):
+                break
+            order = rows[cost[rows].argsort(descending=True)]
+            if not self._again(data, q, cost, order[:PROBED], ~lost, attempt == 0):
+                break
+            if len(rows) > PROBED:
+                self._again(data, q, cost, order[PROBED:], ~lost, attempt == 0)
         return q, cost
 
-    def _second_starts(self, data: _Data, q: Tensor, rows: Tensor, good: Tensor) -> Iterator[Tensor]:
-        after = torch.searchsorted(good, rows).clamp(max=len(good) - 1)
-        yield q[good[after]]
-        yield q[good[(after - 1).clamp(min=0)]]
-        yield self._grown(data.part(rows))
-        for columns in self.triples:  # an arm may have run into the end of a range that its other name lacks
-            flipped = q[rows].clone()
-            other, _ = other_name(flipped[:, columns].numpy(), self.kinematics.table.ranges[columns])
-            flipped[:, columns] = torch.as_tensor(other)
-            yield self._inside(flipped)
+    def _again(self, data: Targets, q: Tensor, cost: Tensor, rows: Tensor, good: Tensor, grow: bool) -> bool:
+        """Keep in `q` and `cost` what new starts of some frames make better; whether anything got better."""
+        better = False
+        frames = torch.nonzero(good)[:, 0]
+        after = torch.searchsorted(frames, rows).clamp(max=len(frames) - 1)
+        for near in (frames[after], frames[(after - 1).clamp(min=0)]):
+            better |= self._keep(data, q, cost, rows, q[near])
+        rows = rows[self._lost(data, cost)[rows]]
+        if grow and len(rows):
+            better |= self._keep(data, q, cost, rows, self._grown(data.part(rows), thorough=True))
+        return better
+
+    def _keep(self, data: Targets, q: Tensor, cost: Tensor, rows: Tensor, start: Tensor) -> bool:
+        pose, lower = self._minimise(data.part(rows), start)
+        better = lower < WORTH * cost[rows]
+        q[rows[better]], cost[rows[better]] = pose[better], lower[better]
+        return bool(better.any())
+
+    def _lost(self, data: Targets, cost: Tensor) -> Tensor:
+        rms = data.rms(cost)
+        return rms > LOST[0] * rms.quantile(TYPICAL) + LOST[1]
 
     def _inside(self, q: Tensor) -> Tensor:
         """Inside the ranges; locked coordinates at their value."""
-        locked = torch.as_tensor(self.kinematics.table.locked)
-        q = torch.where(locked, torch.as_tensor(self.kinematics.table.defaults), q)
+        q = torch.where(torch.as_tensor(self.kinematics.table.locked), self.defaults, q)
         return torch.minimum(torch.maximum(q, self.lower), self.upper)
 
     def _named(self, q: Tensor) -> Tensor:
@@ -194,25 +270,10 @@ class Solver:
         return q
 
 
-@dataclass(frozen=True)
-class _Data:
-    targets: Tensor  # (T, M, 3), zero where not seen
-    weights: Tensor  # (T, M)
-
-    @staticmethod
-    def of(markers: Array, weights: Array | None) -> _Data:
-        points = torch.as_tensor(markers, dtype=torch.float64)
-        seen = torch.isfinite(points).all(-1)
-        each = np.ones(points.shape[1]) if weights is None else weights
-        return _Data(
-            torch.where(seen[..., None], points, 0.0), seen * torch.as_tensor(each, dtype=torch.float64)
-        )
-
-    def part(self, rows: Tensor) -> _Data:
-        return _Data(self.targets[rows], self.weights[rows])
-
-    def weighted(self, factor: Tensor) -> _Data:
-        return _Data(self.targets, self.weights * factor)
+def _every(stride: int, count: int) -> Tensor:
+    """Frames `stride` apart, first and last among them."""
+    frames: Tensor = torch.cat([torch.arange(0, count - 1, stride), torch.tensor([count - 1])])
+    return frames
 
 
 def _limits(kinematics: Kinematics) -> tuple[Tensor, Tensor]:

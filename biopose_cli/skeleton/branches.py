@@ -50,6 +50,18 @@ def canonical(table: Table, q: Array) -> Array:
     return q
 
 
+def named_as(table: Table, q: Array, reference: Array) -> Array:
+    """The same postures (T, D) under whichever of their two names is nearer to the `reference` (T, D): for comparing
+    angles, where the other name is no more an error than a whole turn is."""
+    q = q.copy()
+    for columns in three_turns(table):
+        own, wanted = q[:, columns], reference[:, columns]
+        other, inside = other_name(own, table.ranges[columns])
+        nearer = np.abs(other - wanted).sum(-1) < np.abs(own - wanted).sum(-1)
+        q[:, columns] = np.where((inside & nearer)[:, None], other, own)
+    return q
+
+
 def _smoothest(names: Array) -> Array:
     """(T) 0 or 1: the sequence with the smallest sum of squared angles, plus `JUMP` times the squared steps."""
     size = (names**2).sum(-1)

@@ -68,7 +68,7 @@ def solve(
     """Inverse kinematics of one uninterrupted run of frames.
 
     model: `opensim.Model` that carries the markers `names`.
-    markers: (T, M, 3) m, ground. time: (T) s, strictly increasing.
+    markers: (T, M, 3) m, ground, NaN where a marker was not seen. time: (T) s, strictly increasing.
     start: (D) the pose to start from, rad and m; None: the model's default pose.
 
     Raises
@@ -174,7 +174,7 @@ def _locations(solver: Any, count: int) -> Array:
 
 
 def _rms(found: Array, markers: Array) -> float:
-    return float(np.sqrt(np.mean(np.sum((found - markers) ** 2, axis=-1))))
+    return float(np.sqrt(np.nanmean(np.sum((found - markers) ** 2, axis=-1))))
 
 
 def _restart(model: Any, solver: Any, state: Any, order: list[int], target: Array) -> Array:

@@ -65,11 +65,13 @@ class Kinematics:
             tuple((b @ k @ a)[..., None] for k in (torch.eye(3, dtype=dtype, device=self.device), c, c @ c))
             for b, c, a in zip(before, cross.unbind(1), after, strict=True)
         ]
-        self.slides = self.to_parent @ self.slide_axes.transpose(
-            -1, -2
-        )  # (J, 3, 3): columns in the parent body
-        lengths = [[_is_length(f, table) for f in row[3:]] for row in table.functions]
-        self.lengths = torch.tensor(lengths, device=self.device)
+        ways = torch.nn.functional.normalize(self.slide_axes, dim=-1)
+        self.slides = self.to_parent @ ways.transpose(-1, -2)  # (J, 3, 3): columns in the parent body
+        kept = [
+            [parent == GROUND or _is_length(function, table) for function in row[3:]]
+            for parent, row in zip(table.parents, table.functions, strict=True)
+        ]
+        self.kept = torch.tensor(kept, device=self.device)  # ways that no scale changes
         self.above = (
             torch.tensor(table.parents, device=self.device) + 1
         )  # row in a list that begins with ground
@@ -141,11 +143,6 @@ class Kinematics:
         still = q.new_zeros(q.shape[0], 3, q.shape[1])
         return frames, still.index_add(0, self.driven, turns), still.index_add(0, self.driven, slides)
 
-    def coupler_slope(self, coupler: Coupler, q: Tensor) -> Tensor:
-        """(B): how the dependent coordinate changes with the one it follows."""
-        bank = FunctionBank([coupler.function], self.dtype, self.device)
-        return bank.evaluate(self._coupled(q.T))[1][0]
-
     def _coupler_rounds(self) -> list[tuple[Tensor, FunctionBank]]:
         """Dependent coordinates and their functions, those first that others of them depend on."""
         rounds: list[list[Coupler]] = []
@@ -183,12 +180,12 @@ class Kinematics:
         """(J, 3, 3 axes, B or 1): ways per unit along the translation axes, in the parent body.
 
         As OpenSim scales them: by the parent's factors weighted with the size of the axis' components in the
-        joint's frame; a coordinate that is itself a length keeps its unit.
+        joint's frame (which need not add up to one); ways in ground, and coordinates that are lengths, stay.
         """
         if factors is None:
             return self.slides[..., None]
         stretch = (self.slide_axes.abs()[..., None] * self._of_parent(factors)[:, None]).sum(2)
-        stretch = torch.where(self.lengths[..., None], torch.ones_like(stretch), stretch)
+        stretch = torch.where(self.kept[..., None], torch.ones_like(stretch), stretch)
         return self.slides[..., None] * stretch[:, None]
 
     def _local(self, values: Tensor, factors: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:

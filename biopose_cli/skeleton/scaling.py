@@ -21,7 +21,7 @@ import torch
 from biopose_cli.artifact import Array
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import Body
-from biopose_cli.skeleton.build import build_model, landmark_rows
+from biopose_cli.skeleton.build import body_rows, build_model, landmark_rows
 from biopose_cli.skeleton.osim import array3, matrix, opensim, vec3
 from biopose_cli.skeleton.standing import Standing, stand
 
@@ -80,6 +80,26 @@ def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Cali
     misfit = {name: float(np.linalg.norm(found[name] - target[name])) for name in standing.centres}
     names = attach_markers(model, pose, standing.markers, {marker.name: marker.segment for marker in MARKERS})
     return Calibrated(model, names, factors, pose, mass, misfit), standing
+
+
+def scaled(factors: Factors, places: Array, mass: float) -> Calibrated:
+    """The default skeleton with given factors (3) per body and markers at `places` (M, 3) on its unscaled bones, m."""
+    model = build_model()
+    apply_scale(model, factors, mass)
+    names = []
+    for marker, place in zip(MARKERS, places, strict=True):
+        body = model.getBodySet().get(marker.segment)
+        model.addMarker(opensim.Marker(marker.name, body, vec3(place * factors[marker.segment])))
+        names.append(marker.name)
+    model.finalizeConnections()
+    return Calibrated(model, tuple(names), factors, {}, mass, {})
+
+
+def unscaled(places: Array) -> Calibrated:
+    """The default skeleton as it is in the tables, with markers at `places` (M, 3) on its bones, m."""
+    rows = body_rows()
+    factors = {row["body"]: np.ones(3) for row in rows}
+    return scaled(factors, places, sum(float(row["mass_kg"]) for row in rows))
 
 
 def estimate_mass(stature: float) -> float:

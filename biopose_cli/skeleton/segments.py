@@ -29,11 +29,11 @@ def landmarks() -> Landmarks:
 def dimensions(model: Any) -> dict[str, Array]:
     """The size of each body, (3) m along the x, y, z of its frame, by name.
 
-    It is the extent of all that is known on the body: its origin, the joint frames fixed to it and its bony
-    landmarks. So the femur's y is hip to knee, the radius's elbow to wrist. Patella, toes and hand have nothing but
-    their origin: their size is 0. Talus (0.05 m, ankle to subtalar joint) and ulna (0.03 m: all its points lie at
-    the elbow) are smaller than the bone. The torso's frame has its origin at L5/S1, as Rajagopal's: its y is from
-    there to the neck.
+    It is the extent of all that is known on the body: its origin, the joint frames fixed to it, its bony landmarks
+    and the markers that the model carries. So the femur's y is hip to knee, the radius's elbow to wrist; the hand and
+    the toes reach to a marker on their tip. The patella has nothing but its origin: its size is 0. Talus (0.05 m,
+    ankle to subtalar joint) and ulna are smaller than the bone. The torso's frame has its origin at L5/S1, as
+    Rajagopal's: its y is from there to the neck.
 
     Parameters
     ----------
@@ -51,4 +51,6 @@ def dimensions(model: Any) -> dict[str, Array]:
     known = landmarks()
     for body, place in zip(known.bodies, known.places, strict=True):
         points[body].append(place)
+    for marker in model.getMarkerSet():
+        points[marker.getParentFrame().findBaseFrame().getName()].append(array3(marker.get_location()))
     return {body: np.ptp(places, axis=0) for body, places in points.items()}

@@ -65,7 +65,9 @@ class Table:
     parents: tuple[int, ...]  # (J) index of the parent body, -1 for ground
     parent_frames: Array  # (J, 4, 4) P: parent body from joint frame
     child_frames: Array  # (J, 4, 4) C: child body from joint frame
-    axes: Array  # (J, 6, 3) three rotation axes, then three translation axes, in the joint's frame
+    # (J, 6, 3), in the joint's frame: three rotation axes, of unit length; then three translation axes, of which the
+    # length says nothing about the way, but OpenSim's `Model.scale` multiplies by it
+    axes: Array
     functions: tuple[tuple[Function, ...], ...]  # (J)(6)
     coordinates: tuple[str, ...]  # in the model's own order
     ranges: Array  # (D, 2)
@@ -192,7 +194,7 @@ def _spatial_transform(joint: Any, index: dict[str, int]) -> tuple[Array, tuple[
             raise ModelFileError(f"an axis of the joint {joint.getName()} depends on several coordinates")
         coordinate = index[names.getValue(0)] if names.size() else -1
         direction = array3(axis.getAxis())
-        axes[i] = direction / np.linalg.norm(direction)
+        axes[i] = direction / np.linalg.norm(direction) if i < 3 else direction
         functions.append(_function(axis.getFunction(), coordinate, joint.getName()))
     return axes, tuple(functions)
 
