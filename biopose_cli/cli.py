@@ -23,6 +23,8 @@ from biopose_cli.options import (
     From,
     Height,
     Ik,
+    IkIterations,
+    IkSmoothness,
     Intrinsics,
     Json,
     Mass,
@@ -39,6 +41,7 @@ from biopose_cli.options import (
     Videos,
     Weights,
 )
+from biopose_cli.research import bench_app, evaluate_app, train_app
 from biopose_cli.settings import Settings
 
 app = typer.Typer(
@@ -49,6 +52,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(bench_app)
+app.add_typer(train_app)
+app.add_typer(evaluate_app)
 # Typer ships its parser privately, so the base class of the parser's own errors is reached from a public one.
 _ParserError: type[Exception] = typer.BadParameter.__mro__[2]
 _INTERRUPTED = 130
@@ -70,7 +76,9 @@ def run(
     body: Body = None,
     model: Model = None,
     mesh: MeshOption = "fit",
-    ik: Ik = "opensim",
+    ik: Ik = "neural",
+    ik_iterations: IkIterations = None,
+    ik_smoothness: IkSmoothness = 0.0,
     start: Start = None,
     end: End = None,
     max_gap: MaxGap = 0.25,
@@ -148,7 +156,9 @@ def neurik(
     videos: Videos,
     out: Out = Path("results"),
     body: Body = None,
-    ik: Ik = "opensim",
+    ik: Ik = "neural",
+    ik_iterations: IkIterations = None,
+    ik_smoothness: IkSmoothness = 0.0,
     model: Model = None,
     mass: Mass = None,
     camera_pitch: Pitch = None,
@@ -313,23 +323,6 @@ def doctor(json_output: Json = False) -> None:
         console.print_checks(checks)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
-
-
-@app.command()
-def bench(
-    video: Annotated[
-        Path | None, typer.Argument(help="A video file.", show_default="the embedded clip")
-    ] = None,
-    weights: Weights = "heavy",
-    json_output: Json = False,
-) -> None:
-    """Measure frames/s and peak memory of every stage on this machine."""
-    from biopose_cli import console
-    from biopose_cli.evaluation.bench import bench_stages
-
-    with console.Display() as display:
-        rows = bench_stages(video, weights, display)
-    _print(json.dumps(rows, indent=2)) if json_output else console.print_bench(rows)
 
 
 @app.callback(invoke_without_command=True)

@@ -106,7 +106,21 @@ Height = Annotated[
     float | None,
     typer.Option(help="The person's standing height, m: it sets the scale.", show_default="estimated"),
 ]
-Ik = Annotated[Literal["opensim"], typer.Option(help="Inverse kinematics: OpenSim's own tool.")]
+Ik = Annotated[
+    Literal["neural", "opensim"],
+    typer.Option(help="Inverse kinematics: the NeurIK network and our solver, or OpenSim's own tool."),
+]
+IkIterations = Annotated[
+    int | None,
+    typer.Option(
+        help="Steps of the solver after the network; 0: the network alone.",
+        show_default="until nothing changes",
+    ),
+]
+IkSmoothness = Annotated[
+    float,
+    typer.Option(help="Smoothness of the angles over frames, m2/rad2: about 1 at 30 frames/s; 0: none."),
+]
 Model = Annotated[
     Path | None,
     typer.Option(
@@ -125,8 +139,10 @@ Roll = Annotated[
     float | None, typer.Option(help="Camera roll, degrees, positive clockwise.", show_default="level")
 ]
 Device = Annotated[
-    Literal["auto", "cpu"],
-    typer.Option(help="Where the computing is done: every stage there is runs on the CPU."),
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option(
+        help="Where the network computes; everything else runs on the CPU. auto: CUDA if there, else the CPU."
+    ),
 ]
 From = Annotated[
     Literal["detect", "mesh", "refine", "neurik", "export"] | None,

@@ -10,8 +10,8 @@ from biopose_cli.errors import SettingError
 
 WEIGHTS = ("heavy", "full", "lite")
 MESHES = ("fit",)
-SOLVERS = ("opensim",)
-DEVICES = ("auto", "cpu")
+SOLVERS = ("neural", "opensim")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 _RANGES = {  # lowest and highest value that can be meant, unit, what to do
     "height": (0.5, 2.5, "m", "Give the standing height in metres, such as --height 1.75"),
     "mass": (5.0, 400.0, "kg", "Give the body mass in kilograms, such as --mass 70"),
@@ -20,6 +20,13 @@ _RANGES = {  # lowest and highest value that can be meant, unit, what to do
     "max_gap": (0.0, 10.0, "s", "Give the longest gap to fill in seconds, such as --max-gap 0.25"),
     "camera_pitch": (-89.0, 89.0, "degrees", "Positive means that the camera looks down"),
     "camera_roll": (-180.0, 180.0, "degrees", "Positive means that the camera is rolled clockwise"),
+    "ik_iterations": (
+        0,
+        1000,
+        "",
+        "0 means the network alone; leave it out to iterate until nothing changes",
+    ),
+    "ik_smoothness": (0.0, 1e4, "m2/rad2", "1 suits 30 frames/s and markers 10 mm off; 0 means none"),
     "person": (1, 1000, "", "Persons are numbered from 1, as the overlay shows"),
     "start": (0.0, math.inf, "s", "Give a time on the video's own clock"),
     "end": (0.0, math.inf, "s", "Give a time on the video's own clock"),
@@ -50,7 +57,13 @@ class Settings:
     body: Path | None = None  # an SMPL file; None: the free default body
     height: float | None = None  # m
     # neurik
-    ik: str = "opensim"
+    ik: str = "neural"
+    ik_iterations: int | None = (
+        None  # of the solver after the network; 0: the network alone; None: to convergence
+    )
+    ik_smoothness: float = (
+        0.0  # m2/rad2, of the angles' second differences over frames; 0: every frame by itself
+    )
     model: Path | None = None  # a user's .osim; None: the default skeleton
     mass: float | None = None  # kg
     camera_pitch: float | None = None  # degrees, positive when the camera looks down
@@ -74,6 +87,18 @@ class Settings:
             path = getattr(self, key)
             if path is not None and not path.is_file():
                 raise SettingError(f"{option(key)}: there is no file {path}", "Check the path")
+        if self.ik_iterations is not None and self.ik != "neural":
+            raise SettingError(f"--ik-iterations has no meaning with --ik {self.ik}", "Leave one of them out")
+        if self.ik_smoothness and (self.ik != "neural" or self.ik_iterations == 0):
+            raise SettingError(
+                "--ik-smoothness needs the solver: it has no meaning with --ik opensim or --ik-iterations 0",
+                "Leave one of them out",
+            )
+        if self.ik_iterations == 0 and self.model is not None:
+            raise SettingError(
+                "--ik-iterations 0 does not go with --model: the network knows BioPose's own skeleton only",
+                "Leave one of them out",
+            )
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise SettingError(
                 f"--start {self.start:g} is not before --end {self.end:g}", "Both are in seconds"

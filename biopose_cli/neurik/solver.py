@@ -1,9 +1,9 @@
 """Inverse kinematics of a whole trial at once, for any model that `skeleton.kinematics` can evaluate.
 
-Levenberg-Marquardt finds the nearest minimum, so what matters is where it starts. Given a start (a network's, say)
-it is used as it is. Without one, single frames are solved from nothing, body by body from the root outwards, and
-the frames between them start from a curve through these. A frame that ends much worse than is typical is tried again
-from its neighbours, then from nothing with more trouble taken.
+Levenberg-Marquardt finds the nearest minimum, so what matters is where it starts: at the caller's poses (a network's,
+say), or without these at single frames that are solved from nothing, body by body from the root outwards, and on a
+curve through them. A frame that ends much worse than is typical is tried again from its neighbours, then from nothing
+with more trouble taken, unless the caller limits the iterations.
 
 T frames, M markers of the model, D coordinates; ground frame; m and rad; float64 on the CPU (the matrices are small).
 """
@@ -136,7 +136,6 @@ class Solver:
         count = len(data.places)
         known = _every(STRIDES[0], count)
         q = self._grown(data.part(known))
-        q, cost = self._minimise(data.part(known), q, shortest=ROUGH)
         for stride in STRIDES[1:]:
             frames = _every(stride, count)
             start = self._inside(self._curve(known, q, frames))
@@ -152,8 +151,10 @@ class Solver:
 
     def _grown(self, data: Targets, thorough: bool = False) -> Tensor:
         """Frames solved from the model's default pose: the root first, from several sides, then one layer of bodies
-        after the other; joints of three turns start on the side that is nearest (`thorough`: end on the best)."""
+        after the other. Twice: joints of three turns start as they are, and on the side that is nearest (`thorough`:
+        that ends best); the better end counts."""
         frames, table = len(data.places), self.kinematics.table
+        twice = data.part(torch.arange(frames).repeat(2))
         body_depth = self.depth[table.marker_bodies]
         joint_depth = self.depth[np.maximum(table.joint_of, 0)]
         q: Tensor | None = None
@@ -162,23 +163,28 @@ class Solver:
             near = torch.as_tensor(body_depth <= depth)
             if int(near.sum()) < 3:
                 continue
-            seen = data.weighted(near)
             free = self.free & torch.as_tensor(joint_depth <= depth)
             if torch.equal(free, freed):
                 continue  # these bodies are welded on
             freed = free
+            seen = data.weighted(near)
             if q is None:
-                q = self._best_side(seen, self._root_starts(data), free)
+                q = self._best_side(seen, self._root_starts(data), free).repeat(2, 1)
             for columns in self.triples:
                 if joint_depth[columns[0]] == depth:
-                    starts = self._turned(q, columns)
-                    q = (
+                    starts = self._turned(q[frames:], columns)
+                    best = (
                         self._best_side(seen, starts, free)
                         if thorough
                         else self._nearest(seen, starts, 1)[:, 0]
                     )
-            q, _ = self._minimise(seen, q, GROWTH, free, ROUGH)
-        return self._inside(self.defaults.repeat(frames, 1)) if q is None else q
+                    q = torch.cat([q[:frames], best])
+            q, _ = self._minimise(twice.weighted(near), q, GROWTH, free, ROUGH)
+        if q is None:
+            return self._inside(self.defaults.repeat(frames, 1))
+        q, cost = self._minimise(twice, q, shortest=ROUGH)
+        second = cost[frames:] < cost[:frames]
+        return torch.where(second[:, None], q[frames:], q[:frames])
 
     def _nearest(self, data: Targets, starts: Tensor, few: int) -> Tensor:
         """(T, few, D) of starts (T, S, D): those with the smallest costs."""

@@ -10,14 +10,21 @@ import torch
 from biopose_cli.artifact import Array, Detection, Joints, Refined
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body, Posed, load_body
+from biopose_cli.device import choose_device
 from biopose_cli.errors import PersonError
 from biopose_cli.neurik import ground
+from biopose_cli.neurik.clip import solve_clip
+from biopose_cli.neurik.predict import predict
+from biopose_cli.neurik.solver import ITERATIONS, Solver
+from biopose_cli.neurik.weights import load_network
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.skeleton import ik, scaling, user
+from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.osim import to_xml
 from biopose_cli.skeleton.scaling import Calibrated
 from biopose_cli.skeleton.standing import Standing, soles
+from biopose_cli.skeleton.table import read_table
 
 BATCH = 256  # frames posed at once
 AT_LIMIT = np.radians(
@@ -46,7 +53,12 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
     change = _ground(detection.time[valid], posed, standing, settings)
     markers = np.full((len(valid), len(MARKERS), 3), np.nan)
     markers[valid] = ground.apply(change.matrix, posed.markers.double().numpy())
-    q, residual = _solve(calibrated, markers, detection.time, valid, progress)
+    guess: Array | None = None
+    if settings.ik == "neural" and settings.model is None:
+        guess, scale, places = _ask_network(calibrated.model, markers, valid, settings.device)
+        if settings.ik_iterations == 0:
+            calibrated = scaling.scaled(scale, places, calibrated.mass)
+    q, residual = _angles(calibrated, markers, detection.time, valid, guess, settings, progress)
     factors = calibrated.factors
     return Joints(
         time=detection.time,
@@ -112,25 +124,71 @@ def _carried(markers: Array, standing: Standing, name: str, point: Array) -> Arr
     return np.asarray(centre + (point - still.mean(axis=0)) @ (left @ right))
 
 
-def _solve(
-    calibrated: Calibrated, markers: Array, time: Array, valid: Array, progress: Progress
+def _ask_network(
+    model: Any, markers: Array, valid: Array, device: str
+) -> tuple[Array, scaling.Factors, Array]:
+    """NeurIK's word on the clip: q (T, D), NaN in frames without the person; one scale per body; and where the
+    markers sit on the unscaled bones of a typical person (M, 3)."""
+    network, places = load_network()
+    coordinates = ik.coordinate_names(model)
+    q = np.full((len(valid), len(coordinates)), np.nan)
+    logs, lengths = [], []
+    for start, end in _runs(valid):
+        found = predict(network, markers[start:end], coordinates, choose_device(device))
+        q[start:end] = found.q
+        logs.append(np.log(np.stack(list(found.scale.values()))))
+        lengths.append(end - start)
+    mean = np.exp(np.average(logs, axis=0, weights=lengths))
+    return q, dict(zip(found.scale, mean, strict=True)), places
+
+
+def _angles(
+    calibrated: Calibrated,
+    markers: Array,
+    time: Array,
+    valid: Array,
+    guess: Array | None,
+    settings: Settings,
+    progress: Progress,
 ) -> tuple[Array, Array]:
     """q (T, D) and the markers' residuals (T, M) in m, run of usable frames by run; NaN elsewhere."""
     columns = [MARKER_NAMES.index(name) for name in calibrated.markers]
     q = np.full((len(valid), len(ik.coordinate_names(calibrated.model))), np.nan)
     residual = np.full(markers.shape[:2], np.nan)
     progress.start("inverse kinematics", int(valid.sum()))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(int), [0]]))).reshape(-1, 2)
+    solver = None if settings.ik == "opensim" else Solver(Kinematics(read_table(calibrated.model)))
     last: Array | None = None  # a person who turned around before a gap is still turned around after it
-    for start, end in edges:
-        run = slice(int(start), int(end))
-        solution = ik.solve(
-            calibrated.model, calibrated.markers, markers[run][:, columns], time[run], progress, last
-        )
-        last = solution.q[-1]
-        q[run] = solution.q
-        residual[run, columns] = np.linalg.norm(solution.markers - markers[run][:, columns], axis=-1)
+    for start, end in _runs(valid):
+        run = slice(start, end)
+        measured = markers[run][:, columns]
+        if solver is None:
+            solution = ik.solve(calibrated.model, calibrated.markers, measured, time[run], progress, last)
+            last = solution.q[-1]
+            q[run], found = solution.q, solution.markers
+        else:
+            q[run], found = _solved(solver, measured, None if guess is None else guess[run], settings)
+            progress.advance(end - start)
+        residual[run, columns] = np.linalg.norm(found - measured, axis=-1)
     return q, residual
+
+
+def _solved(solver: Solver, markers: Array, guess: Array | None, settings: Settings) -> tuple[Array, Array]:
+    """q (T, D) and the model's markers (T, M, 3): the guess, or the solver's from there, smoothed if asked for."""
+    if guess is not None and settings.ik_iterations == 0:
+        q = solver.kinematics.coupled(torch.as_tensor(guess))
+        return q.numpy(), solver.kinematics.markers(q).numpy()
+    steps = ITERATIONS if settings.ik_iterations is None else settings.ik_iterations
+    found = solver.solve(markers, guess, iterations=steps)
+    if not settings.ik_smoothness:
+        return found.q, found.markers
+    smooth = solve_clip(solver.kinematics, markers, found.q, smoothness=settings.ik_smoothness)
+    return smooth.q, smooth.markers
+
+
+def _runs(valid: Array) -> list[tuple[int, int]]:
+    """First and one past the last frame of every unbroken run of usable frames."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(int), [0]])))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
 def _doubts(model: Any, q: Array, residual: Array) -> tuple[str, ...]:

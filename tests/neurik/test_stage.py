@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from biopose_cli.artifact import Array, Detection, Joints, Refined
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import JOINT_NAMES
-from biopose_cli.errors import ModelFileError, PersonError
+from biopose_cli.errors import ModelFileError, PersonError, SettingError
 from biopose_cli.neurik import stage
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
@@ -187,3 +188,70 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     notes.write_text("not a model")
     with pytest.raises(ModelFileError, match="not an OpenSim model"):
         stage.run(_detection(1), _body([{}]), Settings(model=notes), Silent())
+
+
+@pytest.fixture(scope="module")
+def walking() -> tuple[Detection, Refined]:
+    """A body whose right leg and left arm swing."""
+    swing = np.sin(np.linspace(0, 2 * np.pi, 40))
+    turns: list[Turn] = [
+        {"right_hip": (-30 * s, 0, 0), "right_knee": (25 + 20 * s, 0, 0), "left_shoulder": (-30 * s, 0, 0)}
+        for s in swing
+    ]
+    return _detection(40), _body(turns, yaw=60.0)
+
+
+def _rms(joints: Joints) -> float:
+    return float(np.sqrt(np.nanmean(joints.marker_residual**2)))
+
+
+def test_network_and_solver_fit_no_worse_than_opensim(walking: tuple[Detection, Refined]) -> None:
+    ours = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="neural"), Silent())
+    theirs = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="opensim"), Silent())
+    assert _rms(ours) <= _rms(theirs)
+    apart = np.degrees(np.abs(ours.q - theirs.q))[:, ours.rotational]
+    assert apart.mean() < 1.0  # OpenSim stops half a degree early
+
+
+def test_the_network_alone_brings_its_own_skeleton(walking: tuple[Detection, Refined]) -> None:
+    alone = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=0), Silent())
+    whole = stage.run(*walking, LEVEL, Silent())
+    assert _rms(whole) < _rms(alone) < 0.06
+    own, given = (dict(zip(j.bodies, j.scale, strict=True)) for j in (alone, whole))
+    assert own.keys() == given.keys()
+    apart = np.abs([own[body] - given[body] for body in own])
+    assert 1e-4 < apart.max() < 0.12
+    few = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=1), Silent())
+    assert _rms(whole) <= _rms(few) < _rms(alone)
+
+
+def test_smoothness_takes_the_jitter_out(walking: tuple[Detection, Refined]) -> None:
+    rng = np.random.default_rng(0)
+    detection, body = walking
+    shaken = Refined(
+        **{**vars(body), "body_pose": body.body_pose + rng.normal(0, 0.03, body.body_pose.shape)}
+    )
+    rough, smooth = (
+        stage.run(
+            detection, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size), Silent()
+        )
+        for size in (0.0, 1.0)
+    )
+
+    def jitter(joints: Joints) -> float:
+        return float(np.abs(np.diff(joints.q[:, joints.rotational], n=2, axis=0)).mean())
+
+    assert jitter(smooth) < 0.5 * jitter(rough)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ik": "opensim", "ik_iterations": 3},
+        {"ik": "opensim", "ik_smoothness": 1.0},
+        {"ik_iterations": 0, "ik_smoothness": 1.0},
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingError):
+        Settings(**wrong)

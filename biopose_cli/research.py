@@ -1,0 +1,173 @@
+"""Commands for those who measure and train: `biopose bench`, `evaluate` and `train`. Parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from biopose_cli.config import home
+from biopose_cli.errors import SettingError
+from biopose_cli.options import IkIterations, Json, Quiet, Weights
+
+
+class _StagesFirst(TyperGroup):
+    """`biopose bench [VIDEO]` is `biopose bench stages [VIDEO]`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = ["stages", *args]
+        return list(super().parse_args(ctx, args))
+
+
+bench_app = typer.Typer(name="bench", cls=_StagesFirst, help="Measure speed and memory on this machine.")
+train_app = typer.Typer(name="train", help="Train a network anew.", no_args_is_help=True)
+evaluate_app = typer.Typer(name="evaluate", help="Measure a network on held-out data.", no_args_is_help=True)
+
+
+def _at_home(path: Path | None) -> Path | None:
+    return None if path is None else home(path)
+
+
+Motion = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with the motion-capture archives cmu_amc, cmu_expmap and cmu_bvh (.tar.xz).",
+        callback=_at_home,
+        show_default=False,
+    ),
+]
+
+
+Trials = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with reference trials: opencap_squat, multiview_balance, lab_walk.",
+        callback=_at_home,
+        show_default=False,
+    ),
+]
+
+
+@bench_app.command()
+def stages(
+    video: Annotated[
+        Path | None, typer.Argument(help="A video file.", show_default="the embedded clip")
+    ] = None,
+    weights: Weights = "heavy",
+    json_output: Json = False,
+) -> None:
+    """Frames/s and peak memory of every stage (what `biopose bench` does by itself)."""
+    from biopose_cli import console
+    from biopose_cli.evaluation.bench import bench_stages
+
+    with console.Display() as display:
+        rows = bench_stages(video, weights, display)
+    _print(json.dumps(rows, indent=2)) if json_output else console.print_bench(rows)
+
+
+@bench_app.command()
+def ik(trials: Trials = None, json_output: Json = False) -> None:
+    """The solver against OpenSim's inverse kinematics: same model, same markers, one run."""
+    from biopose_cli import console, tables
+    from biopose_cli.evaluation.ik_bench import bench_ik
+
+    with console.Display() as display:
+        report = bench_ik(trials, display)
+    _print(json.dumps(report, indent=2)) if json_output else tables.print_ik(report)
+
+
+@bench_app.command()
+def neurik(
+    frames: Annotated[int, typer.Option(help="Length of the clip.", min=1)] = 2000,
+    iterations: IkIterations = None,
+    json_output: Json = False,
+) -> None:
+    """Frames/s of the neurik stage on a long clip: scaling, network and solver."""
+    from biopose_cli import console, tables
+    from biopose_cli.evaluation.stage_bench import bench_neurik
+    from biopose_cli.settings import Settings
+
+    with console.Display() as display:
+        report = bench_neurik(frames, Settings(ik_iterations=iterations), display)
+    _print(json.dumps(report, indent=2)) if json_output else tables.print_stage(report)
+
+
+@train_app.command("neurik")
+def train_neurik(
+    motion: Motion = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=_at_home),
+    ] = Path("runs/neurik"),
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with the run's settings.",
+            show_default="that of the shipped weights",
+            callback=_at_home,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train NeurIK: virtual markers to joint angles and bone scales."""
+    from biopose_cli import console
+    from biopose_cli.training import neurik
+
+    if motion is None:
+        raise SettingError("--motion is missing", "Name the folder of the motion-capture archives")
+    settings = neurik.read_config(config or neurik.SHIPPED)
+    with console.Display(quiet=quiet) as display:
+        path = neurik.train(settings, motion, out, display)
+    if not quiet:
+        _print(str(path))
+
+
+@evaluate_app.command("neurik")
+def evaluate_neurik(
+    motion: Motion = None,
+    trials: Trials = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="A network of `biopose train`.", show_default="the shipped one", callback=_at_home),
+    ] = None,
+    people: Annotated[int, typer.Option(help="Held-out people, 60 frames each.", min=1)] = 24,
+    iterations: Annotated[
+        int | None,
+        typer.Option(help="Of the solver after the network.", show_default="until nothing changes", min=0),
+    ] = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """NeurIK on held-out subjects (--motion), or the whole stage on reference trials (--trials)."""
+    from biopose_cli import console, tables
+    from biopose_cli.evaluation import neurik
+    from biopose_cli.evaluation.trials import as_json, fitted_trials
+    from biopose_cli.neurik.weights import SHIPPED, load_network
+    from biopose_cli.settings import Settings
+
+    if motion is None and trials is None:
+        raise SettingError("--motion or --trials is missing", "Name the folder with the data to measure on")
+    results: dict[str, Any] = {}
+    with console.Display(quiet=quiet or json_output) as display:
+        if motion is not None:
+            network, places = load_network(weights or SHIPPED)
+            results |= neurik.evaluate(motion, network, places, display, people, iterations)
+        if trials is not None:
+            found = fitted_trials(trials, Settings(), display)
+            results["trials"] = as_json(found)
+    if json_output:
+        _print(json.dumps(results, indent=2))
+        return
+    if motion is not None:
+        tables.print_evaluation(results)
+    if trials is not None:
+        tables.print_trials(results["trials"])
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
