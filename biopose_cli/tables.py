@@ -69,6 +69,8 @@ def print_ik(report: dict[str, Any]) -> None:
             error(row["opensim_angle_error_deg"]),
         )
     Console(highlight=False).print(table)
+    rate = report["kinematics_frames_per_s"]
+    Console(highlight=False).print(f"Forward kinematics of the default skeleton: {rate:.0f} frames/s")
 
 
 def print_stage(report: dict[str, Any]) -> None:
