@@ -18,8 +18,10 @@ import numpy as np
 
 from biopose_cli.export.mot import is_rotation, read_motion
 from biopose_cli.export.trc import read_trc
+from biopose_cli.skeleton.branches import named_as
 from biopose_cli.skeleton.ik import run_tool
-from biopose_cli.skeleton.osim import opensim, silent
+from biopose_cli.skeleton.osim import load_model, opensim, silent
+from biopose_cli.skeleton.table import read_table
 
 LARGEST_DIFFERENCE = 0.5  # degrees, mean over coordinates and frames
 
@@ -65,13 +67,16 @@ def loading_warnings(osim: Path) -> list[str]:
 
 
 def ik_difference(osim: Path, trc: Path, mot: Path) -> float:
-    """Mean absolute difference over rotations and common frames, degrees."""
+    """Mean absolute difference over rotations and common frames, degrees; an arm's other name is no difference."""
+    table = read_table(load_model(osim))
     time, names, q = run_tool(trc, osim)
     ours = read_motion(mot)
     rows = np.searchsorted(time, ours.time - 1e-6)
-    angles = [name for name in ours.names if is_rotation(name) and not name.endswith("_beta")]
-    again = np.degrees(q[rows][:, [names.index(name) for name in angles]])
-    turns = np.abs(again - np.stack([ours[name] for name in angles], axis=1))
+    angles = [is_rotation(name) and not name.endswith("_beta") for name in table.coordinates]
+    own = np.stack([ours[name] for name in table.coordinates], axis=1)
+    own[:, angles] = np.radians(own[:, angles])
+    again = named_as(table, q[rows][:, [names.index(name) for name in table.coordinates]], own)
+    turns = np.degrees(np.abs(again - own))[:, angles]
     return float(np.minimum(turns, np.abs(360 - turns)).mean())
 
 
