@@ -31,6 +31,7 @@ def examine() -> list[Check]:
         _check("OpenSim", _opensim, "pip install --force-reinstall opensim"),
         _check("PyTorch", _torch, reinstall),
         _check("body", _body, reinstall),
+        _check("NeurIK network", _neurik, reinstall),
         _check("keypoint network runtime", _litert, "pip install --force-reinstall ai-edge-litert"),
         _check("FFmpeg", _ffmpeg, "pip install --force-reinstall av"),
         *_weights(),
@@ -64,6 +65,13 @@ def _body() -> str:
     from biopose_cli.body.model import load_body
 
     return f"free default body, {len(load_body(None).faces)} triangles"
+
+
+def _neurik() -> str:
+    from biopose_cli.neurik.weights import load_network
+
+    network, _ = load_network()
+    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} million parameters"
 
 
 def _litert() -> str:
