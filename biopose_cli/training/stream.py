@@ -88,8 +88,8 @@ class Stream:
 
     def _captured(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         chosen = rng.integers(0, len(self.pairs.q), count)
-        scale = self.pairs.factors[self.pairs.person[chosen]]
-        return tuple(torch.as_tensor(a) for a in (self.pairs.markers[chosen], self.pairs.q[chosen], scale))  # type: ignore[return-value]
+        markers, q = torch.as_tensor(self.pairs.markers[chosen]), torch.as_tensor(self.pairs.q[chosen])
+        return markers, q, torch.as_tensor(self.pairs.factors[self.pairs.person[chosen]])
 
     def _joint_space(self, count: int, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         pool = self._motion(step)
