@@ -1,9 +1,9 @@
 """A first guess of the joint angles from the segments' attitudes to each other, in closed form.
 
-Each segment's frame is fitted to its own markers (`segments.py`), so the rotation between two segments is known, up
-to how the person's markers differ from a typical person's. A joint's turns are read off it as Euler angles about the
-joint's own axes at zero. The network corrects this guess, as it corrects the pelvis' frame. For a typical person it
-is exact but at the knee, which is taken for a hinge. C clips, T frames; rad.
+Each segment's frame is fitted to its points (`segments.py`), so the rotation between two segments is known, up to how
+the person's markers differ from a typical person's. A joint's turns are read off it as Euler angles about the joint's
+own axes at zero. The network corrects this guess, as it corrects the pelvis' frame. For a typical person it is right
+but where joints are more than a turn about a point: at the knee and in the forearm. C clips, T frames; rad.
 """
 
 from __future__ import annotations

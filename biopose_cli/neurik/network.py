@@ -17,11 +17,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.neurik.guess import JOINTS, columns, guess_angles, in_range
 from biopose_cli.neurik.pelvis import orthonormal
-from biopose_cli.neurik.segments import BEFORE, SEGMENTS, membership, segment_frames, viewpoints
+from biopose_cli.neurik.segments import BEFORE, SEGMENTS, membership, point_sums, segment_frames, viewpoints
 from biopose_cli.skeleton.build import body_rows, coordinate_rows
 
 ROOT = ("pelvis_tilt", "pelvis_list", "pelvis_rotation", "pelvis_tx", "pelvis_ty", "pelvis_tz")
@@ -63,6 +64,13 @@ _TYPICAL, _SPREAD = 0.25, 0.15  # m, of those lengths
 _HIP = (-0.056276, -0.07849, 0.07726)  # m, the right hip in the pelvis (Rajagopal 2016; tables/joints.csv)
 
 
+def smoothed(values: Tensor) -> Tensor:
+    """(C, W, N): a weighted mean over nine frames (a triangle), of fewer at the ends."""
+    frames = torch.arange(values.shape[1], device=values.device)
+    weights = (5.0 - (frames[:, None] - frames).abs()).clamp(min=0.0)
+    return (weights / weights.sum(1, keepdim=True)) @ values
+
+
 @dataclass(frozen=True)
 class Size:
     """The network's dimensions. `window`: frames; `width`: of the transformer's tokens."""
@@ -100,6 +108,7 @@ class NeurIK(nn.Module):
     axes: Tensor
     toe_joints: Tensor
     members: Tensor
+    sums: Tensor
     views: Tensor
     before: Tensor
     lower: Tensor
@@ -118,6 +127,7 @@ class NeurIK(nn.Module):
         self.register_buffer("axes", axes.float())
         self.register_buffer("toe_joints", toe_joints.float())
         self.register_buffer("members", membership(), persistent=False)
+        self.register_buffer("sums", point_sums(), persistent=False)
         self.register_buffer("views", viewpoints(), persistent=False)
         self.register_buffer("before", torch.tensor(BEFORE), persistent=False)
         self.register_buffer("lower", torch.tensor([low for _, low, _ in INNER]), persistent=False)
@@ -147,13 +157,13 @@ class NeurIK(nn.Module):
         self.temporal = nn.TransformerEncoder(
             layer, size.layers, norm=nn.LayerNorm(size.width), enable_nested_tensor=False
         )
-        self.pose = _head(size.width, len(INNER) + 9)
+        self.pose = _head(size.width, 3 * len(INNER) + 9)
         self.shape = _head(size.width, len(_SCALES))
 
     def forward(self, markers: Tensor, seen: Tensor) -> Output:
         """markers (C, W, M, 3) in ground, finite also where not seen; seen (C, W, M) bool."""
         with torch.no_grad():
-            rotations, places, shown = segment_frames(markers, seen, self.template, self.members)
+            rotations, places, shown = segment_frames(markers, seen, self.template, self.members, self.sums)
         rotation, place = rotations[:, :, 0], places[:, :, 0]
         flags = seen[..., None].to(markers.dtype)
         local = (markers - place[:, :, None]) @ rotation * flags
@@ -161,10 +171,7 @@ class NeurIK(nn.Module):
         near = (views @ (markers - places[:, :, self.views])[..., None])[..., 0]
         near = torch.where(seen[..., None], near, self.template)
         x = self.embed(torch.cat([local, near - self.template, flags], -1)) + self.identity
-        x = x.flatten(0, 1).transpose(1, 2)
-        for convolution in self.convolutions:
-            x = x + convolution(nn.functional.relu(x))
-        x = nn.functional.relu(x).flatten(1)
+        x = x.flatten(0, 1).transpose(1, 2).contiguous()  # its gradient is four times as fast so
         bent = rotations[:, :, self.before].transpose(-1, -2) @ rotations
         guess = self._guess(bent, near)
         context = torch.cat(
@@ -178,14 +185,25 @@ class NeurIK(nn.Module):
         )
         context = self.context(context) + self.positions
         # half precision for the large products only: what is added from layer to layer stays in single precision
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed and self.training):
+        half = torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed and self.training)
+        with (
+            half,
+            sdpa_kernel(SDPBackend.MATH),
+        ):  # windows are short: the fused kernels are slower on a processor
+            for convolution in self.convolutions:
+                x = x + convolution(nn.functional.relu(x))
+            x = nn.functional.relu(x).flatten(1)
             tokens = self.flatten(x).unflatten(0, markers.shape[:2]).float()
             tokens = self.temporal(tokens + context).float()
         pose, log_scale = self.pose(tokens), 0.1 * self.shape(tokens).mean(1)
-        angles, six, shift = pose.split([len(INNER), 6, 3], dim=-1)
+        count = len(INNER)
+        correction, trust, calm, six, shift = pose.split([count, count, count, 6, 3], dim=-1)
+        said = torch.logit(guess)
+        said = torch.lerp(said, smoothed(said), torch.sigmoid(calm))
         turn, shift = orthonormal(0.1 * six), 0.05 * shift
         return Output(
-            angles=self.lower + (self.upper - self.lower) * torch.sigmoid(torch.logit(guess) + angles),
+            angles=self.lower
+            + (self.upper - self.lower) * torch.sigmoid(2 * torch.sigmoid(trust) * said + correction),
             rotation=rotation @ turn,
             place=place + (rotation @ shift[..., None])[..., 0],
             log_scale=log_scale,

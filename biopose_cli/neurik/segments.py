@@ -2,12 +2,16 @@
 
 Seen from the segment before it, a segment's posture looks the same wherever the person stands, whichever way they
 face and however the joints in between are bent, so the network need not learn that. What the markers say is a first
-guess only; the network corrects it. A frame is the best fit (Kabsch) of the *template*, all markers of a typical
-person in the zero pose, to the seen markers: x = rotation @ template + place, so at zero all frames are the pelvis'.
-C clips, T frames, M markers, G segments; m; rotations are ground from template.
+guess only; the network corrects it. A frame is the best fit (Kabsch) of the *template*, a typical person in the zero
+pose, to the points that show the segment: x = rotation @ template + place, so at zero all frames are the pelvis'.
+C clips, T frames, M markers, P points, G segments; m; rotations are ground from template.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,30 +19,41 @@ from torch import Tensor
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.neurik.pelvis import nearest_rotation
 
-# Segment: the one before it, and the points that show it. ELBOW is half way between its two markers, on the axis
-# of the joint, so that the forearm's frame does not lean to the upper arm's
+# Segment: the one before it, and the points that show it: markers, points between markers, and the centre of the joint
+# at its upper end, which is far from the others, so that noise turns a limb little
 _SIDED = {
-    "femur": ("pelvis", "TH1 TH2 LFC MFC"),
-    "tibia": ("femur", "TB1 TB2 LMAL MMAL"),
-    "calcn": ("tibia", "CAL MT1 MT5 MID"),
-    "humerus": ("torso", "UA1 UA2 LEL MEL"),
-    "forearm": ("humerus", "ELBOW RAD ULN"),
-    "hand": ("forearm", "MCP2 MCP5 FIN"),
+    "femur": ("pelvis", "HIP TH1 TH2 LFC MFC"),
+    "tibia": ("femur", "KNEE TB1 TB2 LMAL MMAL"),
+    "calcn": ("tibia", "ANKLE CAL MT1 MT5 MID"),
+    "humerus": ("torso", "SHOULDER UA1 UA2 LEL MEL"),
+    "forearm": ("humerus", "ELBOW RAD ULN PALM2 PALM5"),
+    "hand": ("forearm", "WRIST MCP2 MCP5 FIN"),
 }
 _MIDDLE = ("pelvis", "torso", "head")
 _BEFORE = {"pelvis": "pelvis", "torso": "pelvis", "head": "torso"}
+# Points as sums of markers. PALM2 and PALM5 stand across the wrist as the knuckles do across the hand: the wrist does
+# not twist, so they show how the forearm does, twice as far apart as RAD and ULN
+_BETWEEN: dict[str, dict[str, float]] = {
+    "KNEE": {"LFC": 0.5, "MFC": 0.5},
+    "ANKLE": {"LMAL": 0.5, "MMAL": 0.5},
+    "ELBOW": {"LEL": 0.5, "MEL": 0.5},
+    "WRIST": {"RAD": 0.5, "ULN": 0.5},
+    "PALM2": {"RAD": 0.5, "ULN": 0.5, "MCP2": 0.5, "MCP5": -0.5},
+    "PALM5": {"RAD": 0.5, "ULN": 0.5, "MCP2": -0.5, "MCP5": 0.5},
+}
+# Joint centres that a segment of the trunk carries: where they are at zero, on the right (tables/joints.csv)
+_CARRIED = {"HIP": ("pelvis", (-0.0563, -0.0785, 0.0773)), "SHOULDER": ("torso", (-0.0975, 0.4530, 0.1700))}
 # Where a marker is looked at from: the segment before its own
 _SEEN_FROM = {
     "pelvis": "pelvis", "lumbar": "pelvis", "torso": "pelvis", "head": "torso", "femur": "pelvis", "tibia": "femur",
     "calcn": "tibia", "toes": "calcn", "humerus": "torso", "ulna": "humerus", "radius": "humerus", "hand": "forearm",
 }  # fmt: skip
 _ENOUGH = 3  # points fix a frame
-_MIDDLES = {"RELBOW": ("RLEL", "RMEL"), "LELBOW": ("LLEL", "LMEL")}
-_POINTS = (*MARKER_NAMES, *_MIDDLES)
+_POINTS = (*MARKER_NAMES, *(side + name for side, name in product("RL", (*_BETWEEN, *_CARRIED))))
 
 
 def _members() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Every segment, parents first: the one before it, and its markers."""
+    """Every segment, parents first: the one before it, and its points."""
     groups: dict[str, tuple[str, tuple[str, ...]]] = {}
     for name in _MIDDLE:
         groups[name] = (_BEFORE[name], tuple(m.name for m in MARKERS if m.segment == name))
@@ -55,18 +70,21 @@ BEFORE = tuple(SEGMENTS.index(before) for before, _ in _GROUPS.values())
 
 
 def membership() -> Tensor:
-    """(G, P): 1 where a point (the markers, then the elbows' middles) shows a segment."""
+    """(G, P): 1 where a point (a marker, one between markers, a carried centre) shows a segment."""
     weights = torch.zeros(len(SEGMENTS), len(_POINTS))
     for row, (_, names) in enumerate(_GROUPS.values()):
         weights[row, [_POINTS.index(name) for name in names]] = 1.0
     return weights
 
 
-def _with_middles(values: Tensor, dim: int) -> Tensor:
-    """Append the means of the elbows' markers along an axis of the markers."""
-    pairs = torch.tensor([[MARKER_NAMES.index(n) for n in names] for names in _MIDDLES.values()]).T
-    ends = [values.index_select(dim, one.to(values.device)) for one in pairs]
-    return torch.cat([values, (ends[0] + ends[1]) / 2], dim=dim)
+def point_sums() -> Tensor:
+    """(P, M): the points as sums of markers; nothing for the carried centres."""
+    sums = torch.zeros(len(_POINTS), len(MARKER_NAMES))
+    sums[: len(MARKER_NAMES)] = torch.eye(len(MARKER_NAMES))
+    for side, (name, parts) in product("RL", _BETWEEN.items()):
+        for marker, share in parts.items():
+            sums[_POINTS.index(side + name), MARKER_NAMES.index(side + marker)] = share
+    return sums
 
 
 def viewpoints() -> Tensor:
@@ -80,49 +98,98 @@ def viewpoints() -> Tensor:
 
 
 def segment_frames(
-    markers: Tensor, seen: Tensor, template: Tensor, members: Tensor
+    markers: Tensor, seen: Tensor, template: Tensor, members: Tensor, sums: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rotation (C, T, G, 3, 3), place (C, T, G, 3), and whether (C, T, G) the segment's own markers show it.
 
     markers: (C, T, M, 3), finite also where not `seen` (C, T, M). template: (M, 3). members: `membership()`.
+    sums: `point_sums()`.
 
-    A segment with fewer than three seen markers moves with the one before it. A pelvis with fewer takes its frame of
+    A segment with fewer than three seen points moves with the one before it. A pelvis with fewer takes its frame of
     the nearest moment that shows enough, moved with the centre of all markers; in a clip without any it is upright,
     facing along x.
     """
-    known = _with_middles(seen.to(markers.dtype), 2).floor()  # a middle is known if both ends are
+    flags = seen.to(markers.dtype)
+    middle = (flags[..., None] * markers).sum(2, keepdim=True) / flags.sum(2)[..., None, None].clamp(min=1.0)
+    points = sums @ (markers - middle)  # small numbers: what follows cancels
+    known = ((1.0 - flags) @ sums.abs().T < 1e-3).to(flags.dtype)  # a point is known if all its markers are
+    template = sums @ template
+    trunk = len(_MIDDLE)
+    upper = _fitted(points, known, template, members[:trunk])
+    if not bool(upper.shown.all()):
+        _fill_pelvis(upper)
+        _follow(upper, range(1, trunk))
+    points, known, template = _with_centres(points, known, template, upper)
+    limbs = _fitted(points, known, template, members[trunk:])
+    frames = _Frames(*(torch.cat(both, 2) for both in zip(upper, limbs, strict=True)))
+    if not bool(frames.shown.all()):
+        _follow(frames, range(trunk, len(SEGMENTS)))
+    return frames.rotation, frames.place + middle, frames.shown
+
+
+class _Frames(NamedTuple):
+    """rotation (C, T, G, 3, 3), place (C, T, G, 3), shown (C, T, G). `size` (C, T, G, 1): how large the points lie
+    against the template's, about `centre` (C, T, G, 3) in the template."""
+
+    rotation: Tensor
+    place: Tensor
+    shown: Tensor
+    size: Tensor
+    centre: Tensor
+
+
+def _fitted(points: Tensor, known: Tensor, template: Tensor, members: Tensor) -> _Frames:
     weights = members * known[:, :, None]  # (C, T, G, P)
     count = weights.sum(-1, keepdim=True)
     some = count.clamp(min=1.0)
-    flags = seen[..., None].to(markers.dtype)
-    middle = (flags * markers).sum(2, keepdim=True) / flags.sum(2, keepdim=True).clamp(min=1.0)
-    points = _with_middles(markers - middle, 2)  # small numbers: the sums below cancel
-    template = _with_middles(template, 0)
-    centre, own = weights @ points / some, weights @ template / some
-    products = (points[..., :, None] * template[:, None]).flatten(-2)  # (C, T, M, 9)
-    spread = (weights @ products).unflatten(-1, (3, 3)) - some[..., None] * centre[..., None] * own[
+    there, own = weights @ points / some, weights @ template / some
+    products = (points[..., :, None] * template[:, None]).flatten(-2)  # (C, T, P, 9)
+    spread = (weights @ products).unflatten(-1, (3, 3)) - some[..., None] * there[..., None] * own[
         ..., None, :
     ]
     rotation = nearest_rotation(spread)
-    place = centre - (rotation @ own[..., None])[..., 0]
-    shown = count[..., 0] >= _ENOUGH
-    rotations, places = [*rotation.unbind(2)], [*place.unbind(2)]
-    if not bool(shown.all()):
-        rotations[0], places[0] = _filled(rotations[0], places[0], shown[:, :, 0])
-        for segment, before in enumerate(BEFORE[1:], start=1):
-            known = shown[:, :, segment, None]
-            places[segment] = torch.where(known, places[segment], places[before])
-            rotations[segment] = torch.where(known[..., None], rotations[segment], rotations[before])
-    return torch.stack(rotations, 2), torch.stack(places, 2) + middle, shown
+    place = there - (rotation @ own[..., None])[..., 0]
+    wide = weights @ points.square().sum(-1, keepdim=True) / some - there.square().sum(-1, keepdim=True)
+    typical = weights @ template.square().sum(-1, keepdim=True) / some - own.square().sum(-1, keepdim=True)
+    size = (wide.clamp(min=0.0) / typical.clamp(min=1e-6)).sqrt()
+    return _Frames(rotation, place, count[..., 0] >= _ENOUGH, size, own)
 
 
-def _filled(rotation: Tensor, place: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
-    """The pelvis' frames (C, T, ...), relative to the markers' centre; of the nearest moment where it is not shown."""
-    frames = torch.arange(good.shape[1], device=good.device)
-    far = (frames[:, None] - frames).abs() + len(frames) * (~good)[:, None]  # (C, T, T)
+def _with_centres(
+    points: Tensor, known: Tensor, template: Tensor, trunk: _Frames
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Put the joint centres that the trunk carries, as large as it is, into the points."""
+    points, template = points.clone(), template.clone()
+    for side, (name, (carrier, place)) in product("RL", _CARRIED.items()):
+        row, column = _MIDDLE.index(carrier), _POINTS.index(side + name)
+        template[column] = template.new_tensor(place) * template.new_tensor(
+            [1.0, 1.0, 1.0 if side == "R" else -1.0]
+        )
+        centre, size = trunk.centre[:, :, row], trunk.size[:, :, row]
+        inside = centre + size * (template[column] - centre)
+        points[:, :, column] = (
+            trunk.place[:, :, row] + (trunk.rotation[:, :, row] @ inside[..., None])[..., 0]
+        )
+    return points, known, template
+
+
+def _follow(frames: _Frames, segments: Iterable[int]) -> None:
+    """Let segments that are not shown move with the one before them, in place."""
+    for segment in segments:
+        hidden, before = ~frames.shown[:, :, segment], BEFORE[segment]
+        for values in (frames.rotation, frames.place):
+            values[:, :, segment][hidden] = values[:, :, before][hidden]
+
+
+def _fill_pelvis(frames: _Frames) -> None:
+    """Give the pelvis, relative to the markers' centre, the frame of the nearest moment that shows it, in place."""
+    good = frames.shown[:, :, 0]
+    moments = torch.arange(good.shape[1], device=good.device)
+    far = (moments[:, None] - moments).abs() + len(moments) * (~good)[:, None]  # (C, T, T)
     nearest = far.argmin(-1)
     clips = torch.arange(len(good), device=good.device)[:, None]
-    upright = torch.eye(3, dtype=rotation.dtype, device=rotation.device)
-    rotation = torch.where(good[..., None, None], rotation, upright)
-    place = torch.where(good[..., None], place, 0.0)
-    return rotation[clips, nearest], place[clips, nearest]
+    frames.rotation[:, :, 0][~good] = torch.eye(3, dtype=frames.rotation.dtype, device=good.device)
+    frames.place[:, :, 0][~good] = 0.0
+    frames.size[:, :, 0][~good] = 1.0
+    frames.rotation[:, :, 0] = frames.rotation[:, :, 0][clips, nearest]
+    frames.place[:, :, 0] = frames.place[:, :, 0][clips, nearest]

@@ -29,6 +29,9 @@ class Weights:
 class Losses:
     """Losses and errors of a network's output.
 
+    Points are compared with the pelvis' origin on the true one, and that origin by itself: a whole body that is a
+    decimetre too far away would otherwise drown every error of a limb in the mean of their absolute values.
+
     places: (M, 3) m, the markers on the unscaled bones of a typical person; the same for estimate and truth, as in the
     paper's FK layer, so that no person's own marker places count as an error.
     """
@@ -87,30 +90,31 @@ class Losses:
         inner, root = batch.q[..., self.inner], batch.q[..., self.root]
         truth_scale = batch.scale[:, self.bodies]
 
-        def placed(angles: Tensor, scale: Tensor, rotation: Tensor, place: Tensor) -> list[Tensor]:
+        def turned(angles: Tensor, scale: Tensor, rotation: Tensor) -> list[Tensor]:
             each = scale[:, None].expand(-1, frames, -1, -1).flatten(0, 1)
             groups = self.points(angles.flatten(0, 1), each)
-            turned = rotation.flatten(0, 1).transpose(-1, -2)
-            return [group @ turned + place.flatten(0, 1)[:, None] for group in groups]
+            return [group @ rotation.flatten(0, 1).transpose(-1, -2) for group in groups]
 
         with torch.no_grad():
-            truth = placed(inner, truth_scale, rotation_of(root[..., :3]), root[..., 3:])
-        guess = placed(output.angles, output.scale, output.rotation, output.place)
+            truth = turned(inner, truth_scale, rotation_of(root[..., :3]))
+        guess = turned(output.angles, output.scale, output.rotation)
         joints, marks, markers = (
             torch.linalg.vector_norm(a - b, dim=-1).mean() for a, b in zip(guess, truth, strict=True)
         )
+        place = torch.linalg.vector_norm(output.place - root[..., 3:], dim=-1).mean()
         angles = (output.angles - self._same_names(inner, output.angles.detach())).abs().mean()
         scales = (output.scale - truth_scale).abs().mean()
         weights = self.weights
         loss = (
-            weights.joints * (joints + marks)
+            weights.joints * (joints + marks + place)
             + weights.markers * markers
             + weights.scales * scales
             + weights.angles * angles
         )
         parts = {
+            "place_mm": 1000 * place.item(),
             "joints_mm": 1000 * joints.item(),
-            "mpblpe_mm": 1000 * marks.item(),
+            "mpblpe_rooted_mm": 1000 * marks.item(),
             "markers_mm": 1000 * markers.item(),
             "angles_deg": float(torch.rad2deg(angles.detach())),
             "scale_percent": 100 * scales.item(),

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from biopose_cli.body.model import load_body
-from biopose_cli.config import load_config
-from biopose_cli.errors import ArtifactError, SettingError
-from biopose_cli.files import replacing
 from biopose_cli.neurik.guess import joint_axes
 from biopose_cli.neurik.network import NeurIK, Size
 from biopose_cli.neurik.weights import save_network
@@ -27,6 +21,7 @@ from biopose_cli.skeleton.table import Table, read_table
 from biopose_cli.training.log import RunLog
 from biopose_cli.training.losses import Losses, Weights
 from biopose_cli.training.pairs import FRAMES, Pairs, build, captured_motions
+from biopose_cli.training.run import Run, check_rules, claim, read_toml
 from biopose_cli.training.stream import Batch, Stream
 
 SHIPPED = Path(__file__).parent / "configs" / "neurik.toml"  # the run that made the shipped weights
@@ -80,31 +75,16 @@ def read_config(path: Path | None) -> Config:
     ------
     SettingError
     """
-    if path is None:
-        return Config()
-    names = [field.name for field in fields(Config)]
-    values = load_config(path, names, {"mixed"})
-    for key, value in values.items():
-        kind = type(getattr(Config(), key))
-        if kind is float and isinstance(value, int):
-            values[key] = float(value)
-        elif not isinstance(value, kind):
-            raise SettingError(f"{path}: {key} = {value!r} is not of the kind {kind.__name__}")
-    config = Config(**values)
-    rules = {
-        "counts must be 1 or more": all(
-            getattr(config, field.name) >= 1
-            for field in fields(Config)
-            if type(field.default) is int and field.name not in {"seed", "warm_up"}
-        ),
-        f"window must be 2 to {FRAMES} frames": 2 <= config.window <= FRAMES,
-        "kernel must be odd": config.kernel % 2 == 1,
-        "width must be a multiple of heads": config.width % max(config.heads, 1) == 0,
-        "captured and clean are shares, 0 to 1": 0 <= config.captured <= 1 and 0 <= config.clean <= 1,
-    }
-    for rule, kept in rules.items():
-        if not kept:
-            raise SettingError(f"{path}: {rule}")
+    config = read_toml(path, Config)
+    check_rules(
+        path,
+        {
+            f"window must be 2 to {FRAMES} frames": 2 <= config.window <= FRAMES,
+            "kernel must be odd": config.kernel % 2 == 1,
+            "width must be a multiple of heads": config.width % config.heads == 0,
+            "captured and clean are shares, 0 to 1": 0 <= config.captured <= 1 and 0 <= config.clean <= 1,
+        },
+    )
     return config
 
 
@@ -120,14 +100,14 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, proces
     SettingError
         `folder` holds a run of another configuration, or `motion` lacks the archives.
     """
-    _claim(folder, config)
+    claim(folder, config)
     train_pairs, held_pairs = prepare(config, motion, folder, progress, processes)
     places = train_pairs.places.mean(axis=0)
     table = read_table(unscaled(places).model)
     torch.manual_seed(config.seed)
     network = new_network(config.size, table)
     network.mixed = config.mixed
-    run = _Run(network, config, folder)
+    run = Run(network, config, folder)
     stream = Stream(
         train_pairs,
         table,
@@ -153,7 +133,7 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, proces
             if run.step % 50 == 0:
                 log.scalars(run.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in parts.items()})
             if run.step % config.check_every == 0 or run.step == config.steps:
-                log.scalars(run.step, run.check(losses, checks))
+                log.scalars(run.step, _checked(run.averaged(), losses, checks))
                 run.save()  # after the row: a run that goes on from here keeps it
             progress.advance()
     path = folder / "neurik.safetensors"
@@ -183,76 +163,14 @@ def prepare(
     return Pairs.load(paths[0]), Pairs.load(paths[1])
 
 
-class _Run:
-    """Network, optimiser, running mean of the weights and step, and their checkpoint on disk."""
-
-    def __init__(self, network: NeurIK, config: Config, folder: Path) -> None:
-        self.network, self.config, self.path = network, config, folder / "checkpoint.pt"
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
-        self.mean = {name: value.clone() for name, value in network.state_dict().items()}
-        self.step = 0
-        if self.path.exists():
-            self._resume()
-
-    def descend(self, loss: Tensor) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.schedule.step()
-        self.step += 1
-        keep = min(self.config.average, self.step / (self.step + 10))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                self.mean[name].lerp_(value, 1 - keep)
-
-    def averaged(self) -> NeurIK:
-        """The network with the mean weights, for use."""
-        own = self.network
-        network = NeurIK(self.config.size, own.template, own.axes, own.toe_joints)
-        network.load_state_dict(self.mean)
-        return network.eval()
-
-    def check(self, losses: Losses, checks: dict[str, list[Batch]]) -> dict[str, float]:
-        """The averaged network's errors on held-out subjects, per noise level."""
-        network = self.averaged()
-        found: dict[str, float] = {}
-        with torch.no_grad():
-            for name, batches in checks.items():
-                parts = [losses(network(*_input(batch)), batch)[1] for batch in batches]
-                found |= {f"{name}/{key}": float(np.mean([p[key] for p in parts])) for key in parts[0]}
-        return found
-
-    def save(self) -> None:
-        state = {
-            "network": self.network.state_dict(),
-            "mean": self.mean,
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "step": self.step,
-        }
-        with replacing(self.path) as temporary:
-            torch.save(state, temporary)
-
-    def _resume(self) -> None:
-        try:
-            state: dict[str, Any] = torch.load(self.path, weights_only=True)
-        except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
-            raise ArtifactError(
-                f"the checkpoint {self.path} cannot be read", "Remove it to start anew"
-            ) from error
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.mean, self.step = state["mean"], int(state["step"])
-
-    def _rate(self, step: int) -> float:
-        """Linear up, then half a cosine down to nothing."""
-        up = min(1.0, (step + 1) / max(self.config.warm_up, 1))
-        return up * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / max(self.config.steps, 1)))))
+def _checked(network: NeurIK, losses: Losses, checks: dict[str, list[Batch]]) -> dict[str, float]:
+    """The network's errors on held-out subjects, per noise level."""
+    found: dict[str, float] = {}
+    with torch.no_grad():
+        for name, batches in checks.items():
+            parts = [losses(network(*_input(batch)), batch)[1] for batch in batches]
+            found |= {f"{name}/{key}": float(np.mean([p[key] for p in parts])) for key in parts[0]}
+    return found
 
 
 def _input(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -266,12 +184,3 @@ def _held_out(pairs: Pairs, table: Table, config: Config) -> dict[str, list[Batc
         for name, clean in (("clean", 1.0), ("noisy", 0.0))
     }
     return {name: [stream.batch(number) for number in range(4)] for name, stream in streams.items()}
-
-
-def _claim(folder: Path, config: Config) -> None:
-    path = folder / "config.json"
-    text = json.dumps(asdict(config), indent=2)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise SettingError(f"{folder} holds a run with another configuration", "Choose another --out")
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

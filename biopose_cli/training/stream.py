@@ -24,6 +24,7 @@ from biopose_cli.training.pairs import FPS, FRAMES, Pairs
 POOL = 4096  # clips of joint-space motion at once
 RENEWED = 2000  # steps after which the pool is drawn anew
 PERTURBED = 0.4  # share of joint-space motion that is captured motion with its angles changed
+SAME_NOISE = 6  # clips with one level of noise
 _CHANGE = (3.0, 20.0)  # degrees, standard deviation of that change
 _SITE = 0.004  # m: a marker sits a little elsewhere on every wearer than our calibration says
 
@@ -71,11 +72,11 @@ class Stream:
         order = torch.as_tensor(rng.permutation(self.clips))
         markers, q, scale = markers[order], q[order], scale[order]
         seen = torch.ones(markers.shape[:3], dtype=torch.bool)
-        noisy = slice(round(self.clips * self.clean), None)
-        if len(markers[noisy]):
+        first = round(self.clips * self.clean)
+        for some in torch.arange(first, self.clips).split(SAME_NOISE):
             level = LEVELS["high"].scaled(float(rng.uniform(0, self.noise)))
-            markers[noisy], seen[noisy] = add_noise(
-                markers[noisy], self.segments, self.parents, FPS, level, generator
+            markers[some], seen[some] = add_noise(
+                markers[some], self.segments, self.parents, FPS, level, generator
             )
         frames = self._frames(rng)
         return Batch(markers[:, frames], seen[:, frames], q[:, frames], scale)

@@ -10,21 +10,29 @@ from torch import Tensor
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.neurik.guess import JOINTS, TOES, columns, guess_angles, in_range, joint_axes
 from biopose_cli.neurik.network import INNER
-from biopose_cli.neurik.segments import BEFORE, SEGMENTS, membership, segment_frames
+from biopose_cli.neurik.segments import BEFORE, SEGMENTS, membership, point_sums, segment_frames
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.training.joint_motion import INDEX, perform
 from tests.training.made_up import template, typical
 
 NAMES = [name for name, _, _ in INNER]
 THREE = [names for names in JOINTS.values() if len(names) == 3]
-# degrees: the knee is no hinge, the forearm two bones
-LOOSE = {"knee_angle": 4.0, "wrist": 15.0, "elbow_flex": 9.0, "pro_sup": 3.0}
+# degrees: the knee is no hinge and its middle moves with it, the forearm is two bones
+LOOSE = {
+    "knee_angle": 4.0,
+    "ankle": 3.0,
+    "subtalar": 3.0,
+    "mtp": 1.0,
+    "wrist": 15.0,
+    "elbow_flex": 9.0,
+    "pro_sup": 9.0,
+}
 
 
 def guessed(markers: Tensor) -> Tensor:
     """(C, T, I) in the order of INNER, of markers (C, T, M, 3)."""
     seen = torch.ones(markers.shape[:3], dtype=torch.bool)
-    rotations, places, _ = segment_frames(markers, seen, template(), membership())
+    rotations, places, _ = segment_frames(markers, seen, template(), membership(), point_sums())
     between = rotations[:, :, list(BEFORE)].transpose(-1, -2) @ rotations
     tips = []
     for side in "rl":

@@ -9,36 +9,44 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
-from biopose_cli.neurik.segments import BEFORE, SEGMENTS, membership, segment_frames, viewpoints
+from biopose_cli.neurik.segments import BEFORE, SEGMENTS, membership, point_sums, segment_frames, viewpoints
 from biopose_cli.skeleton.kinematics import Kinematics
 from tests.training.made_up import template, typical
 
 FRAMES = 6
 PELVIS, FEMUR, TIBIA, CALCN = (SEGMENTS.index(name) for name in ("pelvis", "femur_r", "tibia_r", "calcn_r"))
-ASIDE = torch.tensor([0.3, -0.1, 0.2], dtype=torch.float64)
+HIP = torch.tensor([-0.0563, -0.0785, 0.0773], dtype=torch.float64)  # in the template
+LEG = ("femur", "tibia", "calcn", "toes")
 Clip = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def frames_of(markers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return segment_frames(markers, seen, template().double(), membership().double())
+    return segment_frames(markers, seen, template().double(), membership().double(), point_sums().double())
 
 
 def own(segment: int) -> list[int]:
-    """The columns of the markers that show a segment."""
-    return torch.nonzero(membership()[segment])[:, 0].tolist()
+    """The columns of the markers that show a segment by themselves."""
+    return torch.nonzero(membership()[segment, : len(MARKERS)])[:, 0].tolist()
 
 
 @pytest.fixture
 def clip() -> Clip:
-    """A clip (1, T, M, 3) of a body that is rigid but for the right thigh, and all seen; the rotation (T, 3, 3) and
-    place (T, 3) of the body. The thigh is turned by as much again, and put aside."""
+    """A clip (1, T, M, 3) of a body that is rigid but for the right hip, and all seen; the rotation (T, 3, 3) and place
+    (T, 3) of the body. The leg is turned by as much again, about the hip."""
     rotation = torch.as_tensor(Rotation.random(FRAMES, random_state=0).as_matrix())
     place = torch.randn(FRAMES, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     markers = torch.einsum("tij,mj->tmi", rotation, template().double())
-    thigh = own(FEMUR)
-    markers[:, thigh] = torch.einsum("tij,tmj->tmi", rotation, markers[:, thigh]) + ASIDE
+    leg = [i for i, m in enumerate(MARKERS) if m.name[0] == "R" and m.segment.split("_")[0] in LEG]
+    again = torch.einsum("tij,mj->tmi", rotation, template().double()[leg] - HIP) + HIP
+    markers[:, leg] = torch.einsum("tij,tmj->tmi", rotation, again)
     markers = (markers + place[:, None])[None]
     return markers, torch.ones(markers.shape[:3], dtype=torch.bool), rotation, place
+
+
+def leg_frame(rotation: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotation (T, 3, 3) and place (T, 3) of the right leg of `clip`."""
+    turned = rotation @ rotation
+    return turned, place + rotation @ HIP - turned @ HIP
 
 
 def test_segments_hang_on_those_before_them_and_have_markers_enough() -> None:
@@ -68,9 +76,8 @@ def test_rigid_markers_give_their_frame_exactly_from_any_three(lost: tuple[int, 
     found, origin, shown = frames_of(markers, seen)
     assert shown.all()
     for segment in range(len(SEGMENTS)):
-        turned = rotation @ rotation if segment == FEMUR else rotation
+        turned, there = leg_frame(rotation, place) if segment in (FEMUR, TIBIA, CALCN) else (rotation, place)
         torch.testing.assert_close(found[0, :, segment], turned, atol=1e-8, rtol=0)
-        there = place + ASIDE if segment == FEMUR else place
         torch.testing.assert_close(origin[0, :, segment], there, atol=1e-8, rtol=0)
 
 
@@ -103,7 +110,7 @@ def test_a_mirrored_person_still_has_proper_rotations(clip: Clip) -> None:
 
 def test_single_precision_far_from_the_origin_is_enough(clip: Clip) -> None:
     markers, seen, rotation, _ = clip
-    found, _, _ = segment_frames((markers + 20.0).float(), seen, template(), membership())
+    found, _, _ = segment_frames((markers + 20.0).float(), seen, template(), membership(), point_sums())
     off = Rotation.from_matrix((found[0, :, PELVIS].double().transpose(1, 2) @ rotation).numpy())
     assert np.degrees(off.magnitude()).max() < 0.01
 
@@ -113,13 +120,14 @@ def test_a_segment_that_is_not_shown_moves_with_the_one_before_it(clip: Clip) ->
     whole, _, _ = frames_of(markers, seen)
     hidden = sorted({*own(TIBIA), *own(CALCN)})
     seen[:, 2:4, hidden] = False
-    seen[:, 2:4, hidden[:2]] = True  # two of the shank's show too little
+    seen[:, 2:4, hidden[0]] = True  # one of the shank's and the knee show too little
     found, origin, shown = frames_of(torch.where(seen[..., None], markers, 50.0), seen)
     assert not shown[0, 2:4, [TIBIA, CALCN]].any()
     assert shown[0, [0, 1, 4, 5]].all()
+    turned, there = leg_frame(rotation, place)
     for segment in (TIBIA, CALCN):  # the one that is not shown either hands on what it has
-        torch.testing.assert_close(found[0, 2:4, segment], (rotation @ rotation)[2:4], atol=1e-8, rtol=0)
-        torch.testing.assert_close(origin[0, 2:4, segment], place[2:4] + ASIDE, atol=1e-8, rtol=0)
+        torch.testing.assert_close(found[0, 2:4, segment], turned[2:4], atol=1e-8, rtol=0)
+        torch.testing.assert_close(origin[0, 2:4, segment], there[2:4], atol=1e-8, rtol=0)
         others = [0, 1, 4, 5]
         torch.testing.assert_close(found[0, others, segment], whole[0, others, segment], atol=1e-9, rtol=0)
 
@@ -167,3 +175,29 @@ def test_a_clip_that_shows_nothing_is_upright_at_the_origin(clip: Clip) -> None:
     assert not shown.any()
     torch.testing.assert_close(found, torch.eye(3, dtype=torch.float64).expand_as(found))
     torch.testing.assert_close(place, torch.zeros_like(place))
+
+
+def test_a_joints_centre_holds_a_limb_when_its_own_markers_err() -> None:
+    """The thigh's four markers turned by 10 degrees about their centroid: its frame turns less than theirs would."""
+    markers = template().double()[None, None].clone()
+    seen = torch.ones(markers.shape[:3], dtype=torch.bool)
+    thigh = own(FEMUR)
+    wrong = torch.as_tensor(Rotation.from_euler("z", 10, degrees=True).as_matrix())
+    centroid = markers[:, :, thigh].mean(2, keepdim=True)
+    markers[:, :, thigh] = (markers[:, :, thigh] - centroid) @ wrong.T + centroid
+    found, _, _ = frames_of(markers, seen)
+    off = Rotation.from_matrix(found[0, 0, FEMUR].numpy()).magnitude()
+    assert np.degrees(off) < 7
+
+
+def test_knuckles_show_the_forearms_twist() -> None:
+    """Two markers 5 cm apart err by 5 mm each way: the knuckles, which do not, keep half of the twist away."""
+    markers = template().double()[None, None].clone()
+    seen = torch.ones(markers.shape[:3], dtype=torch.bool)
+    forearm = SEGMENTS.index("forearm_r")
+    radius, ulna = MARKER_NAMES.index("RRAD"), MARKER_NAMES.index("RULN")
+    markers[0, 0, radius, 0] += 0.005
+    markers[0, 0, ulna, 0] -= 0.005
+    found, _, _ = frames_of(markers, seen)
+    alone = np.degrees(0.01 / float(torch.linalg.vector_norm(markers[0, 0, radius] - markers[0, 0, ulna])))
+    assert np.degrees(Rotation.from_matrix(found[0, 0, forearm].numpy()).magnitude()) < 0.7 * alone

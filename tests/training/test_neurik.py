@@ -98,7 +98,7 @@ def test_training_makes_a_network_that_can_be_used(finished: Path) -> None:
 def test_the_loss_falls_and_the_log_tells(finished: Path) -> None:
     found = rows(finished)
     assert [row["step"] for row in found] == ["20", "40", "50", "60"]
-    checks = [row for row in found if row["clean/mpblpe_mm"]]
+    checks = [row for row in found if row["clean/mpblpe_rooted_mm"]]
     assert [row["step"] for row in checks] == ["20", "40", "60"]
     for level in ("clean", "noisy"):
         for name in ("angles_deg", "markers_mm"):
