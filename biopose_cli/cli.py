@@ -25,6 +25,7 @@ from biopose_cli.options import (
     Ik,
     IkIterations,
     IkSmoothness,
+    ImportBody,
     Intrinsics,
     Json,
     Mass,
@@ -38,6 +39,9 @@ from biopose_cli.options import (
     Quiet,
     Roll,
     Start,
+    TrackFile,
+    TrackId,
+    TrackVideo,
     Videos,
     Weights,
 )
@@ -184,6 +188,41 @@ def export(
 ) -> None:
     """Last stage alone: write the OpenSim files, the overlay and the summary."""
     _process(context, only="export")
+
+
+@app.command("import-mesh")
+def import_mesh(
+    context: typer.Context,
+    track: TrackFile,
+    video: TrackVideo,
+    out: Out = Path("results"),
+    track_id: TrackId = None,
+    person: Person = None,
+    body: ImportBody = None,
+    height: Height = None,
+    mass: Mass = None,
+    focal: Focal = None,
+    fov: Fov = None,
+    intrinsics: Intrinsics = None,
+    weights: Weights = "heavy",
+    model: Model = None,
+    ik: Ik = "neural",
+    ik_iterations: IkIterations = None,
+    ik_smoothness: IkSmoothness = 0.0,
+    start: Start = None,
+    end: End = None,
+    max_gap: MaxGap = 0.25,
+    camera_pitch: Pitch = None,
+    camera_roll: Roll = None,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    config: Config = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """An SMPL track of another tool to OpenSim files: all stages, with the track in the mesh stage's place."""
+    context.params |= {"videos": [video], "mesh": "import"}
+    _process(context)
 
 
 def _process(context: typer.Context, only: str | None = None) -> None:

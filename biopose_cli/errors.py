@@ -6,6 +6,7 @@ BioPoseError                 one clear line: what is wrong, where, what to do
 │   ├── VideoError           a video that cannot be read or holds no pictures
 │   ├── PersonError          nobody to measure, or not the person asked for
 │   ├── BodyFileError        a body file that is not one, or is not safe to load
+│   ├── TrackFileError       a track of another tool that cannot be read or is not of this video
 │   ├── ModelFileError       an .osim that is not one, or lacks what is needed
 │   ├── MotionFileError      a .mot, .sto or .trc that cannot be read or compared
 │   ├── OutputError          a results folder that cannot be written or is in use
@@ -45,6 +46,9 @@ class PersonError(UserError): ...
 
 
 class BodyFileError(UserError): ...
+
+
+class TrackFileError(UserError): ...
 
 
 class ModelFileError(UserError): ...

@@ -102,7 +102,7 @@ def remembered(folder: Path, settings: Settings) -> Settings:
     known = _noted(folder / "stages" / "settings.json")
     given = {spec.name for spec in fields(settings) if getattr(settings, spec.name) != spec.default}
     earlier = {key: value for key, value in known.items() if key not in given}
-    paths = {key: Path(earlier[key]) for key in ("intrinsics", "body", "model") if earlier.get(key)}
+    paths = {key: Path(earlier[key]) for key in ("intrinsics", "track", "body", "model") if earlier.get(key)}
     return replace(settings, **earlier | paths)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from biopose_cli.config import home, load_config
+from biopose_cli.errors import SettingError
 
 
 def _read_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -28,6 +29,16 @@ def _spelled(option: Any) -> str:
 
 def _at_home(path: Path | None) -> Path | None:
     return None if path is None else home(path)
+
+
+def _import_body(context: typer.Context, path: Path | None) -> Path | None:
+    """SMPL's numbers mean nothing without the body that they were estimated for, so it has to be said."""
+    if path is None and not context.resilient_parsing:
+        raise SettingError(
+            "--body is missing: a track's shape and pose hold only for the body file they were estimated for",
+            "Give --body SMPL_NEUTRAL.pkl, or --body default if it was made for BioPose's own body",
+        )
+    return None if path == Path("default") else _at_home(path)
 
 
 def _all_at_home(paths: list[Path]) -> list[Path]:
@@ -101,6 +112,35 @@ Body = Annotated[
         show_default="the free body that comes with biopose",
         callback=_at_home,
     ),
+]
+ImportBody = Annotated[
+    Path | None,
+    typer.Option(
+        "--body",
+        help="The SMPL body file (.pkl or .npz) that the track was made for; `default`: the free body that comes with "
+        "biopose.",
+        show_default="required",
+        callback=_import_body,
+    ),
+]
+TrackFile = Annotated[
+    Path,
+    typer.Argument(
+        help="SMPL track of another tool (.npz, .pkl or .pt).",
+        metavar="FILE",
+        show_default=False,
+        callback=_at_home,
+    ),
+]
+TrackVideo = Annotated[
+    Path,
+    typer.Option(
+        "--video", help="The video that the track was made from.", show_default=False, callback=_at_home
+    ),
+]
+TrackId = Annotated[
+    str | None,
+    typer.Option("--track", help="Which of the file's tracks, by its id there.", show_default="the only one"),
 ]
 Height = Annotated[
     float | None,

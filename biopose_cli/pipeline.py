@@ -94,12 +94,18 @@ def _detect(clip: Clip, done: dict[str, Any], progress: Progress) -> Detection:
 
 
 def _mesh(clip: Clip, done: dict[str, Any], progress: Progress) -> Mesh:
+    if clip.settings.mesh == "import":
+        from biopose_cli.mesh.tracks import stage as imported
+
+        return imported.run(clip.info, done["detect"], clip.settings)
     from biopose_cli.mesh import stage
 
     return stage.run(done["detect"], clip.settings, progress)
 
 
 def _refine(clip: Clip, done: dict[str, Any], progress: Progress) -> Refined:
+    if clip.settings.mesh == "import":  # refining would turn it into the fit to our own keypoints
+        return Refined(**vars(done["mesh"]))
     from biopose_cli.refine import stage
 
     return stage.run(done["detect"], done["mesh"], clip.settings, progress)
@@ -141,7 +147,14 @@ STEPS = (
         ("video", "detect"),
         _detect,
     ),
-    Step(Mesh, "mesh", ("detect",), ("mesh", "body", "height"), ("banded.py", "body", "mesh"), _mesh),
+    Step(
+        Mesh,
+        "mesh",
+        ("detect",),
+        ("mesh", "track", "track_id", "body", "height"),
+        ("banded.py", "body", "mesh"),
+        _mesh,
+    ),
     Step(
         Refined,
         "refine",
@@ -243,6 +256,7 @@ def _run_all(
             artifact, why = None, reason if clip.file(step.name).exists() else "running"
         if artifact is None and all(report.status == "reused" for report in reports):
             _check_files(clip.settings)
+            _check_track(clip)
         reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
         if artifact is None and not reason:
             reason = why if step.name == "tracks" else f"{step.stage} ran again, running"
@@ -291,6 +305,14 @@ def _check_files(settings: Settings) -> None:
         from biopose_cli.skeleton.user import segment_bodies
 
         segment_bodies(load_model(settings.model), settings.model)
+
+
+def _check_track(clip: Clip) -> None:
+    """Read the track to import, for the same reason."""
+    if clip.settings.track is not None:
+        from biopose_cli.mesh.tracks.layouts import load_track
+
+        load_track(clip.settings.track, clip.settings.track_id, clip.info)
 
 
 def _reusable(step: Step, clip: Clip, fingerprint: str) -> tuple[Artifact | None, str]:

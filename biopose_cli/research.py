@@ -127,6 +127,36 @@ def train_neurik(
         _print(str(path))
 
 
+@train_app.command("mqhmr")
+def train_mqhmr(
+    motion: Motion = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=_at_home),
+    ] = Path("runs/mqhmr"),
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with the run's settings.",
+            show_default="keypoints alone, 10 million views",
+            callback=_at_home,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train MQ-HMR: what a detector sees of a person to the body's pose, shape and camera."""
+    from biopose_cli import console
+    from biopose_cli.training import mqhmr
+
+    if motion is None:
+        raise SettingError("--motion is missing", "Name the folder of the motion-capture archives")
+    settings = mqhmr.read_config(config or mqhmr.SHIPPED)
+    with console.Display(quiet=quiet) as display:
+        path = mqhmr.train(settings, motion, out, display)
+    if not quiet:
+        _print(str(path))
+
+
 @evaluate_app.command("neurik")
 def evaluate_neurik(
     motion: Motion = None,
@@ -167,6 +197,49 @@ def evaluate_neurik(
         tables.print_evaluation(results)
     if trials is not None:
         tables.print_trials(results["trials"])
+
+
+@evaluate_app.command("mqhmr")
+def evaluate_mqhmr(
+    motion: Motion = None,
+    trial: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with the reference trial multiview_balance.", callback=_at_home, show_default=False
+        ),
+    ] = None,
+    videos: Annotated[
+        Path,
+        typer.Option(help="Folder with its videos, single_cam01.mp4 to single_cam04.mp4.", callback=_at_home),
+    ] = Path("sample_videos/fetched"),
+    cache: Annotated[
+        Path, typer.Option(help="Folder in which pictures and what was detected are kept.", callback=_at_home)
+    ] = Path("runs/evaluation"),
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            help="A network of `biopose train mqhmr`, to be measured too.",
+            callback=_at_home,
+            show_default=False,
+        ),
+    ] = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Mesh recovery in 3D: on rendered people (--motion), on four real views of one man (--trial), or both."""
+    from biopose_cli import console
+    from biopose_cli.evaluation import mqhmr, points
+    from biopose_cli.evaluation.views import real_views
+
+    if motion is None and trial is None:
+        raise SettingError("--motion or --trial is missing", "Name the data to measure on")
+    with console.Display(quiet=quiet or json_output) as display:
+        views = [] if trial is None else real_views(trial, videos, cache, display)
+        looks = None if motion is None else mqhmr.held_out_looks(motion, cache / "looks.npz", display)
+        frames: dict[str, mqhmr.Recover] = {"fit_frames": mqhmr.fit_frames}
+        frames |= {} if network is None else {"keypoints": mqhmr.by_network(network)}
+        report = mqhmr.evaluate(looks, views, frames, {"fit": mqhmr.fit}, display)
+    _print(json.dumps(report, indent=2) if json_output else "\n".join(points.lines(report)))
 
 
 def _print(text: str) -> None:

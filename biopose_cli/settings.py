@@ -9,7 +9,7 @@ from pathlib import Path
 from biopose_cli.errors import SettingError
 
 WEIGHTS = ("heavy", "full", "lite")
-MESHES = ("fit",)
+MESHES = ("fit", "import")
 SOLVERS = ("neural", "opensim")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _RANGES = {  # lowest and highest value that can be meant, unit, what to do
@@ -54,6 +54,8 @@ class Settings:
     intrinsics: Path | None = None  # JSON or TOML: camera_matrix, dist_coeffs, image_size
     # mesh, refine
     mesh: str = "fit"
+    track: Path | None = None  # with mesh "import": the file of another tool
+    track_id: str | None = None  # which of its tracks; None: the only one
     body: Path | None = None  # an SMPL file; None: the free default body
     height: float | None = None  # m
     # neurik
@@ -83,10 +85,12 @@ class Settings:
                 raise SettingError(
                     f"{option(key)} {getattr(self, key)!r} is unknown", f"Valid: {', '.join(names)}"
                 )
-        for key in ("intrinsics", "body", "model"):
+        for key in ("intrinsics", "track", "body", "model"):
             path = getattr(self, key)
             if path is not None and not path.is_file():
                 raise SettingError(f"{option(key)}: there is no file {path}", "Check the path")
+        if (self.mesh == "import") != (self.track is not None):
+            raise SettingError("an imported mesh needs its track, and only it", "Call biopose import-mesh")
         if self.ik_iterations is not None and self.ik != "neural":
             raise SettingError(f"--ik-iterations has no meaning with --ik {self.ik}", "Leave one of them out")
         if self.ik_smoothness and (self.ik != "neural" or self.ik_iterations == 0):

@@ -1,0 +1,167 @@
+"""MQ-HMR: from a look at a person to SMPL's pose, shape and camera (paper, section 3.2).
+
+The paper's part: K pose queries that start as nothing look at each other, at the multi-scale maps of an image encoder
+by deformable attention, and pass a feed-forward layer, L times over (`decoder.py`); heads read rotations, shape and
+camera off them. Ours, and the default: the detected keypoints enter too. A residual network (`Lifter`) lifts them to a
+first pose, and gives tokens to which the queries attend; what the queries say is added to that pose. Any input can be
+absent: without keypoints the first pose is a learned constant, and the network is the paper's.
+
+N people; the view frame of `view.py` (x right, y down, z forward); m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from biopose_cli.mesh.decoder import Decoder
+from biopose_cli.mesh.kinematics import BETAS, JOINTS, MOVING
+from biopose_cli.mesh.view import View
+
+LANDMARKS = 33
+_TURNS = len(MOVING)  # the hands' roots stay straight
+_CODE = 6 * _TURNS + BETAS + 3
+_STATURE, _STATURE_SPREAD = 1.70, 0.10  # m
+_SIZE = 0.65  # m: half of a view is about so large at the person
+_LOOKS = 3 * LANDMARKS + 6
+
+
+@dataclass(frozen=True)
+class Size:
+    """The network's dimensions. `hidden`, `blocks`: of the lifter. `queries`, `width`, `layers`, `heads`: of the
+    decoder; no layers: the lifter alone. `scales`: how many maps of an image encoder; 0: no images. `points`: that a
+    head samples on each."""
+
+    keypoints: bool = True
+    hidden: int = 1024
+    blocks: int = 3
+    queries: int = 96
+    width: int = 128
+    layers: int = 3
+    heads: int = 4
+    scales: int = 0
+    points: int = 4
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """`rotations` (N, 24, 3, 3): SMPL's, the root's in the view frame. `betas` (N, 10). `pelvis` (N, 3) m: the pelvis
+    joint in the view frame. `tokens` (N, K, width): the queries after the last layer."""
+
+    rotations: Tensor
+    betas: Tensor
+    pelvis: Tensor
+    tokens: Tensor
+
+
+class MQHMR(nn.Module):
+    """The network. `mean` (22, 6): rotations (first two columns) of the typical pose, from which all is counted."""
+
+    mean: Tensor
+
+    def __init__(self, size: Size, mean: Tensor) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("mean", mean.float())
+        self.first = nn.Parameter(torch.zeros(_CODE))
+        self.lifter = Lifter(size) if size.keypoints else None
+        self.decoder = (
+            Decoder(size.queries, size.width, size.layers, size.heads, size.scales, size.points, _TURNS + 2)
+            if size.layers
+            else None
+        )
+        if self.decoder is not None:
+            self.pose_head = _nothing(nn.Linear(size.width, 6))
+            self.shape_head = _nothing(nn.Linear(size.width, BETAS))
+            self.camera_head = _nothing(nn.Linear(size.width, 3))
+
+    def forward(
+        self,
+        view: View,
+        stature: Tensor,
+        maps: list[Tensor] | None = None,
+        places: Tensor | None = None,
+    ) -> Recovered:
+        """stature: (N) m, NaN where it is not known. maps: of an image encoder, coarse to fine, each (N, width, H, W).
+        places: (N, 33, 2) the keypoints on them, 0..1."""
+        code = self.first.expand(len(stature), -1)
+        memory = None
+        if self.lifter is not None:
+            lifted, memory = self.lifter(view, stature)
+            code = code + lifted
+        tokens = code.new_zeros(len(code), 0, self.size.width)
+        if self.decoder is not None:
+            tokens, read = self.decoder(len(code), memory, maps, places)
+            turns, shape, camera = read.split([_TURNS, 1, 1], dim=1)
+            heads = [
+                self.pose_head(turns).flatten(1),
+                self.shape_head(shape[:, 0]),
+                self.camera_head(camera[:, 0]),
+            ]
+            code = code + torch.cat(heads, 1)
+        return self._recovered(code.float(), view, tokens)
+
+    def _recovered(self, code: Tensor, view: View, tokens: Tensor) -> Recovered:
+        turns, betas, camera = code.split([6 * _TURNS, BETAS, 3], dim=1)
+        moving = rotation_of(self.mean + turns.unflatten(1, (_TURNS, 6)))
+        unit = torch.eye(3, dtype=code.dtype, device=code.device).expand(len(code), JOINTS - _TURNS, 3, 3)
+        depth = _SIZE * camera[:, 0].exp() / view.half
+        aside = camera[:, 1:] * (view.half * depth)[:, None]
+        return Recovered(torch.cat([moving, unit], 1), betas, torch.cat([aside, depth[:, None]], 1), tokens)
+
+
+class Lifter(nn.Module):
+    """Keypoints, as seen in the view, to a first code of the pose and a token for every keypoint."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.enter = nn.Linear(_LOOKS, size.hidden)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(size.hidden),
+                nn.Linear(size.hidden, size.hidden),
+                nn.GELU(),
+                nn.Linear(size.hidden, size.hidden),
+            )
+            for _ in range(size.blocks)
+        )
+        last = nn.Linear(size.hidden, _CODE)
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+        self.leave = nn.Sequential(nn.LayerNorm(size.hidden), last)
+        self.tokens = size.layers > 0
+        if self.tokens:
+            self.point = nn.Linear(3, size.width)
+            self.whole = nn.Linear(size.hidden, size.width)
+            self.identity = nn.Parameter(0.02 * torch.randn(LANDMARKS, size.width))
+
+    def forward(self, view: View, stature: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, code), and tokens (N, 33, width) if there is a decoder."""
+        points = torch.cat([view.rays, view.confidence[..., None]], -1)
+        known = torch.isfinite(stature)
+        tall = torch.where(known, (stature - _STATURE) / _STATURE_SPREAD, 0.0)
+        rest = [view.half.log()[:, None], view.up, tall[:, None], known[:, None].to(tall)]
+        x = self.enter(torch.cat([points.flatten(1), *rest], 1))
+        for block in self.blocks:
+            x = x + block(x)
+        if not self.tokens:
+            return self.leave(x), None
+        return self.leave(x), self.point(points) + self.identity + self.whole(x)[:, None]
+
+
+def rotation_of(six: Tensor) -> Tensor:
+    """(..., 6) -> (..., 3, 3): the continuous representation of rotations (Zhou et al., CVPR 2019): two columns, made
+    orthonormal."""
+    first = nn.functional.normalize(six[..., :3], dim=-1)
+    second = six[..., 3:] - (first * six[..., 3:]).sum(-1, keepdim=True) * first
+    second = nn.functional.normalize(second, dim=-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
+
+
+def _nothing(layer: nn.Linear) -> nn.Linear:
+    """A head that says nothing before it has learned."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

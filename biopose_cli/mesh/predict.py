@@ -1,0 +1,103 @@
+"""MQ-HMR on the keypoints of a clip: every frame by itself, seen straight and in a mirror.
+
+N frames; camera frame: OpenCV's; m, px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biopose_cli.artifact import Array
+from biopose_cli.detect.network import SIDES
+from biopose_cli.mesh.network import MQHMR, Recovered
+from biopose_cli.mesh.view import View, mirrored, view_of
+
+BATCH = 512  # frames in work at once
+_OTHER_SIDE = [
+    0,
+    2,
+    1,
+    3,
+    5,
+    4,
+    6,
+    8,
+    7,
+    9,
+    11,
+    10,
+    12,
+    14,
+    13,
+    15,
+    17,
+    16,
+    19,
+    18,
+    21,
+    20,
+    23,
+    22,
+]  # of SMPL's joints
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """`rotations` (N, 24, 3, 3): SMPL's, the root's in the camera frame. `betas` (N, 10). `pelvis` (N, 3) m: the pelvis
+    joint in the camera frame."""
+
+    rotations: Array
+    betas: Array
+    pelvis: Array
+
+
+def recover(
+    network: MQHMR, keypoints: Array, confidence: Array, matrix: Array, stature: float | None = None
+) -> Bodies:
+    """What the network says of each frame: the mean of the picture and its mirror image.
+
+    keypoints: (N, 33, 2) px without lens distortion, finite. confidence: (N, 33). matrix: (3, 3) or (N, 3, 3).
+    stature: m.
+    """
+    focal = np.stack([matrix[..., 0, 0], matrix[..., 1, 1]], -1)[..., None, :]
+    flat = torch.as_tensor((keypoints - matrix[..., None, :2, 2]) / focal).float()
+    trust = torch.as_tensor(confidence).float()
+    parts = []
+    with torch.inference_mode():
+        for some, sure in zip(flat.split(BATCH), trust.split(BATCH), strict=True):
+            tall = torch.full((len(some),), torch.nan if stature is None else stature)
+            view = view_of(some, sure)
+            parts.append(_both(network, view, tall))
+    rotations, betas, pelvis = (torch.cat(values).double().numpy() for values in zip(*parts, strict=True))
+    return Bodies(rotations, betas, pelvis)
+
+
+def _both(network: MQHMR, view: View, stature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotations, betas and pelvis in the camera frame, of the view and its mirror image together."""
+    straight = network(view, stature)
+    other = _unmirrored(network(mirrored(view, torch.as_tensor(SIDES)), stature))
+    rotations = _mean(straight.rotations, other.rotations)
+    pelvis = (straight.pelvis + other.pelvis) / 2
+    back = view.rotation.transpose(1, 2)
+    rotations = torch.cat([(back @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
+    return rotations, (straight.betas + other.betas) / 2, (back @ pelvis[..., None])[..., 0]
+
+
+def _unmirrored(found: Recovered) -> Recovered:
+    """What was recovered from a mirror image, for the picture itself."""
+    sign = found.rotations.new_tensor([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])
+    flip = found.pelvis.new_tensor([-1.0, 1, 1])
+    return Recovered(found.rotations[:, _OTHER_SIDE] * sign, found.betas, found.pelvis * flip, found.tokens)
+
+
+def _mean(first: Tensor, second: Tensor) -> Tensor:
+    """The rotation half way between two, (..., 3, 3)."""
+    left, _, right = torch.linalg.svd(first + second)
+    turn = torch.ones_like(left[..., 0])
+    turn[..., 2] = torch.linalg.det(left @ right).sign()
+    rotation: Tensor = (left * turn[..., None, :]) @ right
+    return rotation

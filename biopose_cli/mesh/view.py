@@ -1,0 +1,58 @@
+"""The virtual camera through a person: keypoints as it sees them do not depend on where in the picture the person is.
+
+Its axis goes through the middle of the hips, its image is turned so that the trunk points up, and its unit is the size
+of the person. So a network sees people alike wherever they stand, near or far, and what it says is carried back to the
+whole picture exactly. N frames; camera and view frames are OpenCV's (x right, y down, z forward).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SHOULDERS, HIPS, BODY = [11, 12], [23, 24], slice(11, 33)
+REACH = 1.5  # of the keypoints' root mean square distance from the hips: half of the view
+_TRUST = 0.05  # of a keypoint without confidence
+
+
+@dataclass(frozen=True)
+class View:
+    """`rotation` (N, 3, 3): view from camera. `half` (N): tangent of half the view's angle. `rays` (N, 33, 2): the
+    keypoints in units of it. `confidence` (N, 33)."""
+
+    rotation: Tensor
+    half: Tensor
+    rays: Tensor
+    confidence: Tensor
+
+    @property
+    def up(self) -> Tensor:
+        """(N, 3): where the picture's upper edge is, as the view sees it; for a level camera, against gravity."""
+        return -self.rotation[..., 1]
+
+
+def view_of(keypoints: Tensor, confidence: Tensor) -> View:
+    """The view of a person. keypoints: (N, 33, 2) undistorted, in units of the focal length from the principal point
+    (x / z, y / z). confidence: (N, 33), 0..1."""
+    rays = torch.cat([keypoints, torch.ones_like(keypoints[..., :1])], -1)
+    rays = torch.nn.functional.normalize(rays, dim=-1)  # alike wherever in the picture they are
+    axis = torch.nn.functional.normalize(rays[:, HIPS].mean(1), dim=-1)
+    trunk = rays[:, SHOULDERS].mean(1) - rays[:, HIPS].mean(1)
+    down = (trunk * axis).sum(-1, keepdim=True) * axis - trunk
+    down = torch.nn.functional.normalize(down, dim=-1)
+    rotation = torch.stack([torch.linalg.cross(down, axis), down, axis], dim=1)
+    seen = rays @ rotation.transpose(1, 2)
+    flat = seen[..., :2] / seen[..., 2:].clamp(min=0.1)
+    weight = confidence[:, BODY].square() + _TRUST
+    spread = (weight * flat[:, BODY].square().sum(-1)).sum(1) / weight.sum(1)
+    half = REACH * spread.sqrt().clamp(min=1e-4)
+    return View(rotation, half, flat / half[:, None, None], confidence)
+
+
+def mirrored(view: View, sides: Tensor) -> View:
+    """The view of the mirrored picture. sides: (33) the landmark on the other side."""
+    flip = view.rays.new_tensor([-1.0, 1.0])
+    turn = view.rotation * view.rotation.new_tensor([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])
+    return View(turn, view.half, (view.rays * flip)[:, sides], view.confidence[:, sides])

@@ -1,0 +1,90 @@
+"""MQ-HMR's losses (paper, eq. 1): SMPL's parameters, points in 3D, and points in the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from biopose_cli.mesh.figure import Figure
+from biopose_cli.mesh.kinematics import MOVING
+from biopose_cli.mesh.network import Recovered
+from biopose_cli.mesh.view import HIPS
+from biopose_cli.training.views import Batch
+
+LIMBS = (*range(11, 17), *range(23, 33))  # the landmarks by which 3D accuracy is told: 16 of the limbs
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of eq. 1. Units: rotations (square of the Frobenius norm), betas (square), points per m, picture per half a view.
+    Our choice."""
+
+    rotations: float = 1.0
+    betas: float = 0.02
+    points: float = 10.0
+    picture: float = 2.0
+
+
+class MeshLosses:
+    """Losses and errors of what the network recovered. figure: of the body."""
+
+    def __init__(self, figure: Figure, weights: Weights) -> None:
+        self.figure, self.weights = figure, weights
+
+    def __call__(self, found: Recovered, truth: Batch) -> Tensor:
+        """The weighted sum of eq. 1."""
+        joints, landmarks = self.figure(found.rotations, found.betas)
+        moving = list(MOVING)
+        turns = (found.rotations[:, moving] - truth.rotations[:, moving]).square().sum((-1, -2)).mean()
+        betas = (found.betas - truth.betas).square().mean()
+        points = vector_norm(joints - truth.joints, dim=-1).mean()
+        points = points + vector_norm(landmarks - truth.landmarks, dim=-1).mean()
+        picture = self._picture(landmarks + found.pelvis[:, None], truth)
+        weights = self.weights
+        loss: Tensor = (
+            weights.rotations * turns
+            + weights.betas * betas
+            + weights.points * points
+            + weights.picture * picture
+        )
+        return loss
+
+    def errors(self, found: Recovered, truth: Batch) -> dict[str, float]:
+        """Of the limb points, mm: the hips' middle laid on the true one, and after Procrustes alignment; of the
+        rotations, degrees, the root's apart; of the landmarks in the picture, parts of half the view."""
+        with torch.no_grad():
+            _, landmarks = self.figure(found.rotations, found.betas)
+            limbs = [x[:, LIMBS] - x[:, HIPS].mean(1, keepdim=True) for x in (landmarks, truth.landmarks)]
+            between = (found.rotations.transpose(-1, -2) @ truth.rotations).diagonal(0, -2, -1).sum(-1)
+            angles = torch.rad2deg(torch.acos(((between - 1) / 2).clamp(-1, 1)))
+            return {
+                "mpjpe_mm": 1000 * vector_norm(limbs[0] - limbs[1], dim=-1).mean().item(),
+                "pa_mpjpe_mm": 1000 * vector_norm(aligned(*limbs) - limbs[1], dim=-1).mean().item(),
+                "root_deg": angles[:, 0].mean().item(),
+                "joints_deg": angles[:, list(MOVING[1:])].mean().item(),
+                "picture": self._picture(landmarks + found.pelvis[:, None], truth).item(),
+            }
+
+    @staticmethod
+    def _picture(points: Tensor, truth: Batch) -> Tensor:
+        """Mean distance from the true points (not the detected ones) in the picture, in halves of the view."""
+        true = truth.landmarks + truth.pelvis[:, None]
+        flat = [x[..., :2] / x[..., 2:].clamp(min=0.3) for x in (points, true)]
+        mean: Tensor = (vector_norm(flat[0] - flat[1], dim=-1) / truth.view.half[:, None]).mean()
+        return mean
+
+
+def aligned(points: Tensor, targets: Tensor) -> Tensor:
+    """Points (N, P, 3) turned, scaled and shifted to lie best on `targets` (Procrustes)."""
+    middle, goal = points.mean(1, keepdim=True), targets.mean(1, keepdim=True)
+    a, b = points - middle, targets - goal
+    u, s, v = torch.linalg.svd(b.transpose(1, 2) @ a)
+    sign = torch.ones_like(s)
+    sign[:, 2] = torch.linalg.det(u @ v).sign()
+    rotation = (u * sign[:, None]) @ v
+    scale = (s * sign).sum(1) / a.square().sum((1, 2))
+    laid: Tensor = scale[:, None, None] * a @ rotation.transpose(1, 2) + goal
+    return laid

@@ -1,0 +1,176 @@
+"""`biopose train mqhmr`: synthetic views without end, then the network, resumable and deterministic by its seed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from biopose_cli import assets
+from biopose_cli.body.model import Body, load_body
+from biopose_cli.mesh.kinematics import MOVING
+from biopose_cli.mesh.network import MQHMR, Size
+from biopose_cli.mesh.prior import mean_pose
+from biopose_cli.mesh.weights import save_network
+from biopose_cli.progress import Progress
+from biopose_cli.training.keypoint_noise import Bank
+from biopose_cli.training.log import RunLog
+from biopose_cli.training.looks import see
+from biopose_cli.training.mesh_losses import MeshLosses, Weights
+from biopose_cli.training.pairs import captured_motions
+from biopose_cli.training.postures import Postures
+from biopose_cli.training.render import load_actor
+from biopose_cli.training.run import Run, check_rules, claim, read_toml
+from biopose_cli.training.views import Batch, Views, rotation_matrices
+
+SHIPPED = Path(__file__).parent / "configs" / "mqhmr.toml"
+_CHECKED = (8, 512)  # batches of views of held-out motion
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run: everything that its result depends on. Defaults are for a test of minutes."""
+
+    seed: int = 0
+    looks: int = 200  # rendered people on which the detector's errors are measured
+    steps: int = 200
+    batch: int = 512  # views
+    learning_rate: float = 1e-3
+    warm_up: int = 100  # steps
+    weight_decay: float = 0.01
+    average: float = 0.995  # of the weights over the steps: what is kept is this mean
+    captured: float = 0.6  # share of poses from motion capture
+    held: float = 0.12  # of poses that are held quietly
+    changed: float = 0.5  # of poses whose joints are turned at random
+    mixed: bool = True  # the large products in bfloat16 while training
+    hidden: int = 1024
+    blocks: int = 3
+    queries: int = 96
+    width: int = 128
+    layers: int = 0
+    heads: int = 4
+    rotations_weight: float = 1.0
+    betas_weight: float = 0.02
+    points_weight: float = 10.0
+    picture_weight: float = 2.0
+    check_every: int = 200  # steps between looks at the held-out subjects, and checkpoints
+
+    @property
+    def size(self) -> Size:
+        return Size(
+            **{field.name: getattr(self, field.name) for field in fields(Size) if hasattr(self, field.name)}
+        )
+
+    @property
+    def weights(self) -> Weights:
+        return Weights(self.rotations_weight, self.betas_weight, self.points_weight, self.picture_weight)
+
+
+def read_config(path: Path | None) -> Config:
+    """The configuration in a TOML file with the keys of `Config`.
+
+    Raises
+    ------
+    SettingError
+    """
+    config = read_toml(path, Config)
+    check_rules(
+        path,
+        {
+            "width must be a multiple of heads": config.width % config.heads == 0,
+            "captured, held and changed are shares, 0 to 1": all(
+                0 <= share <= 1 for share in (config.captured, config.held, config.changed)
+            )
+            and config.captured + config.held <= 1,
+        },
+    )
+    return config
+
+
+def train(config: Config, motion: Path, folder: Path, progress: Progress) -> Path:
+    """Measure the detector's errors (once), train, and write `mqhmr.safetensors` into `folder`; returns its path.
+
+    A run that was cut goes on from its last checkpoint when called again with the same configuration.
+
+    motion: the folder with the motion-capture archives.
+
+    Raises
+    ------
+    SettingError
+        `folder` holds a run of another configuration, or `motion` lacks the archives.
+    """
+    claim(folder, config)
+    body = load_body()
+    progress.start("motion capture", None)
+    motions, held = captured_motions(motion, body)
+    postures = Postures(motions, config.captured, config.held, config.changed)
+    bank = _bank(folder / "bank.npz", config, postures, body, progress)
+    views = Views(body, postures, bank, config.batch, config.seed)
+    checks = Views(body, Postures(held, 1.0, 0.0, 0.0), bank, _CHECKED[1], config.seed + 1)
+    tests = [checks.batch(number) for number in range(_CHECKED[0])]
+    torch.manual_seed(config.seed)
+    network = new_network(config.size)
+    run = Run(network, config, folder)
+    losses = MeshLosses(views.figure, config.weights)
+    progress.start("training", config.steps, "steps")
+    progress.advance(run.step)
+    with RunLog(folder, run.step if run.step else None) as log, ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(views.batch, run.step)
+        while run.step < config.steps:
+            batch = coming.result()
+            if run.step + 1 < config.steps:  # the next is made while the network learns from this one
+                coming = ahead.submit(views.batch, run.step + 1)
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.mixed):
+                found = network(batch.view, batch.stature)
+            loss = losses(found, batch)
+            run.descend(loss)
+            if run.step % 50 == 0:
+                parts = losses.errors(found, batch)
+                log.scalars(run.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in parts.items()})
+            if run.step % config.check_every == 0 or run.step == config.steps:
+                log.scalars(run.step, _checked(run.averaged(), losses, tests))
+                run.save()  # after the row: a run that goes on from here keeps it
+            progress.advance()
+    path = folder / "mqhmr.safetensors"
+    save_network(path, run.averaged(), {"config": asdict(config)})
+    return path
+
+
+def _bank(path: Path, config: Config, postures: Postures, body: Body, progress: Progress) -> Bank:
+    """The detector's errors, from `path` if they are there."""
+    if not path.exists():
+        weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
+        poses = postures.draw(config.looks, np.random.default_rng((config.seed, 2)))
+        subjects = np.full(len(poses), "training")
+        looks = see(
+            load_actor(),
+            weights,
+            poses,
+            subjects,
+            config.looks,
+            config.seed,
+            progress,
+            changed=0.0,
+            processes=2,
+        )
+        Bank.of(looks, body).save(path)
+    return Bank.load(path)
+
+
+def new_network(size: Size) -> MQHMR:
+    """An untrained network that counts from standing with the arms down."""
+    vectors = np.zeros((len(MOVING), 3))
+    vectors[0, 0] = np.pi  # upright in a picture, whose y axis points down, facing the camera
+    vectors[1:] = mean_pose()
+    mean = rotation_matrices(torch.as_tensor(vectors).float())
+    return MQHMR(size, torch.cat([mean[..., 0], mean[..., 1]], -1))
+
+
+def _checked(network: MQHMR, losses: MeshLosses, tests: list[Batch]) -> dict[str, float]:
+    """The network's errors on held-out subjects."""
+    with torch.no_grad():
+        parts = [losses.errors(network(test.view, test.stature), test) for test in tests]
+    return {f"held_out/{key}": float(np.mean([part[key] for part in parts])) for key in parts[0]}

@@ -1,0 +1,145 @@
+"""Poses of SMPL's joints for synthetic views: motion capture, and what people do that it lacks.
+
+Motion capture is mostly walking and running. `joint_motion.py` has squats, chairs, floors, reaching, patients' gaits
+and quiet standing as angles of the skeleton; here they become rotations of the body's joints. Global rotations are
+meant in SMPL's axes (x to the subject's left, y up, z forward). N poses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from biopose_cli.artifact import Array
+from biopose_cli.body.model import load_body
+from biopose_cli.mesh.kinematics import JOINTS, MOVING, read_table
+from biopose_cli.skeleton.kinematics import Kinematics
+from biopose_cli.skeleton.standing import FROM_SMPL
+from biopose_cli.training import joint_motion
+from biopose_cli.training.pairs import Wearer
+from biopose_cli.training.retarget import Motion
+from biopose_cli.training.takes import INDEX, PARENTS
+
+FOLLOWS = {  # SMPL joint: the skeleton's body that its segment moves with
+    "pelvis": "pelvis", "spine3": "torso", "head": "head",
+    **{
+        f"{side}_{joint}": f"{body}_{side[0]}"
+        for side in ("left", "right")
+        for joint, body in (
+            ("hip", "femur"), ("knee", "tibia"), ("ankle", "calcn"), ("foot", "toes"), ("shoulder", "humerus"),
+            ("elbow", "radius"), ("wrist", "hand"), ("hand", "hand"),
+        )
+    },
+}  # fmt: skip
+# What lies between two of them, as a share of the way
+_BETWEEN = {
+    "spine1": ("pelvis", "spine3", 1 / 3),
+    "spine2": ("pelvis", "spine3", 2 / 3),
+    "neck": ("spine3", "head", 0.5),
+}
+_GIRDLE = 0.15  # of the upper arm's turn out of the T-pose is the shoulder blade's: the skeleton has none
+_OTHER_SIDE = [INDEX[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in INDEX]
+
+
+class Postures:
+    """Poses without end: `draw` gives rotations relative to the parents.
+
+    motions: captured, at any rate. captured, held: shares of all poses that are taken from them, and that are held
+    quietly (mostly standing); the others are invented. changed: share of all whose joints are then turned at random.
+    """
+
+    def __init__(
+        self, motions: Sequence[Motion], captured: float = 0.6, held: float = 0.12, changed: float = 0.5
+    ) -> None:
+        self.motions = np.concatenate([motion.pose for motion in motions]).astype(np.float32)
+        self.captured, self.held, self.changed = captured, held, changed
+        self.invented = Invented()
+        rows = read_table("limits.csv")
+        self.lower = np.radians([[float(row[f"{a}_min"]) for a in "xyz"] for row in rows])
+        self.upper = np.radians([[float(row[f"{a}_max"]) for a in "xyz"] for row in rows])
+
+    def draw(self, count: int, rng: np.random.Generator) -> Array:
+        """(N, 24, 3) rad, rotation vectors; half of them mirrored. World frame, y up, any heading."""
+        real, still = round(count * self.captured), round(count * self.held)
+        poses = np.concatenate(
+            [
+                self.motions[rng.integers(0, len(self.motions), real)],
+                self.invented.held(still, rng),
+                self.invented.moving(count - real - still, rng),
+            ]
+        )
+        chosen = np.flatnonzero(rng.random(count) < self.changed)
+        poses[chosen] = self._changed(poses[chosen], rng)
+        swapped = rng.random(count) < 0.5
+        poses[swapped] = poses[swapped][:, _OTHER_SIDE] * np.array([1, -1, -1], np.float32)
+        return np.asarray(poses[rng.permutation(count)], np.float32)
+
+    def _changed(self, poses: Array, rng: np.random.Generator) -> Array:
+        """With every joint turned by up to some degrees, within its range or no further out of it."""
+        size = np.radians(rng.uniform(0, 18, (len(poses), 1, 1)))
+        moved = list(MOVING[1:])
+        old = poses[:, moved]
+        spread = np.minimum(
+            1.0, (self.upper - self.lower) / np.radians(60)
+        )  # a knee turns about its hinge only
+        new = old + size * spread * rng.normal(size=old.shape)
+        poses[:, moved] = np.clip(new, np.minimum(self.lower, old), np.maximum(self.upper, old))
+        lean = Rotation.from_rotvec(size[:, 0] * 0.5 * rng.normal(size=(len(poses), 3)))
+        poses[:, 0] = (lean * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
+        return poses
+
+
+class Invented:
+    """Joint-space motion as poses of the mean body."""
+
+    def __init__(self) -> None:
+        wearer = Wearer(load_body(), np.zeros(10))
+        self.kinematics = Kinematics(wearer.table)
+        self.order = [joint_motion.INDEX[name] for name in wearer.table.coordinates]
+        rest = wearer.solver.solve(wearer.markers(np.zeros((1, 24, 3)), np.zeros((1, 3)))).q
+        self.rest = self._turned(rest)[:, 0]
+
+    def moving(self, count: int, rng: np.random.Generator) -> Array:
+        """(N, 24, 3): frames of `joint_motion.sample`."""
+        frames = 4
+        motion = joint_motion.sample(-(-count // frames), frames, 1.0, rng)
+        return self.poses(motion.reshape(-1, motion.shape[-1])[:count])
+
+    def held(self, count: int, rng: np.random.Generator) -> Array:
+        """(N, 24, 3): people who hold a pose; two of three stand quietly, in one way or another."""
+        return self.poses(joint_motion.perform(joint_motion.HOLD, count, 2, 1.0, rng)[:, 0])
+
+    def poses(self, q: Array) -> Array:
+        """(N, 24, 3) of angles (N, D) in the order of `joint_motion.COORDINATES`."""
+        turned = (
+            self._turned(q[:, self.order]) @ np.swapaxes(self.rest, 1, 2)[:, None]
+        )  # (J, N, 3, 3), from the T-pose
+        names = self.kinematics.table.bodies
+        whole = np.empty((JOINTS, len(q), 3, 3))
+        for joint, body in FOLLOWS.items():
+            whole[INDEX[joint]] = FROM_SMPL.T @ turned[names.index(body)] @ FROM_SMPL
+        for joint, (start, end, share) in _BETWEEN.items():
+            whole[INDEX[joint]] = _part(whole[INDEX[start]], whole[INDEX[end]], share)
+        chest = whole[INDEX["spine3"]]
+        for side in ("left", "right"):
+            whole[INDEX[f"{side}_collar"]] = _part(chest, whole[INDEX[f"{side}_shoulder"]], _GIRDLE)
+        local = whole.copy()
+        for index in range(1, JOINTS):
+            local[index] = np.swapaxes(whole[PARENTS[index]], -1, -2) @ whole[index]
+        vectors = Rotation.from_matrix(np.swapaxes(local, 0, 1).reshape(-1, 3, 3)).as_rotvec()
+        return np.asarray(vectors.reshape(-1, JOINTS, 3), np.float32)
+
+    def _turned(self, q: Array) -> Array:
+        """Rotations of the skeleton's bodies in ground, (J, N, 3, 3), of angles (N, D)."""
+        with torch.no_grad():
+            rotation = self.kinematics.frames(torch.as_tensor(np.asarray(q, np.float64))).rotation
+        return np.moveaxis(rotation.numpy(), -1, 1)
+
+
+def _part(start: Array, end: Array, share: float) -> Array:
+    """Rotations (N, 3, 3) a share of the way from `start` to `end`."""
+    way = Rotation.from_matrix(np.swapaxes(start, -1, -2) @ end).as_rotvec()
+    return np.asarray(start @ Rotation.from_rotvec(share * way).as_matrix())

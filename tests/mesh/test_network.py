@@ -1,0 +1,132 @@
+"""MQ-HMR: what holds for any weights, its file, and the mean with the mirror image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from biopose_cli.detect.network import SIDES
+from biopose_cli.errors import AssetError
+from biopose_cli.mesh.kinematics import HANDS
+from biopose_cli.mesh.network import MQHMR, Size
+from biopose_cli.mesh.predict import recover
+from biopose_cli.mesh.view import View, view_of
+from biopose_cli.mesh.weights import load_network, save_network
+from biopose_cli.training.mqhmr import new_network
+
+COUNT = 3
+LIFTER = Size(hidden=32, blocks=1, layers=0)
+WHOLE = Size(hidden=32, blocks=1, queries=6, width=16, layers=2, heads=2, scales=2, points=2)
+PAPER = Size(keypoints=False, queries=6, width=16, layers=2, heads=2, scales=2, points=2)
+UNKNOWN = torch.full((COUNT,), torch.nan)
+MATRIX = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
+
+
+def network(size: Size, strength: float = 0.3) -> MQHMR:
+    """Weights of a network that was trained a little: heads and gates do not give zero."""
+    torch.manual_seed(0)
+    made = new_network(size).eval()
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if "head" in name or "gate" in name or "leave" in name:
+                parameter.normal_(0, strength)
+    return made
+
+
+def seen() -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (N, 33, 2) px and confidence (N, 33)."""
+    rng = np.random.default_rng(0)
+    keypoints = rng.normal(size=(COUNT, 33, 2)) * 40 + (320, 240)
+    keypoints[:, 11:13, 1] -= 90
+    return keypoints, rng.random((COUNT, 33))
+
+
+@pytest.fixture
+def view() -> View:
+    keypoints, confidence = seen()
+    flat = (keypoints - (320, 240)) / 900
+    return view_of(torch.as_tensor(flat).float(), torch.as_tensor(confidence).float())
+
+
+def maps() -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(2)
+    return [torch.randn(COUNT, 16, side, side, generator=random) for side in (4, 8)]
+
+
+@pytest.mark.parametrize("size", [LIFTER, WHOLE, PAPER])
+def test_a_body_comes_out_whatever_goes_in(size: Size, view: View) -> None:
+    found = network(size)(view, UNKNOWN, maps() if size.scales else None)
+    assert found.betas.shape == (COUNT, 10)
+    assert found.tokens.shape[:2] == (COUNT, size.queries if size.layers else 0)
+    assert (found.pelvis[:, 2] > 0).all()
+    unit = torch.eye(3).expand(COUNT, 24, 3, 3)
+    torch.testing.assert_close(found.rotations @ found.rotations.transpose(-1, -2), unit, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(found.rotations), torch.ones(COUNT, 24), atol=1e-5, rtol=0)
+    assert torch.equal(found.rotations[:, list(HANDS)], unit[:, list(HANDS)])
+
+
+def test_each_input_matters_and_each_may_be_absent(view: View) -> None:
+    made, places = network(WHOLE), 0.5 + 0.2 * view.rays
+    answers = [
+        made(view, UNKNOWN),
+        made(view, torch.full((COUNT,), 1.5)),
+        made(view, UNKNOWN, maps()),
+        made(view, UNKNOWN, maps(), places),
+    ]
+    for i, one in enumerate(answers):
+        for other in answers[i + 1 :]:
+            assert (one.rotations - other.rotations).abs().max() > 1e-5
+
+
+def test_a_closed_gate_leaves_the_image_out(view: View) -> None:
+    made = network(WHOLE)
+    with torch.no_grad():
+        for layer in made.decoder.layers:  # type: ignore[union-attr]
+            layer.gate.zero_()
+    torch.testing.assert_close(made(view, UNKNOWN, maps()).rotations, made(view, UNKNOWN).rotations)
+
+
+def test_the_papers_network_sees_the_image_alone(view: View) -> None:
+    made = network(PAPER)
+    other = View(view.rotation, view.half, view.rays + 1, view.confidence)
+    found = made(view, UNKNOWN, maps())
+    torch.testing.assert_close(made(other, UNKNOWN, maps()).rotations, found.rotations)
+    assert (made(view, UNKNOWN, [2 * m for m in maps()]).rotations - found.rotations).abs().max() > 1e-5
+
+
+def test_queries_learn_from_the_output(view: View) -> None:
+    made = network(WHOLE)
+    made(view, UNKNOWN, maps(), 0.5 + 0.2 * view.rays).rotations.square().sum().backward()
+    made.zero_grad()
+    made(view, UNKNOWN, maps()).pelvis.sum().backward()
+    silent = {name for name, parameter in made.named_parameters() if parameter.grad is None}
+    assert not silent
+
+
+def test_a_mirrored_person_is_recovered_mirrored() -> None:
+    keypoints, confidence = seen()
+    made = network(WHOLE)
+    plain = recover(made, keypoints, confidence, MATRIX, 1.7)
+    flipped = (keypoints * (-1, 1) + (640, 0))[:, SIDES]
+    other = recover(made, flipped, confidence[:, SIDES], MATRIX, 1.7)
+    mirror = np.diag([-1.0, 1, 1])
+    np.testing.assert_allclose(other.pelvis, plain.pelvis @ mirror, atol=1e-4)
+    np.testing.assert_allclose(other.betas, plain.betas, atol=1e-5)
+    np.testing.assert_allclose(other.rotations[:, 0], mirror @ plain.rotations[:, 0] @ mirror, atol=1e-3)
+    np.testing.assert_allclose(other.rotations[:, 1], mirror @ plain.rotations[:, 2] @ mirror, atol=1e-3)
+
+
+def test_the_file_gives_the_network_back(tmp_path: Path, view: View) -> None:
+    made, path = network(WHOLE), tmp_path / "weights.safetensors"
+    save_network(path, made, {"why": "test"})
+    again = load_network(path)
+    assert again.size == WHOLE
+    torch.testing.assert_close(
+        again(view, UNKNOWN).rotations, made(view, UNKNOWN).rotations, atol=0.02, rtol=0
+    )
+    path.write_bytes(b"nothing")
+    with pytest.raises(AssetError, match="cannot be read"):
+        load_network(path)

@@ -1,0 +1,152 @@
+"""Synthetic views: poses in their ranges, truth and picture that belong together, losses zero for the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from biopose_cli.artifact import Array
+from biopose_cli.body.model import load_body
+from biopose_cli.mesh.kinematics import read_table
+from biopose_cli.mesh.network import Recovered
+from biopose_cli.mesh.view import HIPS
+from biopose_cli.training import views as module
+from biopose_cli.training.keypoint_noise import Bank
+from biopose_cli.training.mesh_losses import LIMBS, MeshLosses, Weights, aligned
+from biopose_cli.training.postures import Invented, Postures
+from biopose_cli.training.retarget import Motion
+from biopose_cli.training.takes import INDEX
+from biopose_cli.training.views import Batch, Views, rotation_matrices
+
+COUNT = 64
+
+
+@pytest.fixture(scope="module")
+def postures() -> Postures:
+    torch.set_num_threads(1)
+    pose = np.zeros((20, 24, 3))
+    pose[:, INDEX["left_knee"], 0] = np.linspace(0, 1.2, 20)
+    pose[:, INDEX["left_shoulder"], 2] = -1.2
+    return Postures([Motion("made up", "00", "clip", 60.0, pose, np.zeros((20, 3)))])
+
+
+@pytest.fixture(scope="module")
+def views(postures: Postures) -> Views:
+    """Without errors of the detector."""
+    residual, posture = np.zeros((9, 33, 2), np.float32), np.random.default_rng(0).normal(size=(9, 24, 3))
+    bank = Bank(residual, np.ones((9, 33), np.float32), posture.astype(np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "POOL", 128)
+        made = Views(load_body(), postures, bank, COUNT, seed=3)
+        made.batch(0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def batch(views: Views) -> Batch:
+    return views.batch(1)
+
+
+def truth(batch: Batch) -> Recovered:
+    return Recovered(batch.rotations, batch.betas, batch.pelvis, torch.zeros(COUNT, 0, 1))
+
+
+def test_poses_stay_in_their_ranges_and_both_sides_are_drawn(postures: Postures) -> None:
+    poses = Postures(
+        [Motion("", "", "", 60.0, postures.motions.astype(float), np.zeros((20, 3)))], 1.0, 0.0, 1.0
+    ).draw(400, np.random.default_rng(0))
+    rows = read_table("limits.csv")
+    for row in rows:
+        own = np.degrees(poses[:, int(row["joint"])])
+        low, high = (np.array([float(row[f"{a}_{end}"]) for a in "xyz"]) for end in ("min", "max"))
+        assert (own > low - 0.1).all() and (own < high + 0.1).all(), row["name"]
+    bent = [np.degrees(poses[:, INDEX[f"{side}_knee"], 0]).mean() for side in ("left", "right")]
+    assert bent[0] == pytest.approx(bent[1], abs=8)
+    again = postures.draw(50, np.random.default_rng(5))
+    np.testing.assert_array_equal(again, postures.draw(50, np.random.default_rng(5)))
+
+
+def test_angles_of_the_skeleton_become_turns_of_the_body() -> None:
+    """Knee flexion turns SMPL's knee about x by as much; the T-pose's own angles give the T-pose."""
+    invented = Invented()
+    names = list(invented.kinematics.table.coordinates)
+    straight = np.zeros((2, len(names)))
+    straight[1, invented.order[names.index("knee_angle_r")]] = 1.0
+    poses = invented.poses(straight)
+    turned = poses[1] - poses[0]
+    assert np.degrees(turned[INDEX["right_knee"], 0]) == pytest.approx(57.3, abs=1.5)
+    others = [j for name, j in INDEX.items() if name not in ("right_knee",)]
+    assert np.abs(np.degrees(turned[others])).max() < 6
+    assert np.degrees(poses[0, INDEX["left_shoulder"], 2]) < -55  # arms hang
+
+
+def seen_in_view(batch: Batch) -> Array:
+    points = batch.landmarks + batch.pelvis[:, None]
+    flat: Tensor = points[..., :2] / points[..., 2:] / batch.view.half[:, None, None]
+    return np.asarray(flat.numpy())
+
+
+def test_the_truth_is_where_the_picture_shows_it(batch: Batch) -> None:
+    """But for the landmarks' own deviations, about 12 mm."""
+    off = np.linalg.norm(seen_in_view(batch) - batch.view.rays.numpy(), axis=-1)
+    size = (batch.view.half * batch.pelvis[:, 2]).numpy()[:, None]  # m, of half the view
+    assert np.median(off * size) < 0.03
+    assert np.percentile(off * size, 99) < 0.12
+
+
+def test_a_batch_depends_on_its_number_alone(views: Views) -> None:
+    one, same, other = views.batch(1), views.batch(1), views.batch(2)
+    assert torch.equal(one.view.rays, same.view.rays)
+    assert torch.equal(torch.isfinite(one.stature), torch.isfinite(same.stature))
+    assert not torch.equal(one.view.rays, other.view.rays)
+    known = one.stature[torch.isfinite(one.stature)]
+    assert 0.2 < len(known) / COUNT < 0.8
+    assert ((known > 1.2) & (known < 2.3)).all()
+
+
+def test_rotation_vectors_are_read_as_scipy_reads_them() -> None:
+    from scipy.spatial.transform import Rotation
+
+    vectors = np.random.default_rng(0).normal(size=(20, 3)) * 2
+    vectors[0] = 0
+    found = rotation_matrices(torch.as_tensor(vectors).float()).numpy()
+    np.testing.assert_allclose(found, Rotation.from_rotvec(vectors).as_matrix(), atol=1e-5)
+
+
+def test_the_truth_costs_nothing(views: Views, batch: Batch) -> None:
+    losses = MeshLosses(views.figure, Weights())
+    assert losses(truth(batch), batch).item() == pytest.approx(0, abs=1e-4)
+    errors = losses.errors(truth(batch), batch)
+    assert errors["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
+    assert errors["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-1)
+
+
+def test_each_part_of_the_loss_counts(views: Views, batch: Batch) -> None:
+    right = truth(batch)
+    turned = right.rotations.clone()
+    turned[:, 4] = turned[:, 4] @ rotation_matrices(torch.tensor([0.2, 0, 0]))
+    wrong = {
+        "rotations": replace(right, rotations=turned),
+        "betas": replace(right, betas=right.betas + 0.5),
+        "points": replace(right, rotations=turned),
+        "picture": replace(right, pelvis=right.pelvis + torch.tensor([0.1, 0, 0])),
+    }
+    none = dict.fromkeys(("rotations", "betas", "points", "picture"), 0.0)
+    for name, found in wrong.items():
+        losses = MeshLosses(views.figure, Weights(**(none | {name: 2.0})))
+        single = MeshLosses(views.figure, Weights(**(none | {name: 1.0})))
+        assert losses(found, batch).item() > 1e-3, name
+        assert losses(found, batch).item() == pytest.approx(2 * single(found, batch).item(), rel=1e-5)
+    assert single(wrong["betas"], batch).item() < 0.2  # a wrong size moves what is seen a little
+
+
+def test_alignment_takes_turn_size_and_place_away() -> None:
+    points = torch.randn(5, 16, 3, generator=torch.Generator().manual_seed(0))
+    turn = rotation_matrices(torch.tensor([0.3, -1.0, 2.0]))
+    moved = 1.3 * points @ turn.T + torch.tensor([1.0, 2, 3])
+    torch.testing.assert_close(aligned(points, moved), moved, atol=1e-4, rtol=0)
+    assert len(LIMBS) == 16 and not set(LIMBS) & {17, 18, 19, 20, 21, 22} and set(HIPS) < set(LIMBS)
