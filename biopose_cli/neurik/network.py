@@ -13,11 +13,11 @@ C clips, W frames of a window, M markers; m and rad.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.neurik.guess import JOINTS, columns, guess_angles, in_range
@@ -185,11 +185,7 @@ class NeurIK(nn.Module):
         )
         context = self.context(context) + self.positions
         # half precision for the large products only: what is added from layer to layer stays in single precision
-        half = torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed and self.training)
-        with (
-            half,
-            sdpa_kernel(SDPBackend.MATH),
-        ):  # windows are short: the fused kernels are slower on a processor
+        with self._half(x.device.type):
             for convolution in self.convolutions:
                 x = x + convolution(nn.functional.relu(x))
             x = nn.functional.relu(x).flatten(1)
@@ -209,6 +205,19 @@ class NeurIK(nn.Module):
             log_scale=log_scale,
             scale=self.scales(log_scale),
         )
+
+    def _half(self, device: str) -> AbstractContextManager[object]:
+        """Half precision for the large products while training, if `mixed`."""
+        if not (self.mixed and self.training):
+            return nullcontext()
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        both = ExitStack()
+        both.enter_context(torch.autocast(device, torch.bfloat16))
+        both.enter_context(
+            sdpa_kernel(SDPBackend.MATH)
+        )  # windows are short: the fused kernels take longer then
+        return both
 
     def _guess(self, bent: Tensor, near: Tensor) -> Tensor:
         """(C, W, I): the first guess of the angles, in parts of their ranges, a little inside."""
