@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +45,11 @@ class _Count(ProgressColumn):
 
 
 class Display:
-    """Draws a run's progress on stderr: a live bar on a terminal, plain lines elsewhere, nothing when `quiet`."""
+    """Draws a run's progress on stderr: a live bar on a terminal, plain lines elsewhere, nothing when `quiet`.
+
+    Ctrl-C while it is open stops the program at the next progress at the latest, also if it came while a compiled
+    library was loading: some of these drop the KeyboardInterrupt that is raised inside of them.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(stderr=True, highlight=False, quiet=quiet)
@@ -56,8 +62,12 @@ class Display:
         self._task: Any = None
         self._label, self._unit, self._count, self._began, self._shown = "", "", 0, 0.0, 0.0
         self._total: int | None = None
+        self._interrupted = False
+        self._before: Any = None  # what Ctrl-C did before
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # no other may say what signals do
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
         if self._live:
             self._live.start()
         return self
@@ -68,8 +78,19 @@ class Display:
         self._close_task()
         if self._live:
             self._live.stop()
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+        raise KeyboardInterrupt
+
+    def _stop_if_interrupted(self) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def start(self, label: str, total: int | None = None, unit: str = "frames") -> None:
+        self._stop_if_interrupted()
         self._close_task()
         self._label, self._unit, self._total, self._count = label, unit, total, 0
         self._began = self._shown = time.perf_counter()
@@ -77,6 +98,7 @@ class Display:
             self._task = self._live.add_task(label, total=total, unit=unit)
 
     def advance(self, units: int = 1) -> None:
+        self._stop_if_interrupted()
         self._count += units
         if self._live and self._task is not None:
             self._live.advance(self._task, units)
@@ -89,6 +111,7 @@ class Display:
             )
 
     def note(self, message: str) -> None:
+        self._stop_if_interrupted()
         self._close_task()
         self._line(message)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 from biopose_cli.config import home
 from biopose_cli.errors import SettingError
 from biopose_cli.options import IkIterations, Json, Quiet, Weights
+from biopose_cli.progress import Progress
 
 
 class _StagesFirst(TyperGroup):
@@ -97,64 +99,51 @@ def neurik(
     _print(json.dumps(report, indent=2)) if json_output else tables.print_stage(report)
 
 
+RunFolder = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=_at_home)
+]
+RunConfig = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file with the run's settings.",
+        show_default="the one that comes with BioPose",
+        callback=_at_home,
+    ),
+]
+
+
 @train_app.command("neurik")
 def train_neurik(
     motion: Motion = None,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=_at_home),
-    ] = Path("runs/neurik"),
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file with the run's settings.",
-            show_default="that of the shipped weights",
-            callback=_at_home,
-        ),
-    ] = None,
+    out: RunFolder = Path("runs/neurik"),
+    config: RunConfig = None,
     quiet: Quiet = False,
 ) -> None:
     """Train NeurIK: virtual markers to joint angles and bone scales."""
-    from biopose_cli import console
     from biopose_cli.training import neurik
 
-    if motion is None:
-        raise SettingError("--motion is missing", "Name the folder of the motion-capture archives")
-    settings = neurik.read_config(config or neurik.SHIPPED)
-    with console.Display(quiet=quiet) as display:
-        path = neurik.train(settings, motion, out, display)
-    if not quiet:
-        _print(str(path))
+    _run(
+        lambda display: neurik.train(
+            neurik.read_config(config or neurik.SHIPPED), _named(motion), out, display
+        ),
+        quiet,
+    )
 
 
 @train_app.command("mqhmr")
 def train_mqhmr(
     motion: Motion = None,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=_at_home),
-    ] = Path("runs/mqhmr"),
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file with the run's settings.",
-            show_default="keypoints alone, 10 million views",
-            callback=_at_home,
-        ),
-    ] = None,
+    out: RunFolder = Path("runs/mqhmr"),
+    config: RunConfig = None,
     quiet: Quiet = False,
 ) -> None:
     """Train MQ-HMR: what a detector sees of a person to the body's pose, shape and camera."""
-    from biopose_cli import console
     from biopose_cli.training import mqhmr
 
-    if motion is None:
-        raise SettingError("--motion is missing", "Name the folder of the motion-capture archives")
-    settings = mqhmr.read_config(config or mqhmr.SHIPPED)
-    with console.Display(quiet=quiet) as display:
-        path = mqhmr.train(settings, motion, out, display)
-    if not quiet:
-        _print(str(path))
+    _run(
+        lambda display: mqhmr.train(mqhmr.read_config(config or mqhmr.SHIPPED), _named(motion), out, display),
+        quiet,
+    )
 
 
 @evaluate_app.command("neurik")
@@ -228,18 +217,34 @@ def evaluate_mqhmr(
 ) -> None:
     """Mesh recovery in 3D: on rendered people (--motion), on four real views of one man (--trial), or both."""
     from biopose_cli import console
-    from biopose_cli.evaluation import mqhmr, points
+    from biopose_cli.evaluation import held_out, mqhmr, points
     from biopose_cli.evaluation.views import real_views
 
     if motion is None and trial is None:
         raise SettingError("--motion or --trial is missing", "Name the data to measure on")
     with console.Display(quiet=quiet or json_output) as display:
         views = [] if trial is None else real_views(trial, videos, cache, display)
-        looks = None if motion is None else mqhmr.held_out_looks(motion, cache / "looks.npz", display)
+        looks = None if motion is None else held_out.held_out_looks(motion, cache / "looks.npz", display)
         frames: dict[str, mqhmr.Recover] = {"fit_frames": mqhmr.fit_frames}
         frames |= {} if network is None else {"keypoints": mqhmr.by_network(network)}
         report = mqhmr.evaluate(looks, views, frames, {"fit": mqhmr.fit}, display)
     _print(json.dumps(report, indent=2) if json_output else "\n".join(points.lines(report)))
+
+
+def _named(motion: Path | None) -> Path:
+    if motion is None:
+        raise SettingError("--motion is missing", "Name the folder of the motion-capture archives")
+    return motion
+
+
+def _run(train: Callable[[Progress], Path], quiet: bool) -> None:
+    """Train with progress shown, and print where the weights are."""
+    from biopose_cli import console
+
+    with console.Display(quiet=quiet) as display:
+        path = train(display)
+    if not quiet:
+        _print(str(path))
 
 
 def _print(text: str) -> None:

@@ -154,7 +154,7 @@ def _stop_at(command: list[str], stage: str, kind: int) -> list[str]:
             lines.append(line.strip())
             if line.startswith((f"{stage}:", "detect: people") if stage == "detect" else f"{stage}:"):
                 break
-        time.sleep(0.4)
+        time.sleep(0.2)
         process.send_signal(kind)
         rest = process.stderr.read()
     assert "Traceback" not in rest

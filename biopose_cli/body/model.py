@@ -27,6 +27,10 @@ JOINT_NAMES = (
     "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand",
     "right_hand",
 )  # fmt: skip
+OTHER_SIDE = tuple(  # of each joint, where left and right are exchanged
+    JOINT_NAMES.index(name.replace("left", "#").replace("right", "left").replace("#", "right"))
+    for name in JOINT_NAMES
+)
 # smplx wants vertices for 21 extra joints. They belong to SMPL's mesh and are not used here.
 EXTRA_JOINTS = dict.fromkeys(("nose", "reye", "leye", "rear", "lear"), 0)
 

@@ -9,7 +9,6 @@ deviations (`floor`). What it leaves is the definitions' and the triangulation's
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from biopose_cli import assets
 from biopose_cli.artifact import Array, Detection, Mesh
 from biopose_cli.body.camera import undistort
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.detect.roi import CROP
-from biopose_cli.errors import SettingError
 from biopose_cli.evaluation import metrics
+from biopose_cli.evaluation.held_out import load_looks
 from biopose_cli.evaluation.points import LIMBS, NAMES, mean, points_errors
 from biopose_cli.evaluation.views import RealView, fitted_to_truth
 from biopose_cli.mesh import rotation, stage
@@ -36,11 +34,8 @@ from biopose_cli.mesh.predict import recover as recover_bodies
 from biopose_cli.mesh.weights import load_network
 from biopose_cli.progress import Progress, Silent
 from biopose_cli.settings import Settings
-from biopose_cli.training.looks import Looks, see
-from biopose_cli.training.pairs import captured_motions
-from biopose_cli.training.render import load_actor
+from biopose_cli.training.looks import Looks
 
-_SEED = 30_000  # far from any training's
 _PART = 64  # frames whose whole meshes are in memory
 
 
@@ -170,46 +165,6 @@ class Judge:
         with torch.no_grad():
             vertices = self.body.vertices(vectors[:, 1:], vectors[:, 0], betas, _tensor(-pelvis))
         return vertices[:, self.skin].double().numpy()
-
-
-def load_looks(path: Path) -> Looks:
-    """The rendered people in `path`.
-
-    Raises
-    ------
-    SettingError
-        The file is not there or holds something else.
-    """
-    try:
-        return Looks.load(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise SettingError(
-            f"cannot read rendered people from {path}: {reason}", "Remove it: they are made anew"
-        ) from error
-
-
-def held_out_looks(motion: Path, path: Path, progress: Progress, count: int = 920) -> Path:
-    """Pictures of random people who move as the held-out subjects do, and what the detector sees; made once, kept in
-    `path`, which is returned.
-
-    motion: the folder with the motion-capture archives.
-
-    Raises
-    ------
-    SettingError
-        The folder lacks the archives.
-    """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        actor = load_actor()
-        progress.start("motion capture", None)
-        _, held = captured_motions(motion, actor.body)
-        subjects = np.repeat([take.subject for take in held], [len(take.pose) for take in held])
-        poses = np.concatenate([take.pose for take in held])
-        weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
-        see(actor, weights, poses, subjects, count, _SEED, progress, processes=2).save(path)
-    return path
 
 
 def rendered(looks: Looks) -> tuple[Frames, Estimate]:

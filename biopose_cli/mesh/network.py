@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from biopose_cli import turns
+from biopose_cli.artifact import LANDMARKS
 from biopose_cli.mesh.decoder import Decoder
 from biopose_cli.mesh.kinematics import BETAS, JOINTS, MOVING
 from biopose_cli.mesh.view import View
 
-LANDMARKS = 33
 _TURNS = len(MOVING)  # the hands' roots stay straight
 _CODE = 6 * _TURNS + BETAS + 3
 _STATURE, _STATURE_SPREAD = 1.70, 0.10  # m
@@ -94,9 +95,9 @@ class MQHMR(nn.Module):
         tokens = code.new_zeros(len(code), 0, self.size.width)
         if self.decoder is not None:
             tokens, read = self.decoder(len(code), memory, maps, places)
-            turns, shape, camera = read.split([_TURNS, 1, 1], dim=1)
+            angles, shape, camera = read.split([_TURNS, 1, 1], dim=1)
             heads = [
-                self.pose_head(turns).flatten(1),
+                self.pose_head(angles).flatten(1),
                 self.shape_head(shape[:, 0]),
                 self.camera_head(camera[:, 0]),
             ]
@@ -104,8 +105,8 @@ class MQHMR(nn.Module):
         return self._recovered(code.float(), view, tokens)
 
     def _recovered(self, code: Tensor, view: View, tokens: Tensor) -> Recovered:
-        turns, betas, camera = code.split([6 * _TURNS, BETAS, 3], dim=1)
-        moving = rotation_of(self.mean + turns.unflatten(1, (_TURNS, 6)))
+        six, betas, camera = code.split([6 * _TURNS, BETAS, 3], dim=1)
+        moving = turns.of_six(self.mean + six.unflatten(1, (_TURNS, 6)))
         unit = torch.eye(3, dtype=code.dtype, device=code.device).expand(len(code), JOINTS - _TURNS, 3, 3)
         depth = _SIZE * camera[:, 0].exp() / view.half
         aside = camera[:, 1:] * (view.half * depth)[:, None]
@@ -149,15 +150,6 @@ class Lifter(nn.Module):
         if not self.tokens:
             return self.leave(x), None
         return self.leave(x), self.point(points) + self.identity + self.whole(x)[:, None]
-
-
-def rotation_of(six: Tensor) -> Tensor:
-    """(..., 6) -> (..., 3, 3): the continuous representation of rotations (Zhou et al., CVPR 2019): two columns, made
-    orthonormal."""
-    first = nn.functional.normalize(six[..., :3], dim=-1)
-    second = six[..., 3:] - (first * six[..., 3:]).sum(-1, keepdim=True) * first
-    second = nn.functional.normalize(second, dim=-1)
-    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
 
 
 def _nothing(layer: nn.Linear) -> nn.Linear:

@@ -11,38 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from biopose_cli import turns
 from biopose_cli.artifact import Array
+from biopose_cli.body.model import OTHER_SIDE
 from biopose_cli.detect.network import SIDES
 from biopose_cli.mesh.network import MQHMR, Recovered
 from biopose_cli.mesh.view import View, mirrored, view_of
 
 BATCH = 512  # frames in work at once
-_OTHER_SIDE = [
-    0,
-    2,
-    1,
-    3,
-    5,
-    4,
-    6,
-    8,
-    7,
-    9,
-    11,
-    10,
-    12,
-    14,
-    13,
-    15,
-    17,
-    16,
-    19,
-    18,
-    21,
-    20,
-    23,
-    22,
-]  # of SMPL's joints
 
 
 @dataclass(frozen=True)
@@ -80,7 +56,7 @@ def _both(network: MQHMR, view: View, stature: Tensor) -> tuple[Tensor, Tensor, 
     """Rotations, betas and pelvis in the camera frame, of the view and its mirror image together."""
     straight = network(view, stature)
     other = _unmirrored(network(mirrored(view, torch.as_tensor(SIDES)), stature))
-    rotations = _mean(straight.rotations, other.rotations)
+    rotations = turns.nearest(straight.rotations + other.rotations)
     pelvis = (straight.pelvis + other.pelvis) / 2
     back = view.rotation.transpose(1, 2)
     rotations = torch.cat([(back @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
@@ -91,13 +67,6 @@ def _unmirrored(found: Recovered) -> Recovered:
     """What was recovered from a mirror image, for the picture itself."""
     sign = found.rotations.new_tensor([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])
     flip = found.pelvis.new_tensor([-1.0, 1, 1])
-    return Recovered(found.rotations[:, _OTHER_SIDE] * sign, found.betas, found.pelvis * flip, found.tokens)
-
-
-def _mean(first: Tensor, second: Tensor) -> Tensor:
-    """The rotation half way between two, (..., 3, 3)."""
-    left, _, right = torch.linalg.svd(first + second)
-    turn = torch.ones_like(left[..., 0])
-    turn[..., 2] = torch.linalg.det(left @ right).sign()
-    rotation: Tensor = (left * turn[..., None, :]) @ right
-    return rotation
+    return Recovered(
+        found.rotations[:, list(OTHER_SIDE)] * sign, found.betas, found.pelvis * flip, found.tokens
+    )

@@ -13,6 +13,7 @@ import numpy as np
 
 from biopose_cli.artifact import Array
 from biopose_cli.banded import System
+from biopose_cli.body.model import OTHER_SIDE
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.kinematics import DOF, MOVING, read_table
 from biopose_cli.mesh.terms import Limits, State
@@ -33,15 +34,21 @@ _STANDING_SPREAD = {
     "collar": 6,
 }
 _TRUNK_SPREAD = 5.0  # degrees, of the joints of the spine; 12 for neck and head
-_OTHER_SIDE = {1: 2, 4: 5, 7: 8, 10: 11, 13: 14, 16: 17, 18: 19, 20: 21}
 
 
 def limits(weight: Array) -> Limits:
-    """The ranges of `data/limits.csv`, soft over 3 degrees; `weight` (T)."""
+    """The ranges of the joints, soft over 3 degrees; `weight` (T)."""
+    return Limits(*ranges(), _LIMIT_SIGMA, weight)
+
+
+@cache
+def ranges() -> tuple[Array, Array]:
+    """Lower and upper limits (21,3) rad of the rotation vectors, from `data/limits.csv`."""
     rows = read_table("limits.csv")
-    lower = np.radians([[float(row[f"{a}_min"]) for a in "xyz"] for row in rows])
-    upper = np.radians([[float(row[f"{a}_max"]) for a in "xyz"] for row in rows])
-    return Limits(lower, upper, _LIMIT_SIGMA, weight)
+    lower, upper = (
+        np.radians([[float(row[f"{a}_{end}"]) for a in "xyz"] for row in rows]) for end in ("min", "max")
+    )
+    return lower, upper
 
 
 def mean_pose() -> Array:
@@ -51,8 +58,7 @@ def mean_pose() -> Array:
 
 def mirrored(vectors: Array) -> Array:
     """The same poses (..., 21, 3) with left and right exchanged."""
-    sides = _OTHER_SIDE | {right: left for left, right in _OTHER_SIDE.items()}
-    order = [MOVING[1:].index(sides.get(joint, joint)) for joint in MOVING[1:]]
+    order = [MOVING[1:].index(OTHER_SIDE[joint]) for joint in MOVING[1:]]
     return np.asarray(vectors[..., order, :] * (1, -1, -1))
 
 

@@ -19,10 +19,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from biopose_cli import turns
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.neurik.guess import JOINTS, columns, guess_angles, in_range
-from biopose_cli.neurik.pelvis import orthonormal
-from biopose_cli.neurik.segments import BEFORE, SEGMENTS, membership, point_sums, segment_frames, viewpoints
+from biopose_cli.neurik.segments import (
+    BEFORE,
+    SEGMENTS,
+    carried,
+    membership,
+    point_sums,
+    segment_frames,
+    viewpoints,
+)
 from biopose_cli.skeleton.build import body_rows, coordinate_rows
 
 ROOT = ("pelvis_tilt", "pelvis_list", "pelvis_rotation", "pelvis_tx", "pelvis_ty", "pelvis_tz")
@@ -61,7 +69,6 @@ _TRIPLES = [[_NAMES.index(name) for name in names] for names in JOINTS.values() 
 _TOES = [MARKER_NAMES.index(name) for name in ("RTOE", "LTOE")]
 _MARGIN = 0.02  # of a range: at its very end the guess could not be corrected
 _TYPICAL, _SPREAD = 0.25, 0.15  # m, of those lengths
-_HIP = (-0.056276, -0.07849, 0.07726)  # m, the right hip in the pelvis (Rajagopal 2016; tables/joints.csv)
 
 
 def smoothed(values: Tensor) -> Tensor:
@@ -116,6 +123,7 @@ class NeurIK(nn.Module):
     expand: Tensor
     ends: Tensor
     hips: Tensor
+    unit: Tensor
 
     def __init__(self, size: Size, template: Tensor, axes: Tensor, toe_joints: Tensor) -> None:
         super().__init__()
@@ -135,7 +143,8 @@ class NeurIK(nn.Module):
         self.columns = columns(_NAMES)
         self.register_buffer("expand", scale_groups(), persistent=False)
         self.register_buffer("ends", _ends(), persistent=False)
-        self.register_buffer("hips", torch.tensor([_HIP, (*_HIP[:2], -_HIP[2])]), persistent=False)
+        self.register_buffer("hips", carried("HIP"), persistent=False)
+        self.register_buffer("unit", torch.tensor([1.0, 0, 0, 0, 1, 0]), persistent=False)
         self.embed = nn.Linear(7, size.channels)
         self.identity = nn.Parameter(0.02 * torch.randn(markers, size.channels))
         self.convolutions = nn.ModuleList(
@@ -196,7 +205,7 @@ class NeurIK(nn.Module):
         correction, trust, calm, six, shift = pose.split([count, count, count, 6, 3], dim=-1)
         said = torch.logit(guess)
         said = torch.lerp(said, smoothed(said), torch.sigmoid(calm))
-        turn, shift = orthonormal(0.1 * six), 0.05 * shift
+        turn, shift = turns.of_six(self.unit + 0.1 * six), 0.05 * shift
         return Output(
             angles=self.lower
             + (self.upper - self.lower) * torch.sigmoid(2 * torch.sigmoid(trust) * said + correction),

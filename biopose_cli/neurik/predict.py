@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from biopose_cli import turns
 from biopose_cli.artifact import Array
 from biopose_cli.neurik.network import BODIES, INNER, ROOT, NeurIK
-from biopose_cli.neurik.pelvis import angles_of, nearest_rotation
+from biopose_cli.neurik.pelvis import angles_of
 
 WINDOWS = 32  # in work at once
 
@@ -62,9 +63,9 @@ def predict(
         scale = network.scales(torch.cat([o.log_scale for o in outputs]).mean(0)).cpu().double().numpy()
     angles = blended([o.angles.cpu() for o in outputs])
     place = blended([o.place.cpu() for o in outputs])
-    rotation = nearest_rotation(blended([o.rotation.cpu() for o in outputs]).unflatten(-1, (3, 3)))
-    turns = np.unwrap(angles_of(rotation).double().numpy(), axis=0)
-    values = np.concatenate([turns, place.double().numpy(), angles.double().numpy()], axis=1)
+    rotation = turns.nearest(blended([o.rotation.cpu() for o in outputs]).unflatten(-1, (3, 3)))
+    angles_in_time = np.unwrap(angles_of(rotation).double().numpy(), axis=0)
+    values = np.concatenate([angles_in_time, place.double().numpy(), angles.double().numpy()], axis=1)
     names = (*ROOT, *(name for name, _, _ in INNER))
     q = np.zeros((frames, len(coordinates)))
     for column, name in enumerate(coordinates):

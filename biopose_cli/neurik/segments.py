@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from biopose_cli import turns
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
-from biopose_cli.neurik.pelvis import nearest_rotation
 
 # Segment: the one before it, and the points that show it: markers, points between markers, and the centre of the joint
 # at its upper end, which is far from the others, so that noise turns a limb little
@@ -42,7 +42,10 @@ _BETWEEN: dict[str, dict[str, float]] = {
     "PALM5": {"RAD": 0.5, "ULN": 0.5, "MCP2": -0.5, "MCP5": 0.5},
 }
 # Joint centres that a segment of the trunk carries: where they are at zero, on the right (tables/joints.csv)
-_CARRIED = {"HIP": ("pelvis", (-0.0563, -0.0785, 0.0773)), "SHOULDER": ("torso", (-0.0975, 0.4530, 0.1700))}
+_CARRIED = {
+    "HIP": ("pelvis", (-0.056276, -0.07849, 0.07726)),
+    "SHOULDER": ("torso", (-0.097545, 0.4530, 0.1700)),
+}
 # Where a marker is looked at from: the segment before its own
 _SEEN_FROM = {
     "pelvis": "pelvis", "lumbar": "pelvis", "torso": "pelvis", "head": "torso", "femur": "pelvis", "tibia": "femur",
@@ -87,6 +90,12 @@ def point_sums() -> Tensor:
     return sums
 
 
+def carried(name: str) -> Tensor:
+    """(2, 3) m: a joint centre of the trunk at zero, right and left."""
+    _, (x, y, z) = _CARRIED[name]
+    return torch.tensor([(x, y, z), (x, y, -z)])
+
+
 def viewpoints() -> Tensor:
     """(M): the segment from which a marker is looked at."""
     found = []
@@ -119,7 +128,7 @@ def segment_frames(
     if not bool(upper.shown.all()):
         _fill_pelvis(upper)
         _follow(upper, range(1, trunk))
-    points, known, template = _with_centres(points, known, template, upper)
+    points, template = _with_centres(points, template, upper)
     limbs = _fitted(points, known, template, members[trunk:])
     frames = _Frames(*(torch.cat(both, 2) for both in zip(upper, limbs, strict=True)))
     if not bool(frames.shown.all()):
@@ -147,7 +156,7 @@ def _fitted(points: Tensor, known: Tensor, template: Tensor, members: Tensor) ->
     spread = (weights @ products).unflatten(-1, (3, 3)) - some[..., None] * there[..., None] * own[
         ..., None, :
     ]
-    rotation = nearest_rotation(spread)
+    rotation = turns.nearest(spread)
     place = there - (rotation @ own[..., None])[..., 0]
     wide = weights @ points.square().sum(-1, keepdim=True) / some - there.square().sum(-1, keepdim=True)
     typical = weights @ template.square().sum(-1, keepdim=True) / some - own.square().sum(-1, keepdim=True)
@@ -155,22 +164,20 @@ def _fitted(points: Tensor, known: Tensor, template: Tensor, members: Tensor) ->
     return _Frames(rotation, place, count[..., 0] >= _ENOUGH, size, own)
 
 
-def _with_centres(
-    points: Tensor, known: Tensor, template: Tensor, trunk: _Frames
-) -> tuple[Tensor, Tensor, Tensor]:
+def _with_centres(points: Tensor, template: Tensor, trunk: _Frames) -> tuple[Tensor, Tensor]:
     """Put the joint centres that the trunk carries, as large as it is, into the points."""
     points, template = points.clone(), template.clone()
-    for side, (name, (carrier, place)) in product("RL", _CARRIED.items()):
-        row, column = _MIDDLE.index(carrier), _POINTS.index(side + name)
-        template[column] = template.new_tensor(place) * template.new_tensor(
-            [1.0, 1.0, 1.0 if side == "R" else -1.0]
-        )
-        centre, size = trunk.centre[:, :, row], trunk.size[:, :, row]
-        inside = centre + size * (template[column] - centre)
-        points[:, :, column] = (
-            trunk.place[:, :, row] + (trunk.rotation[:, :, row] @ inside[..., None])[..., 0]
-        )
-    return points, known, template
+    for name, (carrier, _) in _CARRIED.items():
+        row = _MIDDLE.index(carrier)
+        middle, size = trunk.centre[:, :, row], trunk.size[:, :, row]
+        for side, centre in zip("RL", carried(name).to(template), strict=True):
+            column = _POINTS.index(side + name)
+            template[column] = centre
+            inside = middle + size * (centre - middle)
+            points[:, :, column] = (
+                trunk.place[:, :, row] + (trunk.rotation[:, :, row] @ inside[..., None])[..., 0]
+            )
+    return points, template
 
 
 def _follow(frames: _Frames, segments: Iterable[int]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from biopose_cli.artifact import LANDMARKS, Array
-from biopose_cli.body.model import Body
+from biopose_cli.body.model import OTHER_SIDE, Body
 from biopose_cli.detect import roi as geometry
 from biopose_cli.detect.network import SIDES
 from biopose_cli.files import replacing
@@ -28,7 +28,6 @@ NEIGHBOURS = 8  # nearest entries of which one is drawn
 _LIMBS = ("hip", "shoulder", "elbow", "wrist", "knee", "ankle", "foot")
 # by what postures are compared: the other joints lie between these
 _COMPARED = [INDEX["head"], *(INDEX[f"{side}_{name}"] for side in ("left", "right") for name in _LIMBS)]
-_OTHER_SIDE = [INDEX[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in INDEX]
 # m, (up, forward): what tools/fit_landmarks.py adds to the renders' hips and knees because real people's sit lower and
 # further forward (docs/mesh.md). The bank is of errors made on renders. Against the shifted landmarks they would
 # contain that shift as an error of its own, and a network that learns from shifted landmarks with these errors on them
@@ -88,7 +87,7 @@ class Bank:
         """
         flip = torch.rand(len(posture), generator=random) < 0.5
         asked = torch.where(
-            flip[:, None, None], posture[:, _OTHER_SIDE] * posture.new_tensor([-1.0, 1, 1]), posture
+            flip[:, None, None], posture[:, list(OTHER_SIDE)] * posture.new_tensor([-1.0, 1, 1]), posture
         )
         places, half_squares, residuals, confidences = self._tensors
         # half the squared distance, but for what is the same for all entries

@@ -20,8 +20,9 @@ from biopose_cli.artifact import Array
 from biopose_cli.detect import roi as geometry
 from biopose_cli.detect.network import Landmarker, Network, look
 from biopose_cli.files import replacing
-from biopose_cli.mesh.kinematics import BETAS, read_table
+from biopose_cli.mesh.kinematics import BETAS
 from biopose_cli.progress import Progress
+from biopose_cli.training.postures import changed
 from biopose_cli.training.render import Actor, Shot, render_clip
 from biopose_cli.training.scene import Camera, look_at
 from biopose_cli.training.takes import INDEX
@@ -140,7 +141,7 @@ class _Studio:
         chosen = rng.integers(len(self.poses))
         pose = self.poses[chosen].astype(float)
         if rng.random() < self.changed:
-            pose = change(pose, rng)
+            pose = changed(pose[None], rng, np.full(1, np.radians(_CHANGE)))[0]
         betas = np.clip(rng.normal(size=BETAS), -_SHAPE_LIMIT, _SHAPE_LIMIT)
         vertices = self.actor.posed(pose[None], betas, np.zeros((1, 3)))[0]
         middle = (vertices.max(0) + vertices.min(0)) / 2
@@ -194,23 +195,6 @@ def _rows(
         return
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=of_studio) as pool:
         yield from pool.map(_row_of_worker, range(count), chunksize=8)
-
-
-def change(pose: Array, rng: np.random.Generator) -> Array:
-    """The pose (24, 3) with its joints turned at random, within their ranges (`mesh/data/limits.csv`) or no further
-    out of them than they were; the root stays."""
-    rows = read_table("limits.csv")
-    joints = [int(row["joint"]) for row in rows]
-    lower, upper = (
-        np.radians([[float(row[f"{axis}_{end}"]) for axis in "xyz"] for row in rows])
-        for end in ("min", "max")
-    )
-    old = pose[joints]
-    narrow = np.minimum(1, (upper - lower) / np.radians(4 * _CHANGE))  # a knee turns about its hinge only
-    new = old + np.radians(_CHANGE) * narrow * rng.normal(size=old.shape)
-    result = pose.copy()
-    result[joints] = np.clip(new, np.minimum(lower, old), np.maximum(upper, old))
-    return result
 
 
 def phone(vertices: Array, rng: np.random.Generator) -> Camera:

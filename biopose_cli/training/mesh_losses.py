@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from biopose_cli.evaluation.points import points_errors
 from biopose_cli.mesh.figure import Figure
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.network import Recovered
-from biopose_cli.mesh.view import HIPS
 from biopose_cli.training.views import Batch
-
-LIMBS = (*range(11, 17), *range(23, 33))  # the landmarks by which 3D accuracy is told: 16 of the limbs
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,14 @@ class MeshLosses:
         """The weighted sum of eq. 1."""
         joints, landmarks = self.figure(found.rotations, found.betas)
         moving = list(MOVING)
-        turns = (found.rotations[:, moving] - truth.rotations[:, moving]).square().sum((-1, -2)).mean()
+        rotations = (found.rotations[:, moving] - truth.rotations[:, moving]).square().sum((-1, -2)).mean()
         betas = (found.betas - truth.betas).square().mean()
         points = vector_norm(joints - truth.joints, dim=-1).mean()
         points = points + vector_norm(landmarks - truth.landmarks, dim=-1).mean()
         picture = self._picture(landmarks + found.pelvis[:, None], truth)
         weights = self.weights
         loss: Tensor = (
-            weights.rotations * turns
+            weights.rotations * rotations
             + weights.betas * betas
             + weights.points * points
             + weights.picture * picture
@@ -57,12 +55,12 @@ class MeshLosses:
         rotations, degrees, the root's apart; of the landmarks in the picture, parts of half the view."""
         with torch.no_grad():
             _, landmarks = self.figure(found.rotations, found.betas)
-            limbs = [x[:, LIMBS] - x[:, HIPS].mean(1, keepdim=True) for x in (landmarks, truth.landmarks)]
             between = (found.rotations.transpose(-1, -2) @ truth.rotations).diagonal(0, -2, -1).sum(-1)
             angles = torch.rad2deg(torch.acos(((between - 1) / 2).clamp(-1, 1)))
+            points = points_errors(landmarks.numpy(), truth.landmarks.numpy())
             return {
-                "mpjpe_mm": 1000 * vector_norm(limbs[0] - limbs[1], dim=-1).mean().item(),
-                "pa_mpjpe_mm": 1000 * vector_norm(aligned(*limbs) - limbs[1], dim=-1).mean().item(),
+                "mpjpe_mm": points["mpjpe_mm"],
+                "pa_mpjpe_mm": points["pa_mpjpe_mm"],
                 "root_deg": angles[:, 0].mean().item(),
                 "joints_deg": angles[:, list(MOVING[1:])].mean().item(),
                 "picture": self._picture(landmarks + found.pelvis[:, None], truth).item(),
@@ -75,16 +73,3 @@ class MeshLosses:
         flat = [x[..., :2] / x[..., 2:].clamp(min=0.3) for x in (points, true)]
         mean: Tensor = (vector_norm(flat[0] - flat[1], dim=-1) / truth.view.half[:, None]).mean()
         return mean
-
-
-def aligned(points: Tensor, targets: Tensor) -> Tensor:
-    """Points (N, P, 3) turned, scaled and shifted to lie best on `targets` (Procrustes)."""
-    middle, goal = points.mean(1, keepdim=True), targets.mean(1, keepdim=True)
-    a, b = points - middle, targets - goal
-    u, s, v = torch.linalg.svd(b.transpose(1, 2) @ a)
-    sign = torch.ones_like(s)
-    sign[:, 2] = torch.linalg.det(u @ v).sign()
-    rotation = (u * sign[:, None]) @ v
-    scale = (s * sign).sum(1) / a.square().sum((1, 2))
-    laid: Tensor = scale[:, None, None] * a @ rotation.transpose(1, 2) + goal
-    return laid

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from biopose_cli import assets
+from biopose_cli import assets, turns
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.network import MQHMR, Size
@@ -24,7 +24,7 @@ from biopose_cli.training.pairs import captured_motions
 from biopose_cli.training.postures import Postures
 from biopose_cli.training.render import load_actor
 from biopose_cli.training.run import Run, check_rules, claim, read_toml
-from biopose_cli.training.views import Batch, Views, rotation_matrices
+from biopose_cli.training.views import Batch, Views
 
 SHIPPED = Path(__file__).parent / "configs" / "mqhmr.toml"
 _CHECKED = (8, 512)  # batches of views of held-out motion
@@ -165,7 +165,7 @@ def new_network(size: Size) -> MQHMR:
     vectors = np.zeros((len(MOVING), 3))
     vectors[0, 0] = np.pi  # upright in a picture, whose y axis points down, facing the camera
     vectors[1:] = mean_pose()
-    mean = rotation_matrices(torch.as_tensor(vectors).float())
+    mean = turns.of_vectors(torch.as_tensor(vectors).float())
     return MQHMR(size, torch.cat([mean[..., 0], mean[..., 1]], -1))
 
 

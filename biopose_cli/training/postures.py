@@ -14,8 +14,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from biopose_cli.artifact import Array
-from biopose_cli.body.model import load_body
-from biopose_cli.mesh.kinematics import JOINTS, MOVING, read_table
+from biopose_cli.body.model import OTHER_SIDE, load_body
+from biopose_cli.mesh.kinematics import JOINTS, MOVING
+from biopose_cli.mesh.prior import ranges
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.standing import FROM_SMPL
 from biopose_cli.training import joint_motion
@@ -40,8 +41,9 @@ _BETWEEN = {
     "spine2": ("pelvis", "spine3", 2 / 3),
     "neck": ("spine3", "head", 0.5),
 }
+_CHANGE = 18.0  # degrees, the most by which joints are turned at random
+_FREE = np.radians(60)  # an axis with a narrower range is turned less
 _GIRDLE = 0.15  # of the upper arm's turn out of the T-pose is the shoulder blade's: the skeleton has none
-_OTHER_SIDE = [INDEX[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in INDEX]
 
 
 class Postures:
@@ -57,9 +59,6 @@ class Postures:
         self.motions = np.concatenate([motion.pose for motion in motions]).astype(np.float32)
         self.captured, self.held, self.changed = captured, held, changed
         self.invented = Invented()
-        rows = read_table("limits.csv")
-        self.lower = np.radians([[float(row[f"{a}_min"]) for a in "xyz"] for row in rows])
-        self.upper = np.radians([[float(row[f"{a}_max"]) for a in "xyz"] for row in rows])
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """(N, 24, 3) rad, rotation vectors; half of them mirrored. World frame, y up, any heading."""
@@ -72,24 +71,26 @@ class Postures:
             ]
         )
         chosen = np.flatnonzero(rng.random(count) < self.changed)
-        poses[chosen] = self._changed(poses[chosen], rng)
+        size = np.radians(rng.uniform(0, _CHANGE, len(chosen)))
+        poses[chosen] = changed(poses[chosen], rng, size)
+        lean = Rotation.from_rotvec(0.5 * size[:, None] * rng.normal(size=(len(chosen), 3)))
+        poses[chosen, 0] = (lean * Rotation.from_rotvec(poses[chosen, 0])).as_rotvec()
         swapped = rng.random(count) < 0.5
-        poses[swapped] = poses[swapped][:, _OTHER_SIDE] * np.array([1, -1, -1], np.float32)
+        poses[swapped] = poses[swapped][:, list(OTHER_SIDE)] * np.array([1, -1, -1], np.float32)
         return np.asarray(poses[rng.permutation(count)], np.float32)
 
-    def _changed(self, poses: Array, rng: np.random.Generator) -> Array:
-        """With every joint turned by up to some degrees, within its range or no further out of it."""
-        size = np.radians(rng.uniform(0, 18, (len(poses), 1, 1)))
-        moved = list(MOVING[1:])
-        old = poses[:, moved]
-        spread = np.minimum(
-            1.0, (self.upper - self.lower) / np.radians(60)
-        )  # a knee turns about its hinge only
-        new = old + size * spread * rng.normal(size=old.shape)
-        poses[:, moved] = np.clip(new, np.minimum(self.lower, old), np.maximum(self.upper, old))
-        lean = Rotation.from_rotvec(size[:, 0] * 0.5 * rng.normal(size=(len(poses), 3)))
-        poses[:, 0] = (lean * Rotation.from_rotvec(poses[:, 0])).as_rotvec()
-        return poses
+
+def changed(poses: Array, rng: np.random.Generator, size: Array) -> Array:
+    """Poses (N, 24, 3) with their joints turned at random by a standard deviation of `size` (N) rad, within their
+    ranges (`mesh/data/limits.csv`) or no further out of them than they were; the root stays."""
+    lower, upper = ranges()
+    joints = list(MOVING[1:])
+    old = poses[:, joints]
+    narrow = np.minimum(1.0, (upper - lower) / _FREE)  # a knee turns about its hinge only
+    new = old + size[:, None, None] * narrow * rng.normal(size=old.shape)
+    result = poses.copy()
+    result[:, joints] = np.clip(new, np.minimum(lower, old), np.maximum(upper, old))
+    return result
 
 
 class Invented:

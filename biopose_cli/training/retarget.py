@@ -14,7 +14,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from biopose_cli.artifact import Array
-from biopose_cli.training.takes import INDEX, JOINTS, PARENTS, Reference, Take, euler
+from biopose_cli.body.model import OTHER_SIDE
+from biopose_cli.training.takes import INDEX, PARENTS, Reference, Take, euler
 
 STANCE_SPEED = 0.15  # m/s; a slower ankle and toe belong to a foot that stands (our choice)
 STANCE_HEIGHT = 0.05  # m above the lowest ankle of the take
@@ -139,8 +140,7 @@ def broken_knees(motion: Motion) -> bool:
 
 def mirrored(pose: Array, transl: Array) -> tuple[Array, Array]:
     """The same motion seen in a mirror (left and right exchanged, x negated)."""
-    order = [_other_side(joint) for joint in range(24)]
-    return pose[:, order] * np.array([1.0, -1, -1]), transl * np.array([-1.0, 1, 1])
+    return pose[:, list(OTHER_SIDE)] * np.array([1.0, -1, -1]), transl * np.array([-1.0, 1, 1])
 
 
 def _segments(take: Take, body: RestBody, corrections: Array | None) -> Array:
@@ -229,8 +229,3 @@ def _between(start: Array, end: Array) -> Array:
 def _unit(vector: Array) -> Array:
     unit: Array = vector / np.linalg.norm(vector)
     return unit
-
-
-def _other_side(joint: int) -> int:
-    name = JOINTS[joint]
-    return INDEX[name.replace("left", "#").replace("right", "left").replace("#", "right")]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from biopose_cli import turns
 from biopose_cli.body.model import Body
 from biopose_cli.detect.roi import CROP, MARGIN
 from biopose_cli.mesh.figure import Figure
@@ -71,7 +72,7 @@ class Views:
         """(POOL, 24, 3, 3)"""
         if self._pool[0] != number:
             vectors = self.postures.draw(POOL, np.random.default_rng((self.seed, number, 1)))
-            self._pool = (number, rotation_matrices(torch.as_tensor(vectors)))
+            self._pool = (number, turns.of_vectors(torch.as_tensor(vectors)))
         return self._pool[1]
 
     def _seen(self, rotations: Tensor, random: torch.Generator) -> Batch:
@@ -126,23 +127,12 @@ def _cameras(count: int, random: torch.Generator) -> Tensor:
     spread = torch.where(torch.rand(count, generator=random) < _STEEP, _STEEPNESS, _PITCH[1])
     pitch, roll = torch.deg2rad(_PITCH[0] + spread * pitch), torch.deg2rad(_ROLL * roll)
     zero = torch.zeros(count)
-    turns = (
+    angles = (
         torch.stack([zero, zero, roll], 1),
         torch.stack([pitch, zero, zero], 1),
         torch.stack([zero, heading, zero], 1),
     )
     level = torch.diag(torch.tensor([1.0, -1.0, -1.0]))  # facing the person: x right, y down, z away
-    about_z, about_x, about_y = (rotation_matrices(turn) for turn in turns)
+    about_z, about_x, about_y = (turns.of_vectors(angle) for angle in angles)
     camera: Tensor = about_z @ about_x @ level @ about_y
     return camera
-
-
-def rotation_matrices(vectors: Tensor) -> Tensor:
-    """(..., 3) rotation vectors, rad -> (..., 3, 3), Rodrigues' formula."""
-    angle = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp(min=1e-8)
-    x, y, z = (vectors / angle).unbind(-1)
-    zero = torch.zeros_like(x)
-    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    sine, rest = angle.sin()[..., None], 1 - angle.cos()[..., None]
-    rotation: Tensor = torch.eye(3) + sine * skew + rest * (skew @ skew)
-    return rotation

@@ -15,13 +15,13 @@ from biopose_cli.artifact import LANDMARKS, Mesh
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.evaluation import mqhmr
+from biopose_cli.evaluation.held_out import load_looks
 from biopose_cli.evaluation.mqhmr import (
     Estimate,
     Frames,
     Judge,
     evaluate,
     fit_frames,
-    load_looks,
     of_mesh,
     rendered,
 )

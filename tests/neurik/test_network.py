@@ -9,12 +9,13 @@ from torch import Tensor
 
 from biopose_cli.artifact import Array
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
-from biopose_cli.neurik.network import BODIES, INNER, ROOT, NeurIK, Size, scale_groups
+from biopose_cli.neurik.network import BODIES, INNER, ROOT, NeurIK, Size, scale_groups, smoothed
 from biopose_cli.neurik.pelvis import rotation_of
 from biopose_cli.skeleton.build import build_model, coordinate_rows, joint_rows, landmark_rows
+from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.scaling import Points, scale_factors
 from biopose_cli.skeleton.table import read_table
-from tests.training.made_up import parts, template
+from tests.training.made_up import parts, template, typical
 
 WINDOW = 8
 SIZE = Size(window=WINDOW, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32)
@@ -209,3 +210,29 @@ def test_the_hips_that_lengths_are_measured_from_are_the_skeletons() -> None:
     rows = {row["joint"]: row for row in joint_rows()}
     right, left = (np.array([float(rows[f"hip_{s}"][f"parent_{a}_m"]) for a in "xyz"]) for s in "rl")
     np.testing.assert_allclose(network().hips, [right, left], atol=1e-7)
+
+
+def test_smoothing_is_a_triangle_of_nine_frames_and_keeps_what_is_constant() -> None:
+    pulse = torch.zeros(1, 21, 1)
+    pulse[0, 10] = 25
+    expected = torch.tensor([0.0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0])
+    torch.testing.assert_close(smoothed(pulse)[0, 5:16, 0], expected)
+    torch.testing.assert_close(smoothed(torch.full((1, 6, 2), 3.0)), torch.full((1, 6, 2), 3.0))
+
+
+def test_heads_that_say_nothing_leave_the_first_guess_as_it_is() -> None:
+    """A typical person who does not move, with two known angles: they come back."""
+    table, _ = typical()
+    made = network()
+    with torch.no_grad():
+        for parameter in list(made.pose.parameters())[-2:]:
+            parameter.zero_()
+    q = torch.zeros(1, len(table.coordinates), dtype=torch.float64)
+    names = [name for name, _, _ in INNER]
+    for name, value in (("hip_flexion_r", 0.7), ("neck_rotation", -0.4)):
+        q[0, table.coordinates.index(name)] = value
+    markers = Kinematics(table).markers(q).float().expand(WINDOW, -1, -1)[None]
+    angles = made(markers, torch.ones(1, WINDOW, len(MARKERS), dtype=torch.bool)).angles[0]
+    for name, value in (("hip_flexion_r", 0.7), ("neck_rotation", -0.4)):
+        found = angles[:, names.index(name)]
+        torch.testing.assert_close(found, torch.full((WINDOW,), value), atol=2e-3, rtol=0)

@@ -9,13 +9,21 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
-from biopose_cli.neurik.segments import BEFORE, SEGMENTS, membership, point_sums, segment_frames, viewpoints
+from biopose_cli.neurik.segments import (
+    BEFORE,
+    SEGMENTS,
+    carried,
+    membership,
+    point_sums,
+    segment_frames,
+    viewpoints,
+)
 from biopose_cli.skeleton.kinematics import Kinematics
 from tests.training.made_up import template, typical
 
 FRAMES = 6
 PELVIS, FEMUR, TIBIA, CALCN = (SEGMENTS.index(name) for name in ("pelvis", "femur_r", "tibia_r", "calcn_r"))
-HIP = torch.tensor([-0.0563, -0.0785, 0.0773], dtype=torch.float64)  # in the template
+HIP = carried("HIP")[0].double()
 LEG = ("femur", "tibia", "calcn", "toes")
 Clip = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -79,6 +87,15 @@ def test_rigid_markers_give_their_frame_exactly_from_any_three(lost: tuple[int, 
         turned, there = leg_frame(rotation, place) if segment in (FEMUR, TIBIA, CALCN) else (rotation, place)
         torch.testing.assert_close(found[0, :, segment], turned, atol=1e-8, rtol=0)
         torch.testing.assert_close(origin[0, :, segment], there, atol=1e-8, rtol=0)
+
+
+def test_the_carried_centres_are_the_skeletons_own_at_zero() -> None:
+    table, _ = typical()
+    zero = torch.zeros(1, len(table.coordinates), dtype=torch.float64)
+    centres = Kinematics(table).joint_centres(zero)[0]
+    for name, body in (("HIP", "femur"), ("SHOULDER", "humerus")):
+        own = [table.bodies.index(f"{body}_{side}") for side in "rl"]
+        torch.testing.assert_close(carried(name).double(), centres[own], atol=1e-6, rtol=0)
 
 
 def test_in_the_zero_pose_all_frames_are_the_pelvis() -> None:

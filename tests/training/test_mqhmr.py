@@ -20,7 +20,8 @@ from tests.training.archives import small_archives
 from tests.training.test_neurik import Cut
 
 TINY = Config(
-    steps=40, batch=32, warm_up=5, learning_rate=3e-3, average=0.8, hidden=32, blocks=1, check_every=20, mixed=False
+    steps=40, batch=32, warm_up=5, learning_rate=3e-3, average=0.8, hidden=32, blocks=1,
+    layers=1, queries=4, width=16, heads=2, check_every=20, mixed=False,
 )  # fmt: skip
 
 
@@ -85,3 +86,12 @@ def test_nonsense_is_refused(tmp_path: Path) -> None:
             read_config(path)
     assert read_config(None) == Config()
     assert read_config(mqhmr.SHIPPED).steps * read_config(mqhmr.SHIPPED).batch >= 10_000_000
+
+
+def test_the_detectors_errors_are_measured_where_they_are_not_known(motion: Path, tmp_path: Path) -> None:
+    train(replace(TINY, steps=1, looks=6, check_every=1), motion, tmp_path / "new", Silent())
+    bank = Bank.load(tmp_path / "new" / "bank.npz")
+    assert 1 <= len(bank.residual) <= 6
+    assert (
+        np.median(np.abs(bank.residual[bank.confidence > 0.5])) < 15
+    )  # px of 256: these are the same people

@@ -1,0 +1,57 @@
+"""Rendered people who move as the held-out subjects do: the pictures on which mesh recovery is judged."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from biopose_cli import assets
+from biopose_cli.errors import SettingError
+from biopose_cli.progress import Progress
+from biopose_cli.training.looks import Looks, see
+from biopose_cli.training.pairs import captured_motions
+from biopose_cli.training.render import load_actor
+
+_SEED = 30_000  # far from any training's
+
+
+def load_looks(path: Path) -> Looks:
+    """The rendered people in `path`.
+
+    Raises
+    ------
+    SettingError
+        The file is not there or holds something else.
+    """
+    try:
+        return Looks.load(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise SettingError(
+            f"cannot read rendered people from {path}: {reason}", "Remove it: they are made anew"
+        ) from error
+
+
+def held_out_looks(motion: Path, path: Path, progress: Progress, count: int = 920) -> Path:
+    """Pictures of random people who move as the held-out subjects do, and what the detector sees; made once, kept in
+    `path`, which is returned.
+
+    motion: the folder with the motion-capture archives.
+
+    Raises
+    ------
+    SettingError
+        The folder lacks the archives.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        actor = load_actor()
+        progress.start("motion capture", None)
+        _, held = captured_motions(motion, actor.body)
+        subjects = np.repeat([take.subject for take in held], [len(take.pose) for take in held])
+        poses = np.concatenate([take.pose for take in held])
+        weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
+        see(actor, weights, poses, subjects, count, _SEED, progress, processes=2).save(path)
+    return path
