@@ -21,7 +21,7 @@ from biopose_cli.artifact import Array
 from biopose_cli.neurik import lm
 from biopose_cli.neurik.normal import MarkerTerms, Normal
 from biopose_cli.neurik.targets import Targets
-from biopose_cli.skeleton.branches import canonical, three_turns
+from biopose_cli.skeleton.branches import SLACK, canonical, three_turns
 from biopose_cli.skeleton.kinematics import Kinematics
 
 BATCH = 256  # frames in work at once: they fit into the processor's cache
@@ -93,7 +93,8 @@ class Solver:
             if start is None:
                 q, cost = self._from_nothing(data)
             else:
-                given = self._inside(torch.as_tensor(start, dtype=torch.float64))
+                steady = canonical(self.kinematics.table, start, SLACK)
+                given = self._inside(torch.as_tensor(steady, dtype=torch.float64))
                 q, cost = self._minimise(data, given, iterations)
             if start is None or iterations == ITERATIONS:
                 q, cost = self._rescued(data, q, cost)

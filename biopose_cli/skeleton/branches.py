@@ -12,6 +12,8 @@ import numpy as np
 from biopose_cli.artifact import Array
 from biopose_cli.skeleton.table import Table
 
+SLACK = np.radians(30)  # that a start may lie out of a range to go on under the name it had; our choice
+OUTSIDE = 10.0  # rad of angle squared, per rad squared out of the range; our choice
 JUMP = 10.0  # rad of angle squared that a change of name within a trial has to save in one frame; our choice
 
 
@@ -27,26 +29,32 @@ def three_turns(table: Table) -> list[list[int]]:
     return found
 
 
-def other_name(angles: Array, ranges: Array) -> tuple[Array, Array]:
+def other_name(angles: Array, ranges: Array, slack: float = 0.0) -> tuple[Array, Array]:
     """The other name of angles (..., 3) rad, turned by whole circles to the middle of their `ranges` (3, 2), and
-    whether (...) it lies inside them."""
+    whether (...) it lies inside them, or no further out than `slack`."""
     flipped = angles * np.array([1, -1, 1]) + np.pi
     middle = ranges.mean(axis=1)
     flipped = flipped - 2 * np.pi * np.round((flipped - middle) / (2 * np.pi))
-    inside = ((flipped >= ranges[:, 0] - 1e-6) & (flipped <= ranges[:, 1] + 1e-6)).all(axis=-1)
-    return flipped, inside
+    outside = np.abs(flipped - np.clip(flipped, *ranges.T))
+    return flipped, (outside <= slack + 1e-6).all(axis=-1)
 
 
-def canonical(table: Table, q: Array) -> Array:
-    """The same postures (T, D) under their smaller angles, one choice held over time where it can be."""
+def canonical(table: Table, q: Array, slack: float = 0.0) -> Array:
+    """The same postures (T, D) under their smaller angles, one choice held over time where it can be.
+
+    slack: rad that a name may lie out of the ranges, and is then cut to them. Where a limb is for a while just beyond
+    the range of the name it has before and after, it stays at its end, and does not turn by half a circle twice.
+    """
     q = q.copy()
     for columns in three_turns(table):
-        own = q[:, columns]
-        other, inside = other_name(own, table.ranges[columns])
+        own, ranges = q[:, columns], table.ranges[columns]
+        other, inside = other_name(own, ranges, slack)
         if not inside.any():
             continue
         names = np.stack([own, np.where(inside[:, None], other, own)])  # (2, T, 3)
-        q[:, columns] = names[_smoothest(names), np.arange(len(q))]
+        cut = np.clip(names, *ranges.T) if slack else names
+        chosen = _smoothest(names, OUTSIDE * ((names - cut) ** 2).sum(-1))
+        q[:, columns] = cut[chosen, np.arange(len(q))]
     return q
 
 
@@ -62,9 +70,10 @@ def named_as(table: Table, q: Array, reference: Array) -> Array:
     return q
 
 
-def _smoothest(names: Array) -> Array:
-    """(T) 0 or 1: the sequence with the smallest sum of squared angles, plus `JUMP` times the squared steps."""
-    size = (names**2).sum(-1)
+def _smoothest(names: Array, cost: Array) -> Array:
+    """(T) 0 or 1: the sequence with the smallest sum of squared angles and `cost` (2, T), plus `JUMP` times the squared
+    steps."""
+    size = (names**2).sum(-1) + cost
     total, back = size[:, 0], np.zeros((len(size[0]), 2), int)
     for t in range(1, len(back)):
         steps = JUMP * ((names[:, None, t] - names[None, :, t - 1]) ** 2).sum(-1)  # [now, before]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from biopose_cli.skeleton.branches import canonical, named_as, other_name, three_turns
+from biopose_cli.skeleton.branches import SLACK, canonical, named_as, other_name, three_turns
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.scaling import Calibrated
 from biopose_cli.skeleton.table import read_table
@@ -82,3 +82,29 @@ def test_a_posture_takes_the_references_name(calibrated: Calibrated) -> None:
         renamed |= inside
     assert renamed.any(), "nothing was renamed: the test shows nothing"
     np.testing.assert_allclose(named_as(table, q, reference), reference, atol=1e-12)
+
+
+def test_a_limb_just_beyond_its_range_stays_at_the_end_if_that_is_allowed(calibrated: Calibrated) -> None:
+    """An arm behind the back, up to 20 degrees further than its range, where only the other name can say it exactly."""
+    table = read_table(calibrated.model)
+    columns = next(c for c in three_turns(table) if table.coordinates[c[0]] == "arm_flex_l")
+    ranges = table.ranges[columns]
+    q = np.zeros((30, len(table.coordinates)))
+    q[:, columns[0]] = np.radians(-60 - 50 * np.sin(np.linspace(0, np.pi, 30)))
+    q[:, columns[1]] = np.radians(-73)
+    q[:, columns[2]] = np.radians(
+        -110 * np.sin(np.linspace(0, np.pi, 30))
+    )  # at 0 the other name is far outside
+    wanted = q[:, columns].copy()
+    beyond = wanted[:, 0] < ranges[0, 0]
+    assert 5 < beyond.sum() < 25
+    q[np.ix_(beyond, columns)] = other_name(wanted, ranges)[0][beyond]  # inside its range there
+    jumps = np.abs(np.diff(canonical(table, q)[:, columns], axis=0)).max()
+    assert jumps > 2
+    steady = canonical(table, q, SLACK)[:, columns]
+    np.testing.assert_allclose(steady, np.clip(wanted, *ranges.T), atol=1e-9)
+    far = q.copy()
+    far[:, columns[0]] += np.where(beyond, np.radians(-40), 0)  # 40 degrees more: too far to be called that
+    np.testing.assert_allclose(
+        canonical(table, far, SLACK)[beyond][:, columns], far[beyond][:, columns], atol=1e-9
+    )
