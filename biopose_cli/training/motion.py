@@ -54,7 +54,7 @@ def place(takes: list[Take], body: RestBody, fps: float) -> list[Motion]:
         people[take.source, take.subject].append(take)
     motions = []
     for group in people.values():
-        corrections = calibrate(group, body)
+        corrections = calibrate(group, body, one_person=not group[0].subject.startswith(_UNKNOWN))
         motions += [retarget(take.every(_stride(take.fps, fps)), body, corrections) for take in group]
     return motions
 

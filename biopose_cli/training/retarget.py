@@ -20,6 +20,10 @@ from biopose_cli.training.takes import INDEX, PARENTS, Reference, Take, euler
 STANCE_SPEED = 0.15  # m/s; a slower ankle and toe belong to a foot that stands (our choice)
 STANCE_HEIGHT = 0.05  # m above the lowest ankle of the take
 GAZE = 5.0  # degrees below the horizon, on average (our choice); the recorded heads differ by 50 between subjects
+# degrees that the chest leans further forward than the pelvis, on average, in an upright person on a straight leg: the
+# median of the recorded subjects, who differ by 25, because belt markers sit anywhere on the belt
+LEAN = 4.0
+_STRAIGHT, _UPRIGHT = 25.0, 25.0  # degrees, of such a leg's knee and of the chest
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Motion:
 
 
 _LEG = (("hip", "knee"), ("knee", "ankle"))
+_SPINE = ("pelvis", "spine1", "spine2")  # below the chest
 
 
 def retarget(take: Take, body: RestBody, corrections: Array | None = None) -> Motion:
@@ -68,16 +73,19 @@ def retarget(take: Take, body: RestBody, corrections: Array | None = None) -> Mo
     return Motion(take.source, take.subject, take.name, take.fps, pose, transl)
 
 
-def calibrate(takes: list[Take], body: RestBody) -> Array:
-    """Corrections (24, 3, 3) of what one subject's recorded skeleton leaves open: where the soles and the
-    face point.
+def calibrate(takes: list[Take], body: RestBody, *, one_person: bool = True) -> Array:
+    """Corrections (24, 3, 3) of what one subject's recorded skeleton leaves open: soles, face, belt and hands.
 
-    The recorded foot is a line from ankle to toes, and the head follows a headband. So the soles are made
-    level, on average, in the frames in which a foot stands still, and the face, on average, looks `GAZE`
-    below the horizon (the neck takes half).
+    The recorded foot is a line from ankle to toes, the head follows a headband, the pelvis the markers on a belt, and
+    the hands two markers on the wrist. So the soles are made level, on average, in the frames in which a foot stands
+    still, and the face, on average, looks `GAZE` below the horizon (the neck takes half). In upright frames the spine
+    leans `LEAN`, evenly from pelvis to chest, and over all frames the hands are bent neither to the thumb nor away.
+    one_person: False, if the takes may be of several: every spine is left as it was recorded.
     """
     ups: tuple[list[Array], list[Array]] = ([], [])
     faces: list[Array] = []
+    leans: list[Array] = []
+    bends: list[Array] = []
     for take in takes:
         rotations = _segments(take, body, None)
         positions = positions_of(rotations, take.hips * (body.leg_length / take.leg_length), body)
@@ -87,6 +95,8 @@ def calibrate(takes: list[Take], body: RestBody) -> Array:
             found.append(up_in_foot[standing[:, side]])
         upright = rotations[:, INDEX["spine3"], 1, 1] > np.cos(np.radians(25))
         faces.append(rotations[upright, INDEX["head"], 1, 2])  # height of the face's direction
+        leans.append(_leans(rotations[_on_a_straight_leg(rotations)]))
+        bends.append(_bends(rotations))
     corrections = np.tile(np.eye(3), (24, 1, 1))
     for side, found in enumerate(ups):
         up = np.concatenate(found)
@@ -98,7 +108,46 @@ def calibrate(takes: list[Take], body: RestBody) -> Array:
         lift = np.degrees(np.arcsin(-np.median(face))) - GAZE
         corrections[INDEX["head"]] = euler("x", [-lift])
         corrections[INDEX["neck"]] = euler("x", [-lift / 2])
+    lean = np.concatenate(leans)
+    if one_person and len(lean):
+        wanted = -LEAN * np.array([1, 2 / 3, 1 / 3])
+        for joint, turn in zip(_SPINE, wanted - np.median(lean, axis=0), strict=True):
+            corrections[INDEX[joint]] = euler("x", [turn])
+    bend = np.median(np.concatenate(bends), axis=0)
+    for hand, joints in enumerate((("left_wrist", "left_hand"), ("right_wrist", "right_hand"))):
+        corrections[[INDEX[joint] for joint in joints]] = euler("y", [-bend[hand]])
     return corrections
+
+
+def _on_a_straight_leg(rotations: Array) -> Array:
+    """Frames (T) in which the chest is upright and one leg straight below it."""
+    limit = np.cos(np.radians([_UPRIGHT, _STRAIGHT]))
+    straight = [
+        (rotations[:, INDEX[f"{side}_hip"], 1, 1] > limit[0])
+        & (
+            (rotations[:, INDEX[f"{side}_hip"], :, 1] * rotations[:, INDEX[f"{side}_knee"], :, 1]).sum(1)
+            > limit[1]
+        )
+        for side in ("left", "right")
+    ]
+    return np.asarray((rotations[:, INDEX["spine3"], 1, 1] > limit[0]) & (straight[0] | straight[1]))
+
+
+def _leans(rotations: Array) -> Array:
+    """How far (T, 3) pelvis and lower spine lean further forward than the chest, degrees."""
+    up = (
+        np.swapaxes(rotations[:, INDEX["spine3"]], -1, -2)[:, None]
+        @ rotations[:, [INDEX[j] for j in _SPINE], :, 1:2]
+    )
+    return np.asarray(np.degrees(np.arctan2(up[..., 2, 0], up[..., 1, 0])))
+
+
+def _bends(rotations: Array) -> Array:
+    """Turns (T, 2) of the left, right hand about the T-pose's vertical, to the thumb or away from it, degrees."""
+    hands = [INDEX["left_wrist"], INDEX["right_wrist"]]
+    local = np.swapaxes(rotations[:, [PARENTS[hand] for hand in hands]], -1, -2) @ rotations[:, hands]
+    vectors = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 2, 3)
+    return np.degrees(vectors[..., 1])
 
 
 def _standing(positions: Array, fps: float) -> Array:
