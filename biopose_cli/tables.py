@@ -29,6 +29,7 @@ def print_evaluation(report: dict[str, Any]) -> None:
         "rooted mm",
         "MAE_body mm",
         "frames/s",
+        "network ahead deg",
     )
     for level, methods in report["levels"].items():
         for method, figures in methods.items():
@@ -41,9 +42,17 @@ def print_evaluation(report: dict[str, Any]) -> None:
                 f"{figures['mpblpe_rooted_mm']:.1f}",
                 f"{figures['mae_body_mm']:.2f}",
                 f"{figures['frames_per_s']:.0f}",
+                _ahead(figures.get("network_ahead"), report["people"]),
             )
         table.add_section()
     Console(highlight=False).print(table)
+
+
+def _ahead(figures: dict[str, Any] | None, people: int) -> str:
+    """By how much, with its standard error, and on how many people."""
+    if figures is None:
+        return ""
+    return f"{figures['by_deg']:.2f} ± {figures['standard_error_deg']:.2f} ({figures['people']}/{people})"
 
 
 def print_ik(report: dict[str, Any]) -> None:

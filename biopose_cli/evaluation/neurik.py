@@ -83,7 +83,9 @@ def evaluate(
     dict
         `network`, `network_plus_solver`, `solver_from_markers`, `solver`, `opensim`: on clean markers, each
         `mae_angle_deg`, `mpblpe_mm`, `mpblpe_rooted_mm` (the pelvis' origin laid on the true one), `mae_body_mm`,
-        `frames_per_s`; `levels`: the same by level of noise; `coordinates`: degrees by angle, clean; `people`,
+        `frames_per_s`; but for `network` also `network_ahead`: on how many `people` the network's angles are the better
+        ones, `by_deg` on average, and the `standard_error_deg` of that mean. `levels`: the same by level of noise;
+        `coordinates`: degrees by angle, clean; `people`,
         `frames`; `marker_rms_mm` by level, the mean displacement of each frame taken away.
 
     Raises
@@ -100,6 +102,7 @@ def evaluate(
         noisy = [_noisy(person, level, number) for number, person in enumerate(crowd)]
         noise_mm[level] = float(np.mean([_rms(n, p.markers) for n, p in zip(noisy, crowd, strict=True)]))
         levels[level] = {}
+        first: list[_Found] = []
         for method in methods:
             progress.start(f"{level} markers, {method}", len(crowd), "people")
             run = _runner(method, network, judge, iterations)
@@ -107,6 +110,10 @@ def evaluate(
                 judge.judged(person, run, seen, progress) for person, seen in zip(crowd, noisy, strict=True)
             ]
             levels[level][method] = _mean(found)
+            if method == "network":
+                first = found
+            elif first:
+                levels[level][method]["network_ahead"] = _ahead(first, found)
             if level == "clean":
                 coordinates[method] = {
                     name: float(np.mean([f.angles[name] for f in found])) for name in found[0].angles
@@ -246,7 +253,13 @@ def _rms(noisy: Array, clean: Array) -> float:
     return float(1000 * np.sqrt(np.nanmean((error**2).sum(-1))))
 
 
-def _mean(found: list[_Found]) -> dict[str, float]:
+def _ahead(network: list[_Found], other: list[_Found]) -> dict[str, float]:
+    gains = np.array([b.mae_angle - a.mae_angle for a, b in zip(network, other, strict=True)])
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else float("nan")
+    return {"people": int((gains > 0).sum()), "by_deg": float(gains.mean()), "standard_error_deg": error}
+
+
+def _mean(found: list[_Found]) -> dict[str, Any]:
     def over(name: str) -> float:
         return float(np.mean([getattr(f, name) for f in found]))
 

@@ -146,14 +146,24 @@ def test_the_table_has_what_the_docstring_says(table: dict[str, Any]) -> None:
     assert list(table["levels"]) == list(LEVELS)
     for level in LEVELS:
         assert set(table["levels"][level]) == set(METHODS)
-        for found in table["levels"][level].values():
-            assert set(found) == {*ERRORS, "frames_per_s"}
-            assert all(np.isfinite(value) for value in found.values())
+        for method, found in table["levels"][level].items():
+            ahead = {} if method == "network" else found["network_ahead"]
+            assert set(found) == {*ERRORS, "frames_per_s"} | ({"network_ahead"} if ahead else set())
+            assert all(np.isfinite(found[name]) for name in ERRORS)
             assert found["frames_per_s"] > 0
     assert table["levels"]["clean"] == {method: table[method] for method in METHODS}
     for method in METHODS:
         mean = np.mean(list(table["coordinates"][method].values()))
         assert mean == pytest.approx(table[method]["mae_angle_deg"], rel=1e-6, abs=1e-9)
+
+
+def test_who_is_ahead(table: dict[str, Any]) -> None:
+    """Of an untaught network, nobody is behind when the markers are clean."""
+    ahead = table["solver"]["network_ahead"]
+    assert ahead["people"] == 0
+    gain = table["solver"]["mae_angle_deg"] - table["network"]["mae_angle_deg"]
+    assert ahead["by_deg"] == pytest.approx(gain, rel=1e-6)
+    assert ahead["standard_error_deg"] < -ahead["by_deg"]
 
 
 def test_the_solvers_errors_are_nothing_on_clean_markers_and_grow_with_the_noise(
