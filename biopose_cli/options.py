@@ -103,7 +103,11 @@ Intrinsics = Annotated[
     ),
 ]
 MeshOption = Annotated[
-    Literal["fit"], typer.Option("--mesh", help="How the body is found: fit it to the clip's keypoints.")
+    Literal["mqhmr", "fit"],
+    typer.Option(
+        "--mesh",
+        help="How the body is found: by a network and a fit near what that says, or by the fit alone.",
+    ),
 ]
 Body = Annotated[
     Path | None,

@@ -152,15 +152,15 @@ STEPS = (
         "mesh",
         ("detect",),
         ("mesh", "track", "track_id", "body", "height"),
-        ("banded.py", "body", "mesh"),
+        ("banded.py", "body", "mesh", "turns.py", "weights/mqhmr.safetensors"),
         _mesh,
     ),
     Step(
         Refined,
         "refine",
         ("detect", "mesh"),
-        ("body", "height"),
-        ("banded.py", "body", "mesh", "refine"),
+        ("mesh", "body", "height"),
+        ("banded.py", "body", "mesh", "refine", "turns.py", "weights/mqhmr.safetensors"),
         _refine,
     ),
     Step(

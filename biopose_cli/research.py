@@ -135,13 +135,23 @@ def train_mqhmr(
     motion: Motion = None,
     out: RunFolder = Path("runs/mqhmr"),
     config: RunConfig = None,
+    begin: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to go on from; the network may have more parts.",
+            callback=_at_home,
+            show_default="none",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train MQ-HMR: what a detector sees of a person to the body's pose, shape and camera."""
     from biopose_cli.training import mqhmr
 
     _run(
-        lambda display: mqhmr.train(mqhmr.read_config(config or mqhmr.SHIPPED), _named(motion), out, display),
+        lambda display: mqhmr.train(
+            mqhmr.read_config(config or mqhmr.SHIPPED), _named(motion), out, display, begin
+        ),
         quiet,
     )
 
@@ -207,9 +217,9 @@ def evaluate_mqhmr(
     network: Annotated[
         Path | None,
         typer.Option(
-            help="A network of `biopose train mqhmr`, to be measured too.",
+            help="A network of `biopose train mqhmr`.",
             callback=_at_home,
-            show_default=False,
+            show_default="the one that comes with BioPose",
         ),
     ] = None,
     json_output: Json = False,
@@ -217,17 +227,19 @@ def evaluate_mqhmr(
 ) -> None:
     """Mesh recovery in 3D: on rendered people (--motion), on four real views of one man (--trial), or both."""
     from biopose_cli import console
-    from biopose_cli.evaluation import held_out, mqhmr, points
+    from biopose_cli.evaluation import held_out, mqhmr, points, recovery
     from biopose_cli.evaluation.views import real_views
+    from biopose_cli.mesh.weights import SHIPPED
 
     if motion is None and trial is None:
         raise SettingError("--motion or --trial is missing", "Name the data to measure on")
     with console.Display(quiet=quiet or json_output) as display:
         views = [] if trial is None else real_views(trial, videos, cache, display)
         looks = None if motion is None else held_out.held_out_looks(motion, cache / "looks.npz", display)
-        frames: dict[str, mqhmr.Recover] = {"fit_frames": mqhmr.fit_frames}
-        frames |= {} if network is None else {"keypoints": mqhmr.by_network(network)}
-        report = mqhmr.evaluate(looks, views, frames, {"fit": mqhmr.fit}, display)
+        weights = network or SHIPPED
+        frames = {"fit_frames": recovery.fit_frames, "network": recovery.by_network(weights)}
+        clips = {"fit": recovery.fit, "network_and_fit": recovery.guided_by(weights)}
+        report = mqhmr.evaluate(looks, views, frames, clips, display)
     _print(json.dumps(report, indent=2) if json_output else "\n".join(points.lines(report)))
 
 

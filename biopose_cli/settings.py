@@ -9,7 +9,7 @@ from pathlib import Path
 from biopose_cli.errors import SettingError
 
 WEIGHTS = ("heavy", "full", "lite")
-MESHES = ("fit", "import")
+MESHES = ("mqhmr", "fit", "import")
 SOLVERS = ("neural", "opensim")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _RANGES = {  # lowest and highest value that can be meant, unit, what to do
@@ -53,7 +53,7 @@ class Settings:
     fov: float | None = None  # degrees, across the image's longer side
     intrinsics: Path | None = None  # JSON or TOML: camera_matrix, dist_coeffs, image_size
     # mesh, refine
-    mesh: str = "fit"
+    mesh: str = "mqhmr"
     track: Path | None = None  # with mesh "import": the file of another tool
     track_id: str | None = None  # which of its tracks; None: the only one
     body: Path | None = None  # an SMPL file; None: the free default body

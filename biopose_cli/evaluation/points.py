@@ -73,10 +73,10 @@ def lines(report: dict[str, Any]) -> list[str]:
     )
     heads = ("MPJPE mm", "PA mm", "knee deg", "elbow deg", "joints mm", "PA mm", "MVE mm")
     table = []
-    for part in ("rendered", "real"):
+    for part in ("rendered", "rendered_turned", "real"):
         if part not in report:
             continue
-        title = f"{part}, {report[part]['frames']} frames"
+        title = f"{part.replace('_', ', ')}, {report[part]['frames']} frames"
         table.append(f"{title:<28}" + "".join(f"{head:>11}" for head in heads))
         for method, figures in report[part].items():
             if method == "frames":

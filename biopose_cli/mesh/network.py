@@ -27,6 +27,7 @@ _CODE = 6 * _TURNS + BETAS + 3
 _STATURE, _STATURE_SPREAD = 1.70, 0.10  # m
 _SIZE = 0.65  # m: half of a view is about so large at the person
 _LOOKS = 3 * LANDMARKS + 6
+_UNTRAINED = 0.3  # rad
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,17 @@ class Recovered:
 
 
 class MQHMR(nn.Module):
-    """The network. `mean` (22, 6): rotations (first two columns) of the typical pose, from which all is counted."""
+    """The network. `mean` (22, 6): rotations (first two columns) of the typical pose, from which all is counted.
+    `spread` (22) rad: by how much its rotations are wrong about an axis, set when it has been trained."""
 
     mean: Tensor
+    spread: Tensor
 
     def __init__(self, size: Size, mean: Tensor) -> None:
         super().__init__()
         self.size = size
         self.register_buffer("mean", mean.float())
+        self.register_buffer("spread", torch.full((_TURNS,), _UNTRAINED))
         self.first = nn.Parameter(torch.zeros(_CODE))
         self.lifter = Lifter(size) if size.keypoints else None
         self.decoder = (

@@ -30,6 +30,9 @@ class Bodies:
     betas: Array
     pelvis: Array
 
+    def part(self, frames: Array | slice) -> Bodies:
+        return Bodies(self.rotations[frames], self.betas[frames], self.pelvis[frames])
+
 
 def recover(
     network: MQHMR, keypoints: Array, confidence: Array, matrix: Array, stature: float | None = None
@@ -37,25 +40,28 @@ def recover(
     """What the network says of each frame: the mean of the picture and its mirror image.
 
     keypoints: (N, 33, 2) px without lens distortion, finite. confidence: (N, 33). matrix: (3, 3) or (N, 3, 3).
-    stature: m.
+    stature: m. Computed where the network is.
     """
+    device = network.mean.device
     focal = np.stack([matrix[..., 0, 0], matrix[..., 1, 1]], -1)[..., None, :]
-    flat = torch.as_tensor((keypoints - matrix[..., None, :2, 2]) / focal).float()
-    trust = torch.as_tensor(confidence).float()
+    flat = torch.as_tensor((keypoints - matrix[..., None, :2, 2]) / focal).float().to(device)
+    trust = torch.as_tensor(confidence).float().to(device)
     parts = []
     with torch.inference_mode():
         for some, sure in zip(flat.split(BATCH), trust.split(BATCH), strict=True):
-            tall = torch.full((len(some),), torch.nan if stature is None else stature)
+            tall = torch.full((len(some),), torch.nan if stature is None else stature, device=device)
             view = view_of(some, sure)
             parts.append(_both(network, view, tall))
-    rotations, betas, pelvis = (torch.cat(values).double().numpy() for values in zip(*parts, strict=True))
+    rotations, betas, pelvis = (
+        torch.cat(values).cpu().double().numpy() for values in zip(*parts, strict=True)
+    )
     return Bodies(rotations, betas, pelvis)
 
 
 def _both(network: MQHMR, view: View, stature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rotations, betas and pelvis in the camera frame, of the view and its mirror image together."""
     straight = network(view, stature)
-    other = _unmirrored(network(mirrored(view, torch.as_tensor(SIDES)), stature))
+    other = _unmirrored(network(mirrored(view, torch.as_tensor(SIDES, device=stature.device)), stature))
     rotations = turns.nearest(straight.rotations + other.rotations)
     pelvis = (straight.pelvis + other.pelvis) / 2
     back = view.rotation.transpose(1, 2)

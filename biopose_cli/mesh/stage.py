@@ -1,4 +1,5 @@
-"""The mesh stage, `--mesh fit`: one body fitted to a clip's keypoints."""
+"""The mesh stage: one body fitted to a clip's keypoints, `--mesh mqhmr` near what a network says of every frame,
+`--mesh fit` from nothing."""
 
 from __future__ import annotations
 
@@ -10,16 +11,19 @@ import torch
 from biopose_cli.artifact import Array, Detection, Mesh
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.errors import SettingError
-from biopose_cli.mesh import rotation
+from biopose_cli.mesh import guided, rotation
 from biopose_cli.mesh.fit import ITERATIONS, fit_clip
+from biopose_cli.mesh.guided import fit_guided, guide
 from biopose_cli.mesh.kinematics import BETAS, JOINTS, Chain, Pose, load_chain, place
+from biopose_cli.mesh.network import MQHMR
 from biopose_cli.mesh.observe import Observations, observe
 from biopose_cli.mesh.terms import ShapePrior
+from biopose_cli.mesh.weights import shipped
 from biopose_cli.mesh.windows import in_windows, sample, spans
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 
-METHODS = ("fit",)
+METHODS = ("mqhmr", "fit")
 _SHORTEST, _TALLEST = 0.5, 2.5  # m
 # betas and landmark deviations, in their standard deviations: keypoint errors repeat themselves from frame to frame, so
 # the clip tells less about the shape than its number of frames makes believe
@@ -28,13 +32,17 @@ _STATURE_KNOWN, _STATURE_UNKNOWN = 0.002, 0.03  # m
 _UNSURE = "the stature is unknown, an adult's mean is assumed: angles hold, lengths are to scale only; give --height"
 
 
-def run(detection: Detection, settings: Settings, progress: Progress) -> Mesh:
+def run(detection: Detection, settings: Settings, progress: Progress, network: MQHMR | None = None) -> Mesh:
     """Fit the body of `settings.body` to the keypoints of `detection`: one shape, a pose and a place per frame.
+
+    network: for `--mesh mqhmr`, instead of the one that comes with BioPose.
 
     Raises
     ------
     SettingError
-        `--mesh` or `--height` is not possible.
+        `--mesh`, `--height` or `--device` is not possible.
+    AssetError
+        The network's weights are not there.
     PersonError
         Too few frames hold keypoints.
     BodyFileError
@@ -46,14 +54,26 @@ def run(detection: Detection, settings: Settings, progress: Progress) -> Mesh:
     chain = load_chain(body)
     shape = shape_prior(body, settings.height)
     seen = observe(detection)
+    if settings.mesh == "mqhmr":
+        told = guide(network or shipped(settings.device), detection, seen, settings.height)
+        iterations = guided.ITERATIONS
+
+        def fit(frames: slice | Array, known: Array | None = None) -> Pose:
+            return fit_guided(chain, seen.part(frames), shape, told.part(frames), progress.advance, known)
+    else:
+        iterations = ITERATIONS
+
+        def fit(frames: slice | Array, known: Array | None = None) -> Pose:
+            return fit_clip(chain, seen.part(frames), shape, progress.advance, known)
+
     frames = len(seen.time)
     windows = spans(frames)
-    progress.start("mesh", ITERATIONS * (1 if len(windows) == 1 else 1 + len(windows)), unit="iterations")
+    progress.start("mesh", iterations * (1 if len(windows) == 1 else 1 + len(windows)), unit="iterations")
     if len(windows) == 1:
-        pose = fit_clip(chain, seen, shape, progress.advance)
+        pose = fit(windows[0])
     else:
-        known = fit_clip(chain, seen.part(sample(frames)), shape, progress.advance).shape
-        pose = in_windows(frames, lambda w: fit_clip(chain, seen.part(w), shape, progress.advance, known))
+        known = fit(sample(frames)).shape
+        pose = in_windows(frames, lambda window: fit(window, known))
     return Mesh(**fields(body, chain, pose, seen, settings.height))
 
 

@@ -11,9 +11,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from biopose_cli.device import choose_device
 from biopose_cli.errors import AssetError
 from biopose_cli.files import replacing
 from biopose_cli.mesh.network import MQHMR, Size
+
+SHIPPED = Path(__file__).parents[1] / "weights" / "mqhmr.safetensors"
+
+
+def shipped(device: str) -> MQHMR:
+    """The network that comes with BioPose, on `--device`. Raises AssetError and SettingError."""
+    return load_network(SHIPPED).to(choose_device(device))
 
 
 def save_network(path: Path, network: MQHMR, notes: dict[str, Any]) -> None:

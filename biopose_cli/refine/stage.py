@@ -8,11 +8,13 @@ from biopose_cli.artifact import Detection, Mesh, Refined
 from biopose_cli.body.model import load_body
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.fit import pose_terms, reprojection
+from biopose_cli.mesh.guided import guide, guided_terms
 from biopose_cli.mesh.kinematics import BETAS, Pose, load_chain
 from biopose_cli.mesh.observe import observe
 from biopose_cli.mesh.solver import minimise
 from biopose_cli.mesh.stage import fields, shape_prior
 from biopose_cli.mesh.terms import Term
+from biopose_cli.mesh.weights import shipped
 from biopose_cli.mesh.windows import in_windows, spans
 from biopose_cli.progress import Progress
 from biopose_cli.refine.contact import Planted, planted
@@ -30,7 +32,7 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
 
     Raises
     ------
-    SettingError, PersonError, BodyFileError
+    SettingError, PersonError, BodyFileError, AssetError
     """
     body = load_body(settings.body)
     chain = load_chain(body)
@@ -41,15 +43,23 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
     known_shape[: BETAS + len(mesh.landmark_shape)] = np.concatenate([mesh.betas, mesh.landmark_shape])
     start = Pose(rotation.exp(vectors), mesh.transl.astype(np.float64), known_shape)
     still = planted(seen, start)
+    told = None
+    if settings.mesh == "mqhmr":
+        told = guide(shipped(settings.device), detection, seen, settings.height)
     frames = len(seen.time)
     loss: list[float] = []
 
     def solve(span: slice, first: Pose, free_shape: bool) -> Pose:
         part = seen.part(span)
+        likely = (
+            pose_terms(part, shape, standing=True)
+            if told is None
+            else guided_terms(part, shape, told.part(span))
+        )
         terms: list[Term] = [
             reprojection(part, _DELTA),
             Planted(part.time, still[span][: len(part.time) - 1], _CREEP),
-            *pose_terms(part, shape, standing=True),
+            *likely,
         ]
         pose, history = minimise(
             chain, first.part(span), terms, ITERATIONS, free_shape=free_shape, on_iteration=progress.advance

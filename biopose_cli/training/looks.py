@@ -46,7 +46,8 @@ _CHANGE = 15.0  # degrees, spread of a change of a joint
 class Looks:
     """N looks at people.
 
-    Truth: `pose` (N, 24, 3) rotation vectors, the root's in the world; `betas` (N, 10); `transl` (N, 3), SMPL's, world;
+    Truth: `pose` (N, 24, 3) rotation vectors, the root's in the world, `turned` (N) whether its joints were turned at
+    random; `betas` (N, 10); `transl` (N, 3), SMPL's, world;
     `rotation` (N, 3, 3) and `translation` (N, 3): camera = rotation @ world + translation; `focal` (N) px, square
     pixels, principal point in the middle of an image of `size` (2) px, width and height; `subject` (N) who moved so.
     Seen: `roi` (N, 4) where the network looked (`detect/roi.py`); `keypoints` (N, 33, 2) px of the image, with
@@ -54,6 +55,7 @@ class Looks:
     """
 
     pose: Array
+    turned: Array
     betas: Array
     transl: Array
     rotation: Array
@@ -68,6 +70,11 @@ class Looks:
 
     def __len__(self) -> int:
         return len(self.pose)
+
+    def part(self, chosen: Array) -> Looks:
+        """Some of them, by a mask or by number."""
+        rows = {f.name: getattr(self, f.name)[chosen] for f in fields(Looks) if f.name != "size"}
+        return Looks(**rows, size=self.size)
 
     def save(self, path: Path) -> None:
         with replacing(path) as temporary:
@@ -123,7 +130,7 @@ def see(
     return Looks(**seen, size=np.array([SIZE, SIZE]))
 
 
-Row = dict[str, Array | float | str]
+Row = dict[str, Array | bool | str]
 
 
 class _Studio:
@@ -140,7 +147,8 @@ class _Studio:
         rng = np.random.default_rng((self.seed, number))
         chosen = rng.integers(len(self.poses))
         pose = self.poses[chosen].astype(float)
-        if rng.random() < self.changed:
+        turned = bool(rng.random() < self.changed)
+        if turned:
             pose = changed(pose[None], rng, np.full(1, np.radians(_CHANGE)))[0]
         betas = np.clip(rng.normal(size=BETAS), -_SHAPE_LIMIT, _SHAPE_LIMIT)
         vertices = self.actor.posed(pose[None], betas, np.zeros((1, 3)))[0]
@@ -171,7 +179,7 @@ class _Studio:
             "world": seen.world,
         }
         single: Row = {name: np.asarray(value, np.float32) for name, value in truth.items()}
-        return single | {"subject": str(self.subjects[chosen])}
+        return single | {"subject": str(self.subjects[chosen]), "turned": turned}
 
 
 _studio: list[_Studio] = []  # of a worker process

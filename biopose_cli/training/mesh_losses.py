@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from biopose_cli.mesh.figure import Figure
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.network import Recovered
 from biopose_cli.training.views import Batch
+
+_MEDIAN = 1.538  # of the length of a vector of three standard normal numbers
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,7 @@ class MeshLosses:
         rotations, degrees, the root's apart; of the landmarks in the picture, parts of half the view."""
         with torch.no_grad():
             _, landmarks = self.figure(found.rotations, found.betas)
-            between = (found.rotations.transpose(-1, -2) @ truth.rotations).diagonal(0, -2, -1).sum(-1)
-            angles = torch.rad2deg(torch.acos(((between - 1) / 2).clamp(-1, 1)))
+            angles = torch.rad2deg(angles_between(found.rotations, truth.rotations))
             points = points_errors(landmarks.numpy(), truth.landmarks.numpy())
             return {
                 "mpjpe_mm": points["mpjpe_mm"],
@@ -67,9 +69,22 @@ class MeshLosses:
             }
 
     @staticmethod
+    def spread(looks: Iterable[tuple[Recovered, Batch]]) -> Tensor:
+        """(22) rad: the joints' errors about one axis, robustly: from the median angle, as if they were normal."""
+        with torch.no_grad():
+            angles = torch.cat([angles_between(found.rotations, truth.rotations) for found, truth in looks])
+        return angles[:, list(MOVING)].median(dim=0).values / _MEDIAN
+
+    @staticmethod
     def _picture(points: Tensor, truth: Batch) -> Tensor:
         """Mean distance from the true points (not the detected ones) in the picture, in halves of the view."""
         true = truth.landmarks + truth.pelvis[:, None]
         flat = [x[..., :2] / x[..., 2:].clamp(min=0.3) for x in (points, true)]
         mean: Tensor = (vector_norm(flat[0] - flat[1], dim=-1) / truth.view.half[:, None]).mean()
         return mean
+
+
+def angles_between(one: Tensor, other: Tensor) -> Tensor:
+    """Angles (...), rad, of the turns between rotations (..., 3, 3)."""
+    trace = (one.transpose(-1, -2) @ other).diagonal(0, -2, -1).sum(-1)
+    return torch.acos(((trace - 1) / 2).clamp(-1, 1))

@@ -11,10 +11,11 @@ import torch
 
 from biopose_cli import assets, turns
 from biopose_cli.body.model import Body, load_body
+from biopose_cli.errors import SettingError
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.network import MQHMR, Size
 from biopose_cli.mesh.prior import mean_pose
-from biopose_cli.mesh.weights import save_network
+from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.progress import Progress
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.log import RunLog
@@ -90,17 +91,20 @@ def read_config(path: Path | None) -> Config:
     return config
 
 
-def train(config: Config, motion: Path, folder: Path, progress: Progress) -> Path:
+def train(config: Config, motion: Path, folder: Path, progress: Progress, begin: Path | None = None) -> Path:
     """Measure the detector's errors (once), train, and write `mqhmr.safetensors` into `folder`; returns its path.
 
     A run that was cut goes on from its last checkpoint when called again with the same configuration.
 
-    motion: the folder with the motion-capture archives.
+    motion: the folder with the motion-capture archives. begin: weights of a smaller network, to go on from; what it
+    lacks starts as nothing.
 
     Raises
     ------
     SettingError
-        `folder` holds a run of another configuration, or `motion` lacks the archives.
+        `folder` holds a run of another configuration, `motion` lacks the archives, or `begin` does not fit.
+    AssetError
+        `begin` is not the weights of a network.
     """
     claim(folder, config)
     body = load_body()
@@ -113,6 +117,8 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress) -> Pat
     tests = [checks.batch(number) for number in range(_CHECKED[0])]
     torch.manual_seed(config.seed)
     network = new_network(config.size)
+    if begin is not None:
+        _take(network, begin)
     run = Run(network, config, folder)
     losses = MeshLosses(views.figure, config.weights)
     progress.start("training", config.steps, "steps")
@@ -135,7 +141,9 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress) -> Pat
                 run.save()  # after the row: a run that goes on from here keeps it
             progress.advance()
     path = folder / "mqhmr.safetensors"
-    save_network(path, run.averaged(), {"config": asdict(config)})
+    network = run.averaged()
+    network.spread.copy_(losses.spread((network(test.view, test.stature), test) for test in tests))
+    save_network(path, network, {"config": asdict(config)})
     return path
 
 
@@ -167,6 +175,17 @@ def new_network(size: Size) -> MQHMR:
     vectors[1:] = mean_pose()
     mean = turns.of_vectors(torch.as_tensor(vectors).float())
     return MQHMR(size, torch.cat([mean[..., 0], mean[..., 1]], -1))
+
+
+def _take(network: MQHMR, begin: Path) -> None:
+    """The weights in `begin`, for all parts that both have."""
+    known = load_network(begin).state_dict()
+    own = network.state_dict()
+    if any(name not in own or own[name].shape != value.shape for name, value in known.items()):
+        raise SettingError(
+            f"--begin {begin} is another network than the one to be trained", "Give both the same sizes"
+        )
+    network.load_state_dict(own | known)
 
 
 def _checked(network: MQHMR, losses: MeshLosses, tests: list[Batch]) -> dict[str, float]:

@@ -41,7 +41,7 @@ _BETWEEN = {
     "spine2": ("pelvis", "spine3", 2 / 3),
     "neck": ("spine3", "head", 0.5),
 }
-_CHANGE = 18.0  # degrees, the most by which joints are turned at random
+_CHANGE = 22.0  # degrees, the most by which joints are turned at random
 _FREE = np.radians(60)  # an axis with a narrower range is turned less
 _GIRDLE = 0.15  # of the upper arm's turn out of the T-pose is the shoulder blade's: the skeleton has none
 

@@ -16,16 +16,9 @@ from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.evaluation import mqhmr
 from biopose_cli.evaluation.held_out import load_looks
-from biopose_cli.evaluation.mqhmr import (
-    Estimate,
-    Frames,
-    Judge,
-    evaluate,
-    fit_frames,
-    of_mesh,
-    rendered,
-)
+from biopose_cli.evaluation.mqhmr import Judge, evaluate
 from biopose_cli.evaluation.points import ANGLES, LIMBS, NAMES, lines, points_errors
+from biopose_cli.evaluation.recovery import Estimate, Frames, fit_frames, of_mesh, rendered
 from biopose_cli.evaluation.views import RealView
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.kinematics import JOINTS, Pose, load_chain, place
@@ -60,6 +53,7 @@ def looks() -> Looks:
     world += 0.01 * (np.arange(LANDMARKS) == 11)[:, None] * np.array([1.0, 0, 0])
     return Looks(
         pose=pose,
+        turned=np.zeros(len(pose), bool),
         betas=betas,
         transl=transl,
         rotation=turn,

@@ -25,7 +25,7 @@ def stick_body(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit(detection: Detection, **settings: float) -> Mesh:
-    return stage.run(detection, Settings(**settings), Silent())  # type: ignore[arg-type]
+    return stage.run(detection, Settings(mesh="fit", **settings), Silent())  # type: ignore[arg-type]
 
 
 def joints(chain: Chain, mesh: Mesh) -> Array:

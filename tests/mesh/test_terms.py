@@ -5,6 +5,8 @@ import pytest
 
 from biopose_cli.artifact import Array
 from biopose_cli.banded import System
+from biopose_cli.mesh import rotation
+from biopose_cli.mesh.guided import Guidance
 from biopose_cli.mesh.kinematics import BETAS, DOF, Chain, Pose
 from biopose_cli.mesh.prior import Mixture, PosePrior
 from biopose_cli.mesh.terms import (
@@ -29,6 +31,9 @@ TERMS: dict[str, Term] = {
     "reprojection": Reprojection(RANDOM.uniform(300, 700, (FRAMES, 33, 2)), MATRIX, 20 * ONES, SHARES, 2.0),
     "landmarks": Landmarks3D(RANDOM.normal(size=(FRAMES, 33, 3)), SHARES, 0.1, 2.0),
     "prior": PosePrior(MIXTURE, RANDOM.uniform(0, 1, FRAMES)),
+    "guidance": Guidance(
+        rotation.exp(RANDOM.normal(size=(FRAMES, 22, 3))), RANDOM.uniform(0.1, 0.4, 22), RANDOM.uniform(0, 1, FRAMES)
+    ),
     "limits": Limits(np.full((21, 3), -0.05), np.full((21, 3), 0.05), 0.05, RANDOM.uniform(0, 1, FRAMES)),
     "smoothness": Smoothness(TIME, np.full(22, 40.0), np.full(3, 15.0), 3.0),
     "shape": ShapePrior(0.5, 1.7, 0.03 * RANDOM.normal(size=BETAS), 1.8, 0.1),

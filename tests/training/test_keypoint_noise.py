@@ -47,6 +47,7 @@ def look_at_standing(body: Body, turn: Array, roi: Array, moved: Array | None = 
     keypoints = seen[:, :2] / seen[:, 2:] * FOCAL + SIZE / 2
     return Looks(
         pose=pose,
+        turned=np.zeros(len(pose), bool),
         betas=shape[None, :10].astype(np.float32),
         transl=np.zeros((1, 3)),
         rotation=camera[None],

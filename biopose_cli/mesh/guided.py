@@ -1,0 +1,110 @@
+"""The fit as MQ-HMR's second phase: one shape for the clip, on the keypoints, near what the network says of each frame.
+
+The network sees frames one by one. The fit makes of them one person who moves smoothly and whose landmarks fall on the
+keypoints; what the keypoints do not tell, mostly depth, stays as the network has learned it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from biopose_cli.artifact import Array, Detection
+from biopose_cli.banded import System
+from biopose_cli.mesh import prior, rotation
+from biopose_cli.mesh.fit import reprojection, smoothness
+from biopose_cli.mesh.kinematics import MOVING, Chain, Pose
+from biopose_cli.mesh.network import MQHMR
+from biopose_cli.mesh.observe import Observations
+from biopose_cli.mesh.predict import Bodies, recover
+from biopose_cli.mesh.solver import minimise
+from biopose_cli.mesh.start import on_keypoints
+from biopose_cli.mesh.terms import ShapePrior, State, Term, add_joint_blocks, robust
+
+ITERATIONS = 20
+_DELTA = 3.0  # standard deviations from which a keypoint counts less
+_FAR = 2.0  # standard deviations from which what the network says of a joint counts less
+_WEIGHT = 1.0  # of all frames closer than 1/30 s together; docs/mqhmr.md has what others gave
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Joints are turned as a network says. `target` (T,22,3,3), relative to the parents, of `MOVING`; `sigma` (22) rad,
+    its errors; `weight` (T)."""
+
+    target: Array
+    sigma: Array
+    weight: Array
+
+    def _residual(self, state: State) -> Array:
+        """(T,22,3), in the frame of the joint, in standard deviations."""
+        turns = np.swapaxes(self.target, -1, -2) @ state.pose.rotations[:, list(MOVING)]
+        return np.asarray(rotation.log(turns) / self.sigma[:, None])
+
+    def energy(self, state: State) -> float:
+        loss, _ = robust((self._residual(state) ** 2).sum(-1), _FAR)
+        return float(0.5 * (self.weight[:, None] * loss).sum())
+
+    def add(self, state: State, system: System) -> None:
+        residual = self._residual(state)
+        _, down = robust((residual**2).sum(-1), _FAR)
+        scale = np.sqrt(self.weight[:, None] * down)[..., None]
+        inner = rotation.right_jacobian_inverse(residual * self.sigma[:, None])
+        blocks = (scale / self.sigma[:, None])[..., None] * inner
+        add_joint_blocks(system.blocks[0], np.swapaxes(blocks, -1, -2) @ blocks)
+        pull = np.einsum("tjab,tja->tjb", blocks, scale * residual)
+        system.gradient[:, :-3] += pull.reshape(len(pull), -1)
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What the network says of a clip: `bodies`, one for every frame, and the `sigma` (22) rad of its joints."""
+
+    bodies: Bodies
+    sigma: Array
+
+    def part(self, frames: slice | Array) -> Guide:
+        return Guide(self.bodies.part(frames), self.sigma)
+
+
+def guide(network: MQHMR, detection: Detection, seen: Observations, stature: float | None) -> Guide:
+    """Ask the network about every frame of a clip; unusable frames get what lies between their neighbours'.
+
+    stature: m.
+    """
+    known = np.flatnonzero(seen.usable)
+    found = recover(network, seen.keypoints[known], detection.confidence[known], seen.matrix, stature)
+    at = np.rint(np.interp(np.arange(len(seen.time)), known, np.arange(len(known)))).astype(int)
+    bodies = found.part(at)
+    turned = rotation.interpolate(bodies.rotations, seen.usable, seen.time)
+    return Guide(replace(bodies, rotations=turned), network.spread.double().cpu().numpy())
+
+
+def guided_terms(seen: Observations, shape: ShapePrior, told: Guide) -> list[Term]:
+    """All but the observations."""
+    towards = Guidance(told.bodies.rotations[:, list(MOVING)], told.sigma, _WEIGHT * seen.share)
+    return [prior.limits(seen.share), smoothness(seen.time), shape, towards]
+
+
+def first_guess(chain: Chain, seen: Observations, bodies: Bodies, shape: Array | None = None) -> Pose:
+    """The network's bodies as one person on the keypoints. shape: (S), when it is known, else the mean."""
+    shape = np.zeros(chain.shapes) if shape is None else shape
+    rest = chain.rest[0] + chain.rest_shapes[0] @ shape
+    return on_keypoints(chain, Pose(bodies.rotations, bodies.pelvis - rest, shape), seen)
+
+
+def fit_guided(
+    chain: Chain,
+    seen: Observations,
+    shape: ShapePrior,
+    told: Guide,
+    on_iteration: Callable[[], None] = lambda: None,
+    known_shape: Array | None = None,
+) -> Pose:
+    """Fit from the network's bodies: pose and translation per frame, and one shape (`known_shape`, if given)."""
+    start = first_guess(chain, seen, told.bodies, known_shape)
+    terms = [reprojection(seen, _DELTA), *guided_terms(seen, shape, told)]
+    free = known_shape is None
+    return minimise(chain, start, terms, ITERATIONS, free_shape=free, on_iteration=on_iteration)[0]

@@ -1,0 +1,93 @@
+"""The fit near what a network says: what the network gets right stays, what the keypoints show is corrected."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from biopose_cli.artifact import Array
+from biopose_cli.mesh import rotation, stage
+from biopose_cli.mesh.guided import Guide, first_guess, fit_guided, guide
+from biopose_cli.mesh.kinematics import MOVING, Pose, place
+from biopose_cli.mesh.observe import observe
+from biopose_cli.mesh.predict import Bodies
+from biopose_cli.training.mqhmr import Config, new_network
+from tests.mesh.conftest import Clip, StickBody
+
+SIGMA = np.full(len(MOVING), np.radians(8.0))
+
+
+def told(clip: Clip, noise: float = 0.0) -> Guide:
+    """A network that knows the truth, but for some rad of noise about every axis."""
+    wrong = noise * np.random.default_rng(3).normal(size=(len(clip.detection.time), len(MOVING), 3))
+    rotations = clip.pose.rotations.copy()
+    rotations[:, list(MOVING)] = rotations[:, list(MOVING)] @ rotation.exp(wrong)
+    pelvis = place(clip.chain, clip.pose).joints[:, 0]
+    return Guide(Bodies(rotations, np.zeros((len(pelvis), 10)), pelvis), SIGMA)
+
+
+def fitted(clip: Clip, guided: Guide) -> Pose:
+    shape = stage.shape_prior(StickBody(), float(StickBody().stature(np.asarray(clip.pose.shape))))  # type: ignore[arg-type]
+    return fit_guided(clip.chain, observe(clip.detection), shape, guided)
+
+
+def joint_error(clip: Clip, pose: Pose) -> float:
+    """Mean distance of the joints, both from the pelvis, m."""
+    found, true = (place(clip.chain, one).joints for one in (pose, clip.pose))
+    return float(np.linalg.norm(found - found[:, :1] - true + true[:, :1], axis=-1).mean())
+
+
+def test_what_is_right_stays(clip: Clip) -> None:
+    assert joint_error(clip, fitted(clip, told(clip))) < 0.01
+
+
+def test_keypoints_and_time_correct_a_noisy_network(clip: Clip) -> None:
+    noisy = told(clip, 0.14)
+    before = joint_error(clip, first_guess(clip.chain, observe(clip.detection), noisy.bodies))
+    assert joint_error(clip, fitted(clip, noisy)) < 0.5 * before
+
+
+def test_depth_is_the_networks(clip: Clip) -> None:
+    """Seen from the front, a thigh lifted towards the camera is a short thigh: only the network knows."""
+    lifted = clip.pose.rotations.copy()
+    lifted[:, 1] = rotation.exp(np.array([-0.6, 0, 0]))
+    lifted[:, 4] = rotation.exp(np.array([0.9, 0, 0]))
+    network = told(dataclasses.replace(clip, pose=dataclasses.replace(clip.pose, rotations=lifted)))
+    found = fitted(clip, network)
+    plain = fitted(clip, told(clip))
+    assert (
+        np.degrees(
+            rotation.log(found.rotations[:, 4])[:, 0] - rotation.log(plain.rotations[:, 4])[:, 0]
+        ).mean()
+        > 2
+    )
+
+
+def test_frames_nobody_saw_lie_between_their_neighbours(clip: Clip) -> None:
+    network = new_network(Config(hidden=32, blocks=1).size).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    gap = np.zeros(20, bool)
+    gap[8:12] = True
+    detection = dataclasses.replace(clip.detection, visible=~gap)
+    whole, holed = (guide(network, d, observe(d), None).bodies for d in (clip.detection, detection))
+    np.testing.assert_allclose(holed.rotations[~gap], whole.rotations[~gap], atol=1e-5)
+    assert (
+        turn(holed.rotations[7], holed.rotations[9]) <= turn(whole.rotations[7], whole.rotations[12]) + 1e-6
+    )
+    assert np.isfinite(holed.pelvis).all()
+
+
+def turn(one: Array, other: Array) -> float:
+    """Of the pelvis, rad."""
+    return float(np.linalg.norm(rotation.log(one[0].T @ other[0])))
+
+
+@pytest.mark.parametrize("frames", [slice(3, 9), np.array([1, 4])])
+def test_a_part_is_of_the_same_frames(clip: Clip, frames: slice | Array) -> None:
+    whole = told(clip, 0.1)
+    np.testing.assert_array_equal(whole.part(frames).bodies.rotations, whole.bodies.rotations[frames])

@@ -1,0 +1,57 @@
+"""Make a clip of any length from the embedded one, for `biopose bench`: it runs to and fro, so nothing jumps.
+
+python tools/make_long_clip.py long.mp4                     # 60 s, 1920 x 1080, 30 frames/s
+python tools/make_long_clip.py long.mp4 --seconds 600
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from biopose_cli.files import replacing
+
+CLIP = Path(__file__).parents[1] / "sample_videos" / "walk.mp4"
+FPS, WIDTH, HEIGHT = 30, 1920, 1080
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("out", type=Path)
+    options.add_argument("--seconds", type=float, default=60.0)
+    chosen = options.parse_args()
+    pictures = wide_pictures()
+    there_and_back = itertools.cycle([*pictures, *pictures[-2:0:-1]])
+    with replacing(chosen.out) as temporary, av.open(str(temporary), "w", format="mp4") as file:
+        stream = file.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number, picture in enumerate(itertools.islice(there_and_back, round(chosen.seconds * FPS))):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+
+
+def wide_pictures() -> list[np.ndarray]:
+    """The clip's pictures, RGB, as high as wanted, with its outermost columns repeated to the sides."""
+    pictures = []
+    with av.open(str(CLIP)) as file:
+        for frame in file.decode(video=0):
+            picture = frame.to_ndarray(format="rgb24")
+            width = round(picture.shape[1] * HEIGHT / picture.shape[0])
+            large = cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_CUBIC)
+            left = (WIDTH - width) // 2
+            pictures.append(cv2.copyMakeBorder(large, 0, 0, left, WIDTH - width - left, cv2.BORDER_REPLICATE))
+    return pictures
+
+
+if __name__ == "__main__":
+    main()
