@@ -23,7 +23,6 @@ from biopose_cli.evaluation.held_out import load_looks
 from biopose_cli.evaluation.points import LIMBS, NAMES, mean, points_errors
 from biopose_cli.evaluation.recovery import (
     Estimate,
-    Frames,
     Recover,
     RecoverClip,
     of_clip,
@@ -35,6 +34,7 @@ from biopose_cli.mesh import rotation
 from biopose_cli.mesh.figure import Figure
 from biopose_cli.mesh.kinematics import BETAS, load_chain
 from biopose_cli.progress import Progress
+from biopose_cli.training.looks import Looks
 
 _PART = 64  # frames whose whole meshes are in memory
 
@@ -61,7 +61,8 @@ def evaluate(
     -------
     dict
         `points`: the 16 names. `rendered`: `frames`, and by method `points_errors`' figures, a body's also
-        `body_errors`'; `rendered_turned`: the same on people whose recorded poses were changed at random. `real`:
+        `body_errors`'; `by_subject` and `subjects_mean`, the first of these for each who moved so, and their mean.
+        `rendered_turned`: the same on people whose recorded poses were changed at random. `real`:
         `frames`; `floor_betas` and `floor` with the figures on one view; by method `views`, the figures by view, and
         `mean` over the views. What was not measured is absent.
 
@@ -79,7 +80,7 @@ def evaluate(
             ("rendered_turned", seen.part(seen.turned)),
         ):
             if len(part):
-                report[name] = _on_rendered(judge, *rendered(part), recover, progress)
+                report[name] = _on_rendered(judge, part, recover, progress)
     if views:
         report["real"] = _on_views(judge, views, recover, recover_clip, progress)
     return report
@@ -136,20 +137,32 @@ class Judge:
 
 
 def _on_rendered(
-    judge: Judge, frames: Frames, truth: Estimate, recover: Mapping[str, Recover], progress: Progress
+    judge: Judge, looks: Looks, recover: Mapping[str, Recover], progress: Progress
 ) -> dict[str, Any]:
+    frames, truth = rendered(looks)
     landmarks = judge.landmarks(truth)
+
+    def figures(points: Array) -> dict[str, Any]:
+        return points_errors(points, landmarks) | {
+            "by_subject": {
+                str(subject): points_errors(
+                    points[looks.subject == subject], landmarks[looks.subject == subject]
+                )
+                for subject in np.unique(looks.subject)
+            }
+        }
+
     report: dict[str, Any] = {
         "frames": len(landmarks),
-        "blazepose": points_errors(frames.world.astype(np.float64), landmarks),
+        "blazepose": figures(frames.world.astype(np.float64)),
     }
     progress.start("rendered people", len(recover), "methods")
     for name, method in recover.items():
         estimate = method(frames)
-        report[name] = points_errors(judge.landmarks(estimate), landmarks) | judge.body_errors(
-            estimate, truth
-        )
+        report[name] = figures(judge.landmarks(estimate)) | judge.body_errors(estimate, truth)
         progress.advance()
+    for name in ("blazepose", *recover):
+        report[name]["subjects_mean"] = mean(list(report[name]["by_subject"].values()))
     return report
 
 

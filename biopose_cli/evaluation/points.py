@@ -83,6 +83,8 @@ def lines(report: dict[str, Any]) -> list[str]:
                 continue
             rows = {method: figures.get("mean", figures)}
             rows |= {f"  {view}": own for view, own in figures.get("views", {}).items()}
+            rows |= {f"  subject {number}": own for number, own in figures.get("by_subject", {}).items()}
+            rows |= {"  mean of subjects": figures["subjects_mean"]} if "subjects_mean" in figures else {}
             for name, own in rows.items():
                 cells = (f"{own[c]:>11.1f}" if c in own else " " * 11 for c in columns)
                 table.append((f"{name:<28}" + "".join(cells)).rstrip())

@@ -186,6 +186,9 @@ def test_the_report_on_rendered_people(looks: Looks, tmp_path: Path) -> None:
     assert blaze["by_point"]["left_shoulder"]["mpjpe_mm"] == pytest.approx(10, abs=0.01)
     assert blaze["mpjpe_mm"] == pytest.approx(10 / 16, abs=0.01)
     assert "mve_mm" not in blaze
+    (own,) = blaze["by_subject"].values()  # all move as one subject does
+    assert own == blaze["subjects_mean"]
+    assert own["mpjpe_mm"] == blaze["mpjpe_mm"]
     json.dumps(report)
 
 
