@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from biopose_cli import turns
 from biopose_cli.errors import SettingError
-from biopose_cli.mesh.weights import load_network
+from biopose_cli.mesh.network import Recovered
+from biopose_cli.mesh.view import View
+from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.progress import Silent
 from biopose_cli.training import mqhmr, views
 from biopose_cli.training.keypoint_noise import Bank
+from biopose_cli.training.mesh_losses import MeshLosses
 from biopose_cli.training.mqhmr import Config, read_config, train
+from biopose_cli.training.views import Batch
 from tests.training.archives import small_archives
 from tests.training.test_neurik import Cut
 
@@ -95,3 +100,27 @@ def test_the_detectors_errors_are_measured_where_they_are_not_known(motion: Path
     assert (
         np.median(np.abs(bank.residual[bank.confidence > 0.5])) < 15
     )  # px of 256: these are the same people
+
+
+def test_a_larger_network_begins_with_what_a_smaller_one_says(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    small, large = (mqhmr.new_network(replace(TINY, layers=layers).size).eval() for layers in (0, 1))
+    save_network(tmp_path / "small.safetensors", small, {})
+    small = load_network(tmp_path / "small.safetensors")  # in half precision
+    mqhmr._take(large, tmp_path / "small.safetensors")
+    view = View(torch.eye(3).expand(4, 3, 3), torch.full((4,), 0.2), torch.randn(4, 33, 2), torch.rand(4, 33))
+    with torch.no_grad():
+        first, then = (network(view, torch.full((4,), torch.nan)) for network in (small, large))
+    torch.testing.assert_close(first.rotations, then.rotations)
+    with pytest.raises(SettingError, match="--begin"):
+        mqhmr._take(mqhmr.new_network(replace(TINY, hidden=16).size), tmp_path / "small.safetensors")
+
+
+def test_the_spread_is_that_of_the_errors() -> None:
+    """Turns that are normal about every axis are found to be as wide as they are."""
+    rng, sigma = np.random.default_rng(0), 0.2
+    vectors = torch.as_tensor(sigma * rng.normal(size=(4000, 24, 3)))
+    truth = turns.of_vectors(torch.as_tensor(rng.normal(size=(4000, 24, 3))))
+    found = Recovered(truth @ turns.of_vectors(vectors), *[torch.zeros(0)] * 3)
+    batch = Batch(None, torch.zeros(0), truth, *[torch.zeros(0)] * 4)  # type: ignore[arg-type]
+    np.testing.assert_allclose(MeshLosses.spread([(found, batch)]), sigma, rtol=0.06)
