@@ -41,7 +41,7 @@ class Network:
     """One LiteRT interpreter with one thread. An instance must not be used by two threads at once."""
 
     def __init__(self, path: Path) -> None:
-        with _quiet():
+        with quiet():
             self._interpreter = Interpreter(str(path), num_threads=1)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -227,7 +227,7 @@ def _distance(first: Look, second: Look, limbs: Array) -> float:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Send what is written to the process's standard error nowhere: LiteRT announces its XNNPACK delegate there and
     offers no way to turn that off. Its errors are exceptions."""
     try:

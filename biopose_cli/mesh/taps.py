@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from biopose_cli.artifact import Array
 from biopose_cli.assets import ASSETS
-from biopose_cli.detect.network import _quiet
+from biopose_cli.detect.network import quiet
 from biopose_cli.errors import AssetError, SettingError
 
 
@@ -95,7 +95,7 @@ class BlazePoseTaps:
             raise SettingError(f"the landmark network has no tap {unknown[0]}", f"Take of {', '.join(known)}")
         self.taps = tuple(known[name] for name in taps)
         tapped, self._outputs = _tapped(content, [tap.index for tap in self.taps])
-        with _quiet():
+        with quiet():
             self._interpreter = Interpreter(model_content=tapped, num_threads=1)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
