@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from biopose_cli.errors import BioPoseError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ def examine() -> list[Check]:
         _check("OpenSim", _opensim, "pip install --force-reinstall opensim"),
         _check("PyTorch", _torch, reinstall),
         _check("body", _body, reinstall),
+        _check("MQ-HMR network", _mqhmr, reinstall),
         _check("NeurIK network", _neurik, reinstall),
         _check("keypoint network runtime", _litert, "pip install --force-reinstall ai-edge-litert"),
         _check("FFmpeg", _ffmpeg, "pip install --force-reinstall av"),
@@ -67,10 +71,19 @@ def _body() -> str:
     return f"free default body, {len(load_body(None).faces)} triangles"
 
 
+def _mqhmr() -> str:
+    from biopose_cli.mesh.weights import SHIPPED, load_network
+
+    return _size(load_network(SHIPPED))
+
+
 def _neurik() -> str:
     from biopose_cli.neurik.weights import load_network
 
-    network, _ = load_network()
+    return _size(load_network()[0])
+
+
+def _size(network: nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} million parameters"
 
 
