@@ -29,6 +29,10 @@ _SHORTEST, _TALLEST = 0.5, 2.5  # m
 # the clip tells less about the shape than its number of frames makes believe
 _SHAPE_SPREAD = 0.35
 _STATURE_KNOWN, _STATURE_UNKNOWN = 0.002, 0.03  # m
+_FRONTAL = np.cos(np.radians(25))  # of the angle between the line of sight and where the pelvis points
+_FACING = (
+    "seen from the front or behind: how far the knees are bent is a guess; film from the side or at an angle"
+)
 _UNSURE = "the stature is unknown, an adult's mean is assumed: angles hold, lengths are to scale only; give --height"
 
 
@@ -110,8 +114,15 @@ def fields(body: Body, chain: Chain, pose: Pose, seen: Observations, height: flo
         "reprojection_px": reprojection_error(chain, pose, seen),
         "stature_m": stature,
         "stature_source": "--height" if height is not None else "assumed: about the adult mean",
-        "warnings": () if height is not None else (_UNSURE,),
+        "warnings": warnings(pose, seen, height),
     }
+
+
+def warnings(pose: Pose, seen: Observations, height: float | None) -> tuple[str, ...]:
+    """What to say of a body that the keypoints do not tell. A leg seen end on looks like a short one."""
+    frontal = np.abs(pose.rotations[seen.usable, 0, 2, 2]) > _FRONTAL
+    found = [(_UNSURE, height is None), (_FACING, frontal.mean() > 0.5)]
+    return tuple(text for text, holds in found if holds)
 
 
 def reprojection_error(chain: Chain, pose: Pose, seen: Observations) -> Array:

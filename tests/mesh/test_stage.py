@@ -10,6 +10,7 @@ from biopose_cli.artifact import Array, Detection, Mesh
 from biopose_cli.errors import PersonError, SettingError
 from biopose_cli.mesh import rotation, stage, windows
 from biopose_cli.mesh.kinematics import Chain, Pose, place
+from biopose_cli.mesh.observe import observe
 from biopose_cli.mesh.prior import limits
 from biopose_cli.mesh.terms import State
 from biopose_cli.progress import Silent
@@ -166,3 +167,14 @@ def test_continuous_keeps_the_rotations_and_takes_out_the_jumps() -> None:
     smooth = stage.continuous(vectors)
     assert np.linalg.norm(np.diff(smooth, axis=0), axis=1).max() < 0.1
     np.testing.assert_allclose(rotation.exp(smooth), rotation.exp(vectors), atol=1e-9)
+
+
+@pytest.mark.parametrize(("heading", "said"), [(0, True), (170, True), (60, False), (-90, False)])
+def test_who_is_seen_from_the_front_is_told_that_knees_are_a_guess(
+    clip: Clip, heading: float, said: bool
+) -> None:
+    rotations = clip.pose.rotations.copy()
+    rotations[:, 0] = rotation.exp(np.array([np.pi, 0, 0])) @ rotation.exp(np.radians([0.0, heading, 0]))
+    pose = dataclasses.replace(clip.pose, rotations=rotations)
+    found = stage.warnings(pose, observe(clip.detection), 1.75)
+    assert any("knees" in warning for warning in found) == said
