@@ -26,7 +26,6 @@ from biopose_cli.mesh.terms import ShapePrior, State, Term, add_joint_blocks, ro
 ITERATIONS = 20
 _DELTA = 3.0  # standard deviations from which a keypoint counts less
 _FAR = 2.0  # standard deviations from which what the network says of a joint counts less
-_WEIGHT = 1.0  # of all frames closer than 1/30 s together; docs/mqhmr.md has what others gave
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def guide(network: MQHMR, detection: Detection, seen: Observations, stature: flo
 
 def guided_terms(seen: Observations, shape: ShapePrior, told: Guide) -> list[Term]:
     """All but the observations."""
-    towards = Guidance(told.bodies.rotations[:, list(MOVING)], told.sigma, _WEIGHT * seen.share)
+    towards = Guidance(told.bodies.rotations[:, list(MOVING)], told.sigma, seen.share)
     return [prior.limits(seen.share), smoothness(seen.time), shape, towards]
 
 

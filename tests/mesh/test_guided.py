@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pytest
 import torch
 
 from biopose_cli.artifact import Array
@@ -85,9 +84,3 @@ def test_frames_nobody_saw_lie_between_their_neighbours(clip: Clip) -> None:
 def turn(one: Array, other: Array) -> float:
     """Of the pelvis, rad."""
     return float(np.linalg.norm(rotation.log(one[0].T @ other[0])))
-
-
-@pytest.mark.parametrize("frames", [slice(3, 9), np.array([1, 4])])
-def test_a_part_is_of_the_same_frames(clip: Clip, frames: slice | Array) -> None:
-    whole = told(clip, 0.1)
-    np.testing.assert_array_equal(whole.part(frames).bodies.rotations, whole.bodies.rotations[frames])
