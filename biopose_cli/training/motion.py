@@ -17,7 +17,8 @@ import numpy as np
 
 from biopose_cli.files import replacing
 from biopose_cli.training import bvh, cmu
-from biopose_cli.training.retarget import Motion, RestBody, broken_knees, calibrate, retarget
+from biopose_cli.training.calibrate import calibrate
+from biopose_cli.training.retarget import Motion, RestBody, broken_knees, retarget
 from biopose_cli.training.takes import INDEX, Take
 
 _SAME = 0.08  # largest difference of a rotation matrix's entries between two copies of one frame

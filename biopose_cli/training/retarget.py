@@ -19,11 +19,7 @@ from biopose_cli.training.takes import INDEX, PARENTS, Reference, Take, euler
 
 STANCE_SPEED = 0.15  # m/s; a slower ankle and toe belong to a foot that stands (our choice)
 STANCE_HEIGHT = 0.05  # m above the lowest ankle of the take
-GAZE = 5.0  # degrees below the horizon, on average (our choice); the recorded heads differ by 50 between subjects
-# degrees that the chest leans further forward than the pelvis, on average, in an upright person on a straight leg: the
-# median of the recorded subjects, who differ by 25, because belt markers sit anywhere on the belt
-LEAN = 4.0
-_STRAIGHT, _UPRIGHT = 25.0, 25.0  # degrees, of such a leg's knee and of the chest
+_SOFT = np.radians(2.0)  # a knee that comes near straight is straightened by less, and never past it
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,15 @@ class RestBody:
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """What one subject's recording leaves open. `axes` (24, 3, 3): turns of the segments. `knees` (2) rad: by how much
+    the left and the right knee are recorded too bent."""
+
+    axes: Array
+    knees: Array
+
+
+@dataclass(frozen=True)
 class Motion:
     """A clip of T frames as SMPL parameters of the default body, y up."""
 
@@ -52,18 +57,17 @@ class Motion:
 
 
 _LEG = (("hip", "knee"), ("knee", "ankle"))
-_SPINE = ("pelvis", "spine1", "spine2")  # below the chest
 
 
-def retarget(take: Take, body: RestBody, corrections: Array | None = None) -> Motion:
+def retarget(take: Take, body: RestBody, corrections: Corrections | None = None) -> Motion:
     """The take on `body`, standing on y = 0.
 
     Parameters
     ----------
     corrections
-        (24, 3, 3) of the segments' axes, from `calibrate`; None: none.
+        Of the take's subject, from `calibrate`; None: none.
     """
-    rotations = _segments(take, body, corrections)
+    rotations = segments(take, body, corrections)
     scale = body.leg_length / take.leg_length
     pelvis = body.joints[0]
     hips = (body.joints[INDEX["left_hip"]] + body.joints[INDEX["right_hip"]]) / 2
@@ -73,92 +77,39 @@ def retarget(take: Take, body: RestBody, corrections: Array | None = None) -> Mo
     return Motion(take.source, take.subject, take.name, take.fps, pose, transl)
 
 
-def calibrate(takes: list[Take], body: RestBody, *, one_person: bool = True) -> Array:
-    """Corrections (24, 3, 3) of what one subject's recorded skeleton leaves open: soles, face, belt and hands.
-
-    The recorded foot is a line from ankle to toes, the head follows a headband, the pelvis the markers on a belt, and
-    the hands two markers on the wrist. So the soles are made level, on average, in the frames in which a foot stands
-    still, and the face, on average, looks `GAZE` below the horizon (the neck takes half). In upright frames the spine
-    leans `LEAN`, evenly from pelvis to chest, and over all frames the hands are bent neither to the thumb nor away.
-    one_person: False, if the takes may be of several: every spine is left as it was recorded.
-    """
-    ups: tuple[list[Array], list[Array]] = ([], [])
-    faces: list[Array] = []
-    leans: list[Array] = []
-    bends: list[Array] = []
-    for take in takes:
-        rotations = _segments(take, body, None)
-        positions = positions_of(rotations, take.hips * (body.leg_length / take.leg_length), body)
-        standing = _standing(positions, take.fps)
-        for side, found in enumerate(ups):
-            up_in_foot = rotations[:, INDEX["left_ankle"] + side, 1]
-            found.append(up_in_foot[standing[:, side]])
-        upright = rotations[:, INDEX["spine3"], 1, 1] > np.cos(np.radians(25))
-        faces.append(rotations[upright, INDEX["head"], 1, 2])  # height of the face's direction
-        leans.append(_leans(rotations[_on_a_straight_leg(rotations)]))
-        bends.append(_bends(rotations))
-    corrections = np.tile(np.eye(3), (24, 1, 1))
-    for side, found in enumerate(ups):
-        up = np.concatenate(found)
-        if len(up):
-            level = _between(np.array([0.0, 1, 0]), np.median(up, axis=0))
-            corrections[[INDEX["left_ankle"] + side, INDEX["left_foot"] + side]] = level
-    face = np.concatenate(faces)
-    if len(face):
-        lift = np.degrees(np.arcsin(-np.median(face))) - GAZE
-        corrections[INDEX["head"]] = euler("x", [-lift])
-        corrections[INDEX["neck"]] = euler("x", [-lift / 2])
-    lean = np.concatenate(leans)
-    if one_person and len(lean):
-        wanted = -LEAN * np.array([1, 2 / 3, 1 / 3])
-        for joint, turn in zip(_SPINE, wanted - np.median(lean, axis=0), strict=True):
-            corrections[INDEX[joint]] = euler("x", [turn])
-    bend = np.median(np.concatenate(bends), axis=0)
-    for hand, joints in enumerate((("left_wrist", "left_hand"), ("right_wrist", "right_hand"))):
-        corrections[[INDEX[joint] for joint in joints]] = euler("y", [-bend[hand]])
-    return corrections
+def knee_flexion(rotations: Array, body: RestBody) -> Array:
+    """Angles (T, 2) of left, right shank to thigh about the lateral axis, rad; 0: hip, knee and ankle are in line."""
+    flexion = np.empty((len(rotations), 2))
+    for side, name in enumerate(("left", "right")):
+        hip, knee, ankle = (INDEX[f"{name}_{joint}"] for joint in ("hip", "knee", "ankle"))
+        local = np.swapaxes(rotations[:, hip], -1, -2) @ rotations[:, knee]
+        thigh, shank = body.joints[knee] - body.joints[hip], body.joints[ankle] - body.joints[knee]
+        at_rest = np.arctan2(thigh[2], -thigh[1]) - np.arctan2(shank[2], -shank[1])
+        flexion[:, side] = Rotation.from_matrix(local).as_rotvec()[:, 0] + at_rest
+    return flexion
 
 
-def _on_a_straight_leg(rotations: Array) -> Array:
-    """Frames (T) in which the chest is upright and one leg straight below it."""
-    limit = np.cos(np.radians([_UPRIGHT, _STRAIGHT]))
-    straight = [
-        (rotations[:, INDEX[f"{side}_hip"], 1, 1] > limit[0])
-        & (
-            (rotations[:, INDEX[f"{side}_hip"], :, 1] * rotations[:, INDEX[f"{side}_knee"], :, 1]).sum(1)
-            > limit[1]
-        )
-        for side in ("left", "right")
-    ]
-    return np.asarray((rotations[:, INDEX["spine3"], 1, 1] > limit[0]) & (straight[0] | straight[1]))
+def _straightened(rotations: Array, body: RestBody, knees: Array) -> Array:
+    """The segments (T, 24, 3, 3), knees less bent: half by the thigh, half by the shank; the ankle hardly moves."""
+    flexion = knee_flexion(rotations, body)
+    by = np.where(knees > 0, flexion - _SOFT * np.logaddexp(0, (flexion - knees) / _SOFT), 0).clip(min=0)
+    result = rotations.copy()
+    for side, name in enumerate(("left", "right")):
+        half = np.degrees(by[:, side, None] / 2)
+        result[:, INDEX[f"{name}_hip"]] @= euler("x", half)
+        result[:, INDEX[f"{name}_knee"]] @= euler("x", -half)
+    return result
 
 
-def _leans(rotations: Array) -> Array:
-    """How far (T, 3) pelvis and lower spine lean further forward than the chest, degrees."""
-    up = (
-        np.swapaxes(rotations[:, INDEX["spine3"]], -1, -2)[:, None]
-        @ rotations[:, [INDEX[j] for j in _SPINE], :, 1:2]
-    )
-    return np.asarray(np.degrees(np.arctan2(up[..., 2, 0], up[..., 1, 0])))
-
-
-def _bends(rotations: Array) -> Array:
-    """Turns (T, 2) of the left, right hand about the T-pose's vertical, to the thumb or away from it, degrees."""
-    hands = [INDEX["left_wrist"], INDEX["right_wrist"]]
-    local = np.swapaxes(rotations[:, [PARENTS[hand] for hand in hands]], -1, -2) @ rotations[:, hands]
-    vectors = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 2, 3)
-    return np.degrees(vectors[..., 1])
-
-
-def _standing(positions: Array, fps: float) -> Array:
+def standing(positions: Array, fps: float) -> Array:
     """Frames (T, 2) in which the left, right foot stands still and low."""
-    standing = []
+    still = []
     for side in ("left", "right"):
         ankle, toe = positions[:, INDEX[f"{side}_ankle"]], positions[:, INDEX[f"{side}_foot"]]
         speed = np.maximum(*(np.linalg.norm(np.gradient(p, axis=0), axis=-1) for p in (ankle, toe))) * fps
         height = ankle[:, 1] - np.percentile(ankle[:, 1], 2)
-        standing.append((speed < STANCE_SPEED) & (height < STANCE_HEIGHT))
-    return np.stack(standing, axis=1)
+        still.append((speed < STANCE_SPEED) & (height < STANCE_HEIGHT))
+    return np.stack(still, axis=1)
 
 
 def positions_of(rotations: Array, root: Array, body: RestBody) -> Array:
@@ -192,10 +143,12 @@ def mirrored(pose: Array, transl: Array) -> tuple[Array, Array]:
     return pose[:, list(OTHER_SIDE)] * np.array([1.0, -1, -1]), transl * np.array([-1.0, 1, 1])
 
 
-def _segments(take: Take, body: RestBody, corrections: Array | None) -> Array:
+def segments(take: Take, body: RestBody, corrections: Corrections | None) -> Array:
     """Global rotations (T, 24, 3, 3) of the body's segments."""
     rotations: Array = take.rotations @ alignment(take.reference, body)
-    return rotations if corrections is None else rotations @ corrections
+    if corrections is None:
+        return rotations
+    return _straightened(rotations, body, corrections.knees) @ corrections.axes
 
 
 def alignment(reference: Reference, body: RestBody) -> Array:
@@ -242,8 +195,8 @@ def _floor(rotations: Array, transl: Array, body: RestBody, fps: float) -> float
             for joint, at in ((ankle, heel_at), (ball, ball_at))
         ]
         heights.append(np.mean(points, axis=0)[:, 1])
-    standing = np.stack(heights, axis=1)[_standing(positions, fps)]
-    return float(np.median(standing) if len(standing) else np.percentile(np.min(heights, axis=0), 2))
+    low = np.stack(heights, axis=1)[standing(positions, fps)]
+    return float(np.median(low) if len(low) else np.percentile(np.min(heights, axis=0), 2))
 
 
 def _local(rotations: Array) -> Array:
@@ -264,15 +217,6 @@ def _frame(long: Array, hinge: Array) -> Array:
     """Orthonormal axes (3, 3), columns: `long`, the part of `hinge` square to it, their cross product."""
     second = _unit(hinge - long * (long @ hinge))
     return np.stack([long, second, np.cross(long, second)], axis=1)
-
-
-def _between(start: Array, end: Array) -> Array:
-    """The smallest rotation that takes one direction to the other."""
-    axis = np.cross(start, _unit(end))
-    sine = float(np.linalg.norm(axis))
-    angle = np.arctan2(sine, start @ _unit(end))
-    matrix: Array = Rotation.from_rotvec(axis / max(sine, 1e-12) * angle).as_matrix()
-    return matrix
 
 
 def _unit(vector: Array) -> Array:
