@@ -156,7 +156,12 @@ class Landmarker:
 
 def look(network: Network, crop: Array) -> Look:
     """Run the landmark network on a crop (256, 256, 3), float32 in 0..1."""
-    landmarks, score, _, heat, world = network(crop)
+    return read(network(crop))
+
+
+def read(outputs: list[Array]) -> Look:
+    """What the landmark network's outputs say."""
+    landmarks, score, _, heat, world = outputs
     rows = landmarks.reshape(-1, 5)
     points, peak = refined(rows[:LANDMARKS, :2], _sigmoid(heat[..., :LANDMARKS]))
     return Look(

@@ -20,6 +20,7 @@ from biopose_cli import turns
 from biopose_cli.artifact import LANDMARKS
 from biopose_cli.mesh.decoder import Decoder
 from biopose_cli.mesh.kinematics import BETAS, JOINTS, MOVING
+from biopose_cli.mesh.taps import TapNeck, channels
 from biopose_cli.mesh.view import View
 
 _TURNS = len(MOVING)  # the hands' roots stay straight
@@ -33,8 +34,8 @@ _UNTRAINED = 0.3  # rad
 @dataclass(frozen=True)
 class Size:
     """The network's dimensions. `hidden`, `blocks`: of the lifter. `queries`, `width`, `layers`, `heads`: of the
-    decoder; no layers: the lifter alone. `scales`: how many maps of an image encoder; 0: no images. `points`: that a
-    head samples on each."""
+    decoder; no layers: the lifter alone. `taps`: of the detector's network (`taps.py`), by name, with blanks between;
+    `scales`: how many maps of another image encoder; neither: no images. `points`: that a head samples on each map."""
 
     keypoints: bool = True
     hidden: int = 1024
@@ -43,8 +44,14 @@ class Size:
     width: int = 128
     layers: int = 3
     heads: int = 4
+    taps: str = ""
     scales: int = 0
     points: int = 4
+
+    @property
+    def maps(self) -> int:
+        """How many the decoder looks at."""
+        return len(self.taps.split()) or self.scales
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,11 @@ class MQHMR(nn.Module):
         self.first = nn.Parameter(torch.zeros(_CODE))
         self.lifter = Lifter(size) if size.keypoints else None
         self.decoder = (
-            Decoder(size.queries, size.width, size.layers, size.heads, size.scales, size.points, _TURNS + 2)
+            Decoder(size.queries, size.width, size.layers, size.heads, size.maps, size.points, _TURNS + 2)
             if size.layers
             else None
         )
+        self.neck = TapNeck(channels(size.taps.split()), size.width) if size.taps else None
         if self.decoder is not None:
             self.pose_head = _nothing(nn.Linear(size.width, 6))
             self.shape_head = _nothing(nn.Linear(size.width, BETAS))
@@ -89,8 +97,8 @@ class MQHMR(nn.Module):
         maps: list[Tensor] | None = None,
         places: Tensor | None = None,
     ) -> Recovered:
-        """stature: (N) m, NaN where it is not known. maps: of an image encoder, coarse to fine, each (N, width, H, W).
-        places: (N, 33, 2) the keypoints on them, 0..1."""
+        """stature: (N) m, NaN where it is not known. maps: of the taps, each (N, H, W, channels), or of another image
+        encoder, coarse to fine, each (N, width, H, W). places: (N, 33, 2) the keypoints on them, 0..1."""
         code = self.first.expand(len(stature), -1)
         memory = None
         if self.lifter is not None:
@@ -98,6 +106,8 @@ class MQHMR(nn.Module):
             code = code + lifted
         tokens = code.new_zeros(len(code), 0, self.size.width)
         if self.decoder is not None:
+            if maps is not None and self.neck is not None:
+                maps = self.neck(maps)
             tokens, read = self.decoder(len(code), memory, maps, places)
             angles, shape, camera = read.split([_TURNS, 1, 1], dim=1)
             heads = [

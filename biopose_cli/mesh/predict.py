@@ -15,8 +15,9 @@ from biopose_cli import turns
 from biopose_cli.artifact import Array
 from biopose_cli.body.model import OTHER_SIDE
 from biopose_cli.detect.network import SIDES
+from biopose_cli.detect.roi import CROP, to_crop
 from biopose_cli.mesh.network import MQHMR, Recovered
-from biopose_cli.mesh.view import View, mirrored, view_of
+from biopose_cli.mesh.view import View, mirrored, view_of, view_of_roi
 
 BATCH = 512  # frames in work at once
 
@@ -34,34 +35,73 @@ class Bodies:
         return Bodies(self.rotations[frames], self.betas[frames], self.pelvis[frames])
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """N frames as the detector's network saw them. `roi` (N, 4) px: where it looked (`detect/roi.py`). `maps`: for each
+    of the network's taps (N, 2, side, side, channels), of the crop and of its mirror image (`taps.py`)."""
+
+    roi: Array
+    maps: list[Array]
+
+
 def recover(
-    network: MQHMR, keypoints: Array, confidence: Array, matrix: Array, stature: float | None = None
+    network: MQHMR,
+    keypoints: Array,
+    confidence: Array,
+    matrix: Array,
+    stature: float | None = None,
+    pictures: Pictures | None = None,
 ) -> Bodies:
     """What the network says of each frame: the mean of the picture and its mirror image.
 
     keypoints: (N, 33, 2) px without lens distortion, finite. confidence: (N, 33). matrix: (3, 3) or (N, 3, 3).
-    stature: m. Computed where the network is.
+    stature: m. pictures: for a network that looks at them. Computed where the network is.
     """
     device = network.mean.device
-    focal = np.stack([matrix[..., 0, 0], matrix[..., 1, 1]], -1)[..., None, :]
-    flat = torch.as_tensor((keypoints - matrix[..., None, :2, 2]) / focal).float().to(device)
+    matrix = np.broadcast_to(matrix, (len(keypoints), 3, 3))
+    focal = np.stack([matrix[:, 0, 0], matrix[:, 1, 1]], -1)[:, None]
+    flat = torch.as_tensor((keypoints - matrix[:, None, :2, 2]) / focal).float().to(device)
     trust = torch.as_tensor(confidence).float().to(device)
     parts = []
     with torch.inference_mode():
-        for some, sure in zip(flat.split(BATCH), trust.split(BATCH), strict=True):
-            tall = torch.full((len(some),), torch.nan if stature is None else stature, device=device)
-            view = view_of(some, sure)
-            parts.append(_both(network, view, tall))
+        for start in range(0, len(flat), BATCH):
+            some = slice(start, start + BATCH)
+            tall = torch.full((len(flat[some]),), torch.nan if stature is None else stature, device=device)
+            view = view_of(flat[some], trust[some])
+            if pictures is None:
+                parts.append(_both(network, view, tall))
+                continue
+            roi = pictures.roi[some]
+            if not network.size.keypoints:
+                view = view_of_roi(
+                    *(_tensor(x, device) for x in (roi, matrix[some, 0, 0], matrix[some, :2, 2]))
+                )
+            places = np.array([to_crop(k, r) / CROP for k, r in zip(keypoints[some], roi, strict=True)])
+            maps = [_tensor(one[some], device) for one in pictures.maps]
+            parts.append(_both(network, view, tall, maps, _tensor(places, device)))
     rotations, betas, pelvis = (
         torch.cat(values).cpu().double().numpy() for values in zip(*parts, strict=True)
     )
     return Bodies(rotations, betas, pelvis)
 
 
-def _both(network: MQHMR, view: View, stature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _both(
+    network: MQHMR,
+    view: View,
+    stature: Tensor,
+    maps: list[Tensor] | None = None,
+    places: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Rotations, betas and pelvis in the camera frame, of the view and its mirror image together."""
-    straight = network(view, stature)
-    other = _unmirrored(network(mirrored(view, torch.as_tensor(SIDES, device=stature.device)), stature))
+    sides = torch.as_tensor(SIDES, device=stature.device)
+    own, turned = (None if maps is None else [one[:, k] for one in maps] for k in (0, 1))
+    there = (
+        None
+        if places is None
+        else (places * places.new_tensor([-1, 1]) + places.new_tensor([1, 0]))[:, sides]
+    )
+    straight = network(view, stature, own, places)
+    other = _unmirrored(network(mirrored(view, sides), stature, turned, there))
     rotations = turns.nearest(straight.rotations + other.rotations)
     pelvis = (straight.pelvis + other.pelvis) / 2
     back = view.rotation.transpose(1, 2)
@@ -76,3 +116,7 @@ def _unmirrored(found: Recovered) -> Recovered:
     return Recovered(
         found.rotations[:, list(OTHER_SIDE)] * sign, found.betas, found.pelvis * flip, found.tokens
     )
+
+
+def _tensor(values: Array, device: torch.device) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(values)).float().to(device)

@@ -70,6 +70,17 @@ _OUTPUTS = (
 )
 
 
+def channels(taps: Sequence[str]) -> list[int]:
+    """Of these taps of the `heavy` network. Raises SettingError for a tap that it does not have."""
+    return [tap.channels for tap in _chosen(TAPS[ASSETS["heavy"].sha256], taps)]
+
+
+def _chosen(known: dict[str, Tap], taps: Sequence[str]) -> list[Tap]:
+    if unknown := [name for name in taps if name not in known]:
+        raise SettingError(f"the landmark network has no tap {unknown[0]}", f"Take of {', '.join(known)}")
+    return [known[name] for name in taps]
+
+
 class BlazePoseTaps:
     """The landmark network with taps: one pass serves the detector and the mesh network. One thread, for one thread.
 
@@ -91,9 +102,7 @@ class BlazePoseTaps:
                 f"{path} is not a landmark network whose inner tensors are known",
                 "Take --weights heavy or full",
             )
-        if unknown := [name for name in taps if name not in known]:
-            raise SettingError(f"the landmark network has no tap {unknown[0]}", f"Take of {', '.join(known)}")
-        self.taps = tuple(known[name] for name in taps)
+        self.taps = tuple(_chosen(known, taps))
         tapped, self._outputs = _tapped(content, [tap.index for tap in self.taps])
         with quiet():
             self._interpreter = Interpreter(model_content=tapped, num_threads=1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 SHOULDERS, HIPS, BODY = [11, 12], [23, 24], slice(11, 33)
 REACH = 1.5  # of the keypoints' root mean square distance from the hips: half of the view
+_OF_ROI = 0.32  # of the side of what the detector's network looks at is about half of such a view
 _TRUST = 0.05  # of a keypoint without confidence
 
 
@@ -49,6 +50,18 @@ def view_of(keypoints: Tensor, confidence: Tensor) -> View:
     spread = (weight * flat[:, BODY].square().sum(-1)).sum(1) / weight.sum(1)
     half = REACH * spread.sqrt().clamp(min=1e-4)
     return View(rotation, half, flat / half[:, None, None], confidence)
+
+
+def view_of_roi(roi: Tensor, focal: Tensor, centre: Tensor) -> View:
+    """The view of the square that the detector's network looked at, without keypoints. roi: (N, 4) px
+    (`detect/roi.py`). focal: (N) px. centre: (N, 2) px, the principal point."""
+    aside = (roi[:, :2] - centre) / focal[:, None]
+    axis = torch.nn.functional.normalize(torch.cat([aside, torch.ones_like(aside[:, :1])], -1), dim=-1)
+    down = torch.stack([-roi[:, 3].sin(), roi[:, 3].cos(), torch.zeros_like(roi[:, 3])], -1)
+    down = torch.nn.functional.normalize(down - (down * axis).sum(-1, keepdim=True) * axis, dim=-1)
+    rotation = torch.stack([torch.linalg.cross(down, axis), down, axis], dim=1)
+    half = _OF_ROI * roi[:, 2] / focal
+    return View(rotation, half, roi.new_zeros(len(roi), 33, 2), roi.new_zeros(len(roi), 33))
 
 
 def mirrored(view: View, sides: Tensor) -> View:

@@ -48,7 +48,7 @@ class Bank:
     @staticmethod
     def of(looks: Looks, body: Body) -> Bank:
         """The errors in `looks` at people of `body`'s shapes."""
-        chain, shift = load_chain(body), _shift()
+        chain, shift = load_chain(body), real_shift()
         rest = np.zeros(chain.shapes)
         with torch.no_grad():
             mean, statures = body.stature(torch.zeros(BETAS)), body.stature(torch.as_tensor(looks.betas))
@@ -114,7 +114,7 @@ class Bank:
         )
 
 
-def _shift() -> Array:
+def real_shift() -> Array:
     """`_REAL` for every landmark, (33, 3) m in the axes of its carrier."""
     shift = np.zeros((LANDMARKS, 3))
     for landmark, row in enumerate(read_table("landmarks.csv")):

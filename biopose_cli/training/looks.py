@@ -29,7 +29,7 @@ from biopose_cli.training.takes import INDEX
 
 SIZE = 480  # px, side of an image: a person's crop is mostly larger than the network's 256 px
 SOMEBODY = 0.5  # least score of a look that is kept
-_SHAPE_LIMIT = 2.5  # standard deviations of a shape component
+SHAPE_LIMIT = 2.5  # standard deviations of a shape component
 _FOCAL = (0.75, 1.7)  # of the image's side: phones from wide to tele, and pictures cut out of theirs
 _PITCH, _ROLL = (5.0, 12.0), 6.0  # degrees: mean and spread, downwards; spread
 _FILLED = (0.35, 0.85)  # how much of the image's side a person takes
@@ -150,7 +150,7 @@ class _Studio:
         turned = bool(rng.random() < self.changed)
         if turned:
             pose = changed(pose[None], rng, np.full(1, np.radians(_CHANGE)))[0]
-        betas = np.clip(rng.normal(size=BETAS), -_SHAPE_LIMIT, _SHAPE_LIMIT)
+        betas = np.clip(rng.normal(size=BETAS), -SHAPE_LIMIT, SHAPE_LIMIT)
         vertices = self.actor.posed(pose[None], betas, np.zeros((1, 3)))[0]
         middle = (vertices.max(0) + vertices.min(0)) / 2
         transl = np.array(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,11 +13,14 @@ import torch
 from biopose_cli import assets, turns
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.errors import SettingError
-from biopose_cli.mesh.kinematics import MOVING
-from biopose_cli.mesh.network import MQHMR, Size
+from biopose_cli.mesh.figure import Figure
+from biopose_cli.mesh.kinematics import MOVING, load_chain
+from biopose_cli.mesh.network import MQHMR, Recovered, Size
 from biopose_cli.mesh.prior import mean_pose
+from biopose_cli.mesh.taps import DEFAULT
 from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.progress import Progress
+from biopose_cli.training import pictures
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.log import RunLog
 from biopose_cli.training.looks import see
@@ -24,11 +28,15 @@ from biopose_cli.training.mesh_losses import MeshLosses, Weights
 from biopose_cli.training.pairs import captured_motions
 from biopose_cli.training.postures import Postures
 from biopose_cli.training.render import load_actor
+from biopose_cli.training.retarget import Motion
 from biopose_cli.training.run import Run, check_rules, claim, read_toml
+from biopose_cli.training.sights import Sights
 from biopose_cli.training.views import Batch, Views
 
 SHIPPED = Path(__file__).parent / "configs" / "mqhmr.toml"
 _CHECKED = (8, 512)  # batches of views of held-out motion
+_POSES = 200_000  # from which pictures are drawn
+_HELD_OUT = 25  # of so many pictures, one is of held-out subjects
 
 
 @dataclass(frozen=True)
@@ -47,12 +55,18 @@ class Config:
     held: float = 0.12  # of poses that are held quietly
     changed: float = 0.5  # of poses whose joints are turned at random
     mixed: bool = True  # the large products in bfloat16 while training
+    pictures: int = (
+        0  # rendered, with the maps of `taps`: what is learned from instead of synthetic views, if any
+    )
+    keypoints: bool = True
+    frozen: bool = False  # what --begin gives stays as it is
     hidden: int = 1024
     blocks: int = 3
     queries: int = 96
     width: int = 128
     layers: int = 0
     heads: int = 4
+    taps: str = ""
     rotations_weight: float = 1.0
     betas_weight: float = 0.02
     points_weight: float = 10.0
@@ -86,6 +100,9 @@ def read_config(path: Path | None) -> Config:
                 0 <= share <= 1 for share in (config.captured, config.held, config.changed)
             )
             and config.captured + config.held <= 1,
+            "taps are maps of pictures and need layers": not config.taps
+            or (config.pictures > 0 and config.layers > 0),
+            "without keypoints there must be taps": config.keypoints or bool(config.taps),
         },
     )
     return config
@@ -111,26 +128,27 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, begin:
     progress.start("motion capture", None)
     motions, held = captured_motions(motion, body)
     postures = Postures(motions, config.captured, config.held, config.changed)
-    bank = _bank(folder / "bank.npz", config, postures, body, progress)
-    views = Views(body, postures, bank, config.batch, config.seed)
-    checks = Views(body, Postures(held, 1.0, 0.0, 0.0), bank, _CHECKED[1], config.seed + 1)
-    tests = [checks.batch(number) for number in range(_CHECKED[0])]
+    source, tests = (_pictured if config.pictures else _synthetic)(
+        config, folder, body, postures, held, progress
+    )
     torch.manual_seed(config.seed)
     network = new_network(config.size)
+    if network.neck is not None:
+        network.neck.measure(_maps(source.batch(0)))
     if begin is not None:
-        _take(network, begin)
+        _take(network, begin, frozen=config.frozen)
     run = Run(network, config, folder)
-    losses = MeshLosses(views.figure, config.weights)
+    losses = MeshLosses(Figure(load_chain(body)), config.weights)
     progress.start("training", config.steps, "steps")
     progress.advance(run.step)
     with RunLog(folder, run.step if run.step else None) as log, ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(views.batch, run.step)
+        coming = ahead.submit(source.batch, run.step)
         while run.step < config.steps:
             batch = coming.result()
             if run.step + 1 < config.steps:  # the next is made while the network learns from this one
-                coming = ahead.submit(views.batch, run.step + 1)
+                coming = ahead.submit(source.batch, run.step + 1)
             with torch.autocast("cpu", torch.bfloat16, enabled=config.mixed):
-                found = network(batch.view, batch.stature)
+                found = _read(network, batch)
             loss = losses(found, batch)
             run.descend(loss)
             if run.step % 50 == 0:
@@ -142,9 +160,67 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, begin:
             progress.advance()
     path = folder / "mqhmr.safetensors"
     network = run.averaged()
-    network.spread.copy_(losses.spread((network(test.view, test.stature), test) for test in tests))
+    network.spread.copy_(losses.spread((_read(network, test), test) for test in tests))
     save_network(path, network, {"config": asdict(config)})
     return path
+
+
+Source = tuple[Views | Sights, list[Batch]]  # of batches to learn from, and those of held-out subjects
+
+
+def _synthetic(
+    config: Config, folder: Path, body: Body, postures: Postures, held: list[Motion], progress: Progress
+) -> Source:
+    bank = _bank(folder / "bank.npz", config, postures, body, progress)
+    checks = Views(body, Postures(held, 1.0, 0.0, 0.0), bank, _CHECKED[1], config.seed + 1)
+    tests = [checks.batch(number) for number in range(_CHECKED[0])]
+    return Views(body, postures, bank, config.batch, config.seed), tests
+
+
+def _pictured(
+    config: Config, folder: Path, body: Body, postures: Postures, held: list[Motion], progress: Progress
+) -> Source:
+    weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
+    poses = postures.draw(_POSES, np.random.default_rng((config.seed, 2)))
+    of_held = np.concatenate([motion.pose for motion in held])
+    subjects = np.repeat([motion.subject for motion in held], [len(motion.pose) for motion in held])
+    share = max(1, config.pictures // _HELD_OUT)
+    everybody = np.full(len(poses), "training")
+    sets = [
+        pictures.make(
+            folder / name,
+            load_actor(),
+            weights,
+            own,
+            who,
+            count,
+            seed,
+            DEFAULT,
+            progress,
+            processes=os.cpu_count() or 1,
+        )
+        for name, own, who, count, seed in (
+            ("pictures", poses, everybody, config.pictures, config.seed),
+            ("held_out", of_held, subjects, share, config.seed + 30_000),
+        )
+    ]
+    taps = config.taps.split()
+    learn, check = (
+        Sights(body, one, config.batch, config.seed, taps, keypoints=config.keypoints) for one in sets
+    )
+    return learn, [
+        check.part(part) for part in np.array_split(np.arange(len(check)), -(-len(check) // _CHECKED[1]))
+    ]
+
+
+def _read(network: MQHMR, batch: Batch) -> Recovered:
+    found: Recovered = network(batch.view, batch.stature, batch.maps, batch.places)
+    return found
+
+
+def _maps(batch: Batch) -> list[torch.Tensor]:
+    assert batch.maps is not None
+    return batch.maps
 
 
 def _bank(path: Path, config: Config, postures: Postures, body: Body, progress: Progress) -> Bank:
@@ -177,8 +253,8 @@ def new_network(size: Size) -> MQHMR:
     return MQHMR(size, torch.cat([mean[..., 0], mean[..., 1]], -1))
 
 
-def _take(network: MQHMR, begin: Path) -> None:
-    """The weights in `begin`, for all parts that both have."""
+def _take(network: MQHMR, begin: Path, *, frozen: bool) -> None:
+    """The weights in `begin`, for all parts that both have; frozen: never to be changed."""
     known = load_network(begin).state_dict()
     own = network.state_dict()
     if any(name not in own or own[name].shape != value.shape for name, value in known.items()):
@@ -186,10 +262,12 @@ def _take(network: MQHMR, begin: Path) -> None:
             f"--begin {begin} is another network than the one to be trained", "Give both the same sizes"
         )
     network.load_state_dict(own | known)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not (frozen and name in known))
 
 
 def _checked(network: MQHMR, losses: MeshLosses, tests: list[Batch]) -> dict[str, float]:
     """The network's errors on held-out subjects."""
     with torch.no_grad():
-        parts = [losses.errors(network(test.view, test.stature), test) for test in tests]
+        parts = [losses.errors(_read(network, test), test) for test in tests]
     return {f"held_out/{key}": float(np.mean([part[key] for part in parts])) for key in parts[0]}

@@ -120,20 +120,49 @@ def render_clip(
     `render_images`."""
     rng = np.random.default_rng(seed)
     outfit = dress(*actor.rest(betas), actor.weights, seed)
-    room, on_floor = Room(seed).background(camera)
-    sun = rng.uniform([-0.6, 1.0, -0.6], [0.6, 1.6, 0.6])
-    sun /= np.linalg.norm(sun)
+    setting = Setting.of(camera, seed, rng)
     for start in range(0, len(poses), BATCH):
         some = slice(start, start + BATCH)
         bodies = actor.posed(poses[some], betas, transl[some])
         joints = actor.joints(poses[some], betas, transl[some])
         for vertices, skeleton in zip(bodies, joints, strict=True):
-            light = shadow(vertices, on_floor, sun)
-            figure, mask = _figure(vertices, actor.body.faces, outfit, camera, sun, supersample)
-            picture = room * light[..., None] * (1 - mask[..., None]) + figure
-            yield Shot(
-                _expose(picture, rng), mask, camera.from_world(skeleton), camera.from_world(vertices), camera
-            )
+            yield setting.shoot(vertices, skeleton, actor.body.faces, outfit, rng, supersample)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An empty room before a camera: its picture `room` (H, W, 3), the floor's places `on_floor` (H, W, 2) in it, and
+    the direction `sun` (3,) of the light."""
+
+    camera: Camera
+    room: Array
+    on_floor: Array
+    sun: Array
+
+    @staticmethod
+    def of(camera: Camera, seed: int, rng: np.random.Generator) -> Setting:
+        """The room of `seed`, with light as chance has it."""
+        room, on_floor = Room(seed).background(camera)
+        sun = rng.uniform([-0.6, 1.0, -0.6], [0.6, 1.6, 0.6])
+        return Setting(camera, room, on_floor, sun / np.linalg.norm(sun))
+
+    def shoot(
+        self,
+        vertices: Array,
+        joints: Array,
+        faces: Array,
+        outfit: Outfit,
+        rng: np.random.Generator,
+        supersample: int = 2,
+    ) -> Shot:
+        """The picture of a body, vertices (V, 3) and joints (24, 3), world."""
+        camera = self.camera
+        light = shadow(vertices, self.on_floor, self.sun)
+        figure, mask = _figure(vertices, faces, outfit, camera, self.sun, supersample)
+        picture = self.room * light[..., None] * (1 - mask[..., None]) + figure
+        return Shot(
+            _expose(picture, rng), mask, camera.from_world(joints), camera.from_world(vertices), camera
+        )
 
 
 def _figure(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound="DataclassInstance")
 N = TypeVar("N", bound=nn.Module)
-_FROM_ZERO = ("seed", "warm_up", "layers", "scales")  # counts that may be nothing
+_FROM_ZERO = ("seed", "warm_up", "layers", "pictures")  # counts that may be nothing
 
 
 class Pace(Protocol):

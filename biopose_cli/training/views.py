@@ -29,14 +29,15 @@ _NEAR, _FAR = 1.6, 10.0  # m
 _ASIDE = (18.0, 9.0)  # degrees, standard deviation of where the person is in the picture
 _PITCH, _ROLL = (4.0, 10.0), 5.0  # degrees: mean and spread, downwards; spread
 _STEEP, _STEEPNESS = 0.1, 30.0  # share of cameras that look steeply down or up, and their spread
-_KNOWN = 0.5  # share of people whose stature is given
-_MEASURED = 0.01  # m, error of a given stature
+KNOWN = 0.5  # share of people whose stature is given
+MEASURED = 0.01  # m, error of a given stature
 
 
 @dataclass(frozen=True)
 class Batch:
     """Input `view` and `stature` (N, NaN where not given); truth, in the view frame: `rotations` (N, 24, 3, 3),
-    `betas` (N, 10), `pelvis` (N, 3), and from these `joints` (N, 24, 3) and `landmarks` (N, 33, 3) from the pelvis."""
+    `betas` (N, 10), `pelvis` (N, 3), and from these `joints` (N, 24, 3) and `landmarks` (N, 33, 3) from the pelvis.
+    Of pictures also the taps' `maps`, each (N, H, W, channels), and `places` (N, 33, 2) of the keypoints on them."""
 
     view: View
     stature: Tensor
@@ -45,6 +46,8 @@ class Batch:
     pelvis: Tensor
     joints: Tensor
     landmarks: Tensor
+    maps: list[Tensor] | None = None
+    places: Tensor | None = None
 
 
 class Views:
@@ -98,10 +101,10 @@ class Views:
         view = self._noisy(keypoints, joints, random)
 
         turn = view.rotation
-        stature = self.mean_stature + betas @ self.growth + _MEASURED * normal()
+        stature = self.mean_stature + betas @ self.growth + MEASURED * normal()
         return Batch(
             view=view,
-            stature=torch.where(uniform() < _KNOWN, stature, torch.nan),
+            stature=torch.where(uniform() < KNOWN, stature, torch.nan),
             rotations=torch.cat([(turn @ rotations[:, 0])[:, None], rotations[:, 1:]], 1),
             betas=betas,
             pelvis=(turn @ pelvis[..., None])[..., 0],

@@ -12,7 +12,7 @@ from biopose_cli.detect.network import SIDES
 from biopose_cli.errors import AssetError
 from biopose_cli.mesh.kinematics import HANDS
 from biopose_cli.mesh.network import MQHMR, Size
-from biopose_cli.mesh.predict import recover
+from biopose_cli.mesh.predict import Pictures, recover
 from biopose_cli.mesh.view import View, view_of
 from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.training.mqhmr import new_network
@@ -130,3 +130,38 @@ def test_the_file_gives_the_network_back(tmp_path: Path, view: View) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(AssetError, match="cannot be read"):
         load_network(path)
+
+
+def test_pictures_count_and_their_mirror_images_agree_with_them() -> None:
+    """Exchanging a picture for its mirror image gives the mirrored body: the mean of both looks has no sides."""
+    taps = Size(hidden=32, blocks=1, queries=6, width=16, layers=1, heads=2, taps="encoder8", points=2)
+    made = network(taps)
+    keypoints, confidence = seen()
+    rng = np.random.default_rng(3)
+    roi = np.tile([320.0, 240, 300, 0], (COUNT, 1))
+    own = Pictures(roi, [rng.normal(size=(COUNT, 2, 8, 8, 272)).astype(np.float16)])
+    found = recover(made, keypoints, confidence, MATRIX, pictures=own)
+    assert np.abs(found.rotations - recover(made, keypoints, confidence, MATRIX).rotations).max() > 1e-4
+    flipped = keypoints[:, SIDES] * (-1, 1) + (640, 0)
+    other = Pictures(roi, [one[:, ::-1] for one in own.maps])
+    mirror = recover(made, flipped, confidence[:, SIDES], MATRIX, pictures=other)
+    np.testing.assert_allclose(mirror.pelvis * (-1, 1, 1), found.pelvis, atol=1e-5)
+    np.testing.assert_allclose(mirror.betas, found.betas, atol=1e-5)
+
+
+def test_without_keypoints_the_square_decides_where_the_body_is() -> None:
+    made = network(Size(keypoints=False, queries=6, width=16, layers=1, heads=2, taps="encoder8", points=2))
+    keypoints, confidence = seen()
+    maps = [np.zeros((COUNT, 2, 8, 8, 272), np.float16)]
+    near, far = (
+        recover(
+            made,
+            keypoints,
+            confidence,
+            MATRIX,
+            pictures=Pictures(np.tile([x, 240.0, side, 0.2], (COUNT, 1)), maps),
+        )
+        for x, side in ((320.0, 300.0), (500.0, 100.0))
+    )
+    assert (far.pelvis[:, 2] > 2 * near.pelvis[:, 2]).all()
+    assert (far.pelvis[:, 0] > near.pelvis[:, 0] + 0.1).all()

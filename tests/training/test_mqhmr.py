@@ -16,7 +16,7 @@ from biopose_cli.mesh.network import Recovered
 from biopose_cli.mesh.view import View
 from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.progress import Silent
-from biopose_cli.training import mqhmr, views
+from biopose_cli.training import mqhmr, pictures, views
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.mesh_losses import MeshLosses
 from biopose_cli.training.mqhmr import Config, read_config, train
@@ -107,13 +107,18 @@ def test_a_larger_network_begins_with_what_a_smaller_one_says(tmp_path: Path) ->
     small, large = (mqhmr.new_network(replace(TINY, layers=layers).size).eval() for layers in (0, 1))
     save_network(tmp_path / "small.safetensors", small, {})
     small = load_network(tmp_path / "small.safetensors")  # in half precision
-    mqhmr._take(large, tmp_path / "small.safetensors")
+    mqhmr._take(large, tmp_path / "small.safetensors", frozen=True)
     view = View(torch.eye(3).expand(4, 3, 3), torch.full((4,), 0.2), torch.randn(4, 33, 2), torch.rand(4, 33))
     with torch.no_grad():
         first, then = (network(view, torch.full((4,), torch.nan)) for network in (small, large))
     torch.testing.assert_close(first.rotations, then.rotations)
+    learning = {name.split(".")[0] for name, own in large.named_parameters() if own.requires_grad}
+    assert learning == {"lifter", "decoder", "pose_head", "shape_head", "camera_head"}
+    assert not large.lifter.enter.weight.requires_grad
     with pytest.raises(SettingError, match="--begin"):
-        mqhmr._take(mqhmr.new_network(replace(TINY, hidden=16).size), tmp_path / "small.safetensors")
+        mqhmr._take(
+            mqhmr.new_network(replace(TINY, hidden=16).size), tmp_path / "small.safetensors", frozen=False
+        )
 
 
 def test_the_spread_is_that_of_the_errors() -> None:
@@ -124,3 +129,29 @@ def test_the_spread_is_that_of_the_errors() -> None:
     found = Recovered(truth @ turns.of_vectors(vectors), *[torch.zeros(0)] * 3)
     batch = Batch(None, torch.zeros(0), truth, *[torch.zeros(0)] * 4)  # type: ignore[arg-type]
     np.testing.assert_allclose(MeshLosses.spread([(found, batch)]), sigma, rtol=0.06)
+
+
+@pytest.mark.parametrize("keypoints", [True, False])
+def test_it_learns_from_pictures(
+    keypoints: bool, motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "PART", 4)
+    monkeypatch.setattr(pictures, "GROUP", 2)
+    monkeypatch.setattr(mqhmr, "_POSES", 20)
+    monkeypatch.setattr(mqhmr.os, "cpu_count", lambda: 1)
+    config = replace(
+        TINY,
+        steps=6,
+        check_every=3,
+        batch=4,
+        pictures=4,
+        keypoints=keypoints,
+        taps="encoder8",
+        learning_rate=1e-2,
+    )
+    network = load_network(train(config, motion, tmp_path, Silent()))
+    assert (network.lifter is not None) == keypoints
+    assert network.neck is not None
+    assert network.neck.each[0].std.std() > 0  # the maps were measured
+    assert network.decoder.layers[0].gate.abs().max() > 0  # and looked at
+    assert len(checks(tmp_path)) == 2
