@@ -1,11 +1,10 @@
 """Fit the pose prior of the mesh stage: a Gaussian mixture over the rotation vectors of 21 joints.
 
-    python tools/fit_pose_prior.py POSES.npz [--out biopose_cli/mesh/data/prior.npz]
+    python tools/fit_pose_prior.py --motion FOLDER [--out biopose_cli/mesh/data/prior.npz]
 
-POSES.npz holds what `biopose_cli.training.motion` makes of the CMU motion capture: `pose` (N,24,3) rad in SMPL's
-form, `subject` (N) and `clip` (N). Every pose also counts mirrored; a clip counts for at most `--per-clip` frames, so
-that much walking does not drown the rest. The subjects of `--hold-out` are left out: 55 walks in the sample clip, 07 is
-for tests. Expectation maximisation from a fixed seed: the same input gives the same file.
+FOLDER holds the archives of the CMU motion capture. Every pose also counts mirrored; a clip counts for at most
+`--per-clip` frames, so that much walking does not drown the rest. The subjects that are held out from all training are
+left out here too. Expectation maximisation from a fixed seed: the same input gives the same file.
 """
 
 from __future__ import annotations
@@ -16,8 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli.artifact import Array
+from biopose_cli.body.model import load_body
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.prior import mirrored
+from biopose_cli.training.pairs import captured_motions
 
 FLOOR = np.radians(
     4.0
@@ -29,28 +30,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("poses", type=Path)
+    parser.add_argument("--motion", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("biopose_cli/mesh/data/prior.npz"))
     parser.add_argument("--components", type=int, default=8)
     parser.add_argument("--per-clip", type=int, default=120)
-    parser.add_argument("--hold-out", nargs="*", default=["07", "55"])
     options = parser.parse_args()
-    with np.load(options.poses) as stored:
-        kept = ~np.isin(stored["subject"], options.hold_out)
-        held = choose(stored["clip"][~kept], options.per_clip)
-        vectors = stored["pose"][:, list(MOVING[1:])].astype(np.float64)
-        chosen = choose(stored["clip"][kept], options.per_clip)
-        train, test = vectors[kept][chosen], vectors[~kept][held]
+    train, test = (
+        np.concatenate([motion.pose[choose(len(motion.pose), options.per_clip)] for motion in motions])[
+            :, list(MOVING[1:])
+        ]
+        for motions in captured_motions(options.motion, load_body())
+    )
     samples = np.concatenate([train, mirrored(train)])
     weights, means, covariances = expectation_maximisation(
         samples.reshape(len(samples), -1), options.components
     )
     for name, poses in (("training", train), ("held out", test)):
-        if len(poses):
-            likelihood = log_densities(poses.reshape(len(poses), -1), weights, means, covariances)
-            print(
-                f"{name}: {len(poses)} poses, log density {np.logaddexp.reduce(likelihood, axis=1).mean():.2f}"
-            )
+        likelihood = log_densities(poses.reshape(len(poses), -1), weights, means, covariances)
+        print(f"{name}: {len(poses)} poses, log density {np.logaddexp.reduce(likelihood, axis=1).mean():.2f}")
     np.savez(
         options.out,
         weights=weights.astype(np.float32),
@@ -59,15 +56,9 @@ def main() -> None:
     )
 
 
-def choose(clips: Array, most: int) -> Array:
-    """At most `most` evenly spaced frames of every clip."""
-    picked = []
-    for clip in np.unique(clips):
-        frames = np.flatnonzero(clips == clip)
-        picked.append(
-            frames[np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))]
-        )
-    return np.concatenate(picked) if picked else np.zeros(0, int)
+def choose(frames: int, most: int) -> Array:
+    """At most `most` evenly spaced frames of a clip."""
+    return np.unique(np.linspace(0, frames - 1, min(most, frames)).round().astype(int))
 
 
 def expectation_maximisation(samples: Array, count: int, rounds: int = 60) -> tuple[Array, Array, Array]:

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from biopose_cli.files import replacing
 from biopose_cli.training import bvh, cmu
 from biopose_cli.training.calibrate import calibrate
 from biopose_cli.training.retarget import Motion, RestBody, broken_knees, retarget
@@ -127,26 +126,6 @@ def _is_copy(take: Take, other: Take) -> bool:
             return False
         lags.append(int(difference.argmin()) - frame)
     return max(lags) - min(lags) <= 2
-
-
-def save_poses(path: Path, motions: list[Motion]) -> None:
-    """All frames in one .npz: `pose` (N,24,3), `transl` (N,3), `subject`, `clip` (N) and `fps` (N)."""
-    lengths = [len(motion.pose) for motion in motions]
-    with replacing(path) as temporary:
-        np.savez_compressed(
-            temporary,
-            pose=np.concatenate([motion.pose for motion in motions]).astype(np.float32),
-            transl=np.concatenate([motion.transl for motion in motions]).astype(np.float32),
-            subject=np.repeat([motion.subject for motion in motions], lengths),
-            clip=np.repeat([f"{motion.source}/{motion.name}" for motion in motions], lengths),
-            fps=np.repeat([motion.fps for motion in motions], lengths),
-        )
-
-
-def split(motions: list[Motion], held_out: tuple[str, ...]) -> tuple[list[Motion], list[Motion]]:
-    """Training and validation motions, by subject."""
-    train = [motion for motion in motions if motion.subject not in held_out]
-    return train, [motion for motion in motions if motion.subject in held_out]
 
 
 def _texts(archive: Path, only: str, always: str = "\0") -> Iterator[tuple[PurePosixPath, str]]:

@@ -17,8 +17,6 @@ from biopose_cli.training.motion import (
     read_amc_archive,
     read_bvh_archive,
     read_expmap_archive,
-    save_poses,
-    split,
 )
 from biopose_cli.training.retarget import RestBody
 from biopose_cli.training.takes import INDEX, Take, euler
@@ -155,19 +153,3 @@ def test_copies_of_unknown_subjects_are_named_after_the_original(make_take: Call
     )
     assert [take.name for take in distinct([original, hidden, other])] == ["05_01", "train/walking/walking_2"]
     assert [take.subject for take in distinct([hidden, original])] == ["05"]
-
-
-def test_split_is_by_subject_and_poses_round_trip(
-    tmp_path: Path, make_take: Callable[..., Take], rest_body: RestBody
-) -> None:
-    motions = place(
-        [make_take(name="01_01"), make_take(name="02_01"), make_take(name="01_02")], rest_body, 60
-    )
-    train, validation = split(motions, ("02",))
-    assert {motion.subject for motion in train} == {"01"}
-    assert [motion.name for motion in validation] == ["02_01"]
-    save_poses(tmp_path / "poses.npz", motions)
-    with np.load(tmp_path / "poses.npz", allow_pickle=False) as stored:
-        assert stored["pose"].shape == (12, 24, 3)
-        assert set(stored["clip"]) == {"made_up/01_01", "made_up/02_01", "made_up/01_02"}
-        np.testing.assert_allclose(stored["transl"][:4], motions[0].transl, atol=1e-6)

@@ -1,0 +1,71 @@
+"""The paper's Tables 4 and 5 at small scale: the same short training with other numbers of queries, or other maps.
+
+    python tools/ablate.py queries --motion FOLDER --out runs/queries [--bank bank.npz]
+    python tools/ablate.py scales --motion FOLDER --out runs/scales [--pictures FOLDER]
+
+Everything else is as in training/configs/mqhmr_queries.toml and mqhmr_scales.toml. Prints errors on held-out motion:
+of synthetic views for the queries, of rendered pictures for the scales. A run that was cut goes on. --bank takes the
+detector's errors, --pictures the folder with `pictures` and `held_out`, of another run instead of making them anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from biopose_cli.console import Display
+from biopose_cli.training import mqhmr
+from biopose_cli.training.mqhmr import Config
+
+QUERIES = (4, 24, 48, 96, 192, 384)
+SCALES = ("encoder8", "encoder16", "encoder32", "encoder8 encoder16", "encoder8 encoder16 encoder32")
+COLUMNS = ("mpjpe_mm", "pa_mpjpe_mm", "joints_deg")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("what", choices=("queries", "scales"))
+    options.add_argument("--motion", type=Path, required=True, help="folder of the motion-capture archives")
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--bank", type=Path, help="bank.npz of another run")
+    options.add_argument("--pictures", type=Path, help="folder of another run")
+    chosen = options.parse_args()
+    torch.set_num_threads(1)
+    recipe = mqhmr.read_config(mqhmr.SHIPPED.with_name(f"mqhmr_{chosen.what}.toml"))
+    shared = {"bank.npz": chosen.bank} if chosen.what == "queries" else {}
+    if chosen.what == "scales" and chosen.pictures is not None:
+        shared = {name: chosen.pictures / name for name in ("pictures", "held_out")}
+    print(f"| {chosen.what} | MPJPE, mm | PA-MPJPE, mm | joints, deg |\n|---|---|---|---|")
+    for name, config in _variants(chosen.what, recipe).items():
+        folder = chosen.out / name.replace(" ", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry, source in shared.items():
+            if source is not None and not (folder / entry).exists():
+                (folder / entry).symlink_to(source.resolve(), source.is_dir())
+        with Display(quiet=True) as display:
+            mqhmr.train(config, chosen.motion, folder, display)
+        shared = {
+            entry: folder / entry
+            for entry in ("bank.npz", "pictures", "held_out")
+            if (folder / entry).exists()
+        }
+        with (folder / "log.csv").open(encoding="utf-8") as file:
+            last = [row for row in csv.DictReader(file) if row["held_out/mpjpe_mm"]][-1]
+        cells = (float(last[f"held_out/{key}"]) for key in COLUMNS)
+        print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in cells) + " |", flush=True)
+
+
+def _variants(what: str, recipe: Config) -> dict[str, Config]:
+    if what == "queries":
+        return {f"{queries}": replace(recipe, queries=queries) for queries in QUERIES}
+    return {taps: replace(recipe, taps=taps) for taps in SCALES}
+
+
+if __name__ == "__main__":
+    main()
