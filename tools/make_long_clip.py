@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 
-from biopose_cli.files import replacing
+from biopose_cli.training.film import FPS, write_video
 
 CLIP = Path(__file__).parents[1] / "sample_videos" / "walk.mp4"
-FPS, WIDTH, HEIGHT = 30, 1920, 1080
+HEIGHT, WIDTH = 1080, 1920
 
 
 def main() -> None:
@@ -30,14 +29,12 @@ def main() -> None:
     chosen = options.parse_args()
     pictures = wide_pictures()
     there_and_back = itertools.cycle([*pictures, *pictures[-2:0:-1]])
-    with replacing(chosen.out) as temporary, av.open(str(temporary), "w", format="mp4") as file:
-        stream = file.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number, picture in enumerate(itertools.islice(there_and_back, round(chosen.seconds * FPS))):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, FPS)
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode())
+    write_video(
+        chosen.out,
+        itertools.islice(there_and_back, round(chosen.seconds * FPS)),
+        quality=20,
+        preset="veryfast",
+    )
 
 
 def wide_pictures() -> list[np.ndarray]:

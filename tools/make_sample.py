@@ -13,28 +13,22 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from biopose_cli.artifact import LANDMARKS, Array, Detection, Refined
+from biopose_cli.artifact import Array
 from biopose_cli.body.model import DEFAULT_BODY
-from biopose_cli.export.mot import write_mot
 from biopose_cli.files import replacing
-from biopose_cli.neurik import stage as neurik
-from biopose_cli.progress import Silent
-from biopose_cli.settings import Settings
+from biopose_cli.training.film import FPS, write_angles, write_video
 from biopose_cli.training.motion import place, read_amc_archive
-from biopose_cli.training.render import Actor, in_camera, load_actor, render_clip
+from biopose_cli.training.render import Actor, load_actor, render_clip
 from biopose_cli.training.scene import Camera, look_at
 from biopose_cli.video.focal import focal_px
 
 TAKE = "55_04"  # the only walk of its subject, who is held out from training
-FPS = 30
 WIDTH, HEIGHT = 1280, 960
 FOCAL_35MM = 26  # mm, a phone's main camera
 CAMERA_HEIGHT = 1.3  # m
@@ -66,7 +60,9 @@ def main() -> None:
     else:
         pose, transl = recorded(chosen.motion, actor, betas)
     if not chosen.angles:
-        write_video(chosen.out / "walk.mp4", actor, pose, betas, transl, camera)
+        shots = render_clip(actor, pose, betas, transl, camera, SEED)
+        pictures = (shot.image for shot in shots)
+        write_video(chosen.out / "walk.mp4", pictures, focal_35mm=FOCAL_35MM, quality=QUALITY)
         write_facts(chosen.out, actor, pose, betas, transl, camera)
     write_angles(chosen.out / "walk_truth.mot", actor, pose, betas, transl, camera)
 
@@ -94,25 +90,6 @@ def recorded(folder: Path, actor: Actor, betas: Array) -> tuple[Array, Array]:
     return pose.astype(np.float32).astype(float), (transl - middle * [1, 0, 1]).astype(np.float32).astype(
         float
     )
-
-
-def write_video(path: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
-    """H.264 in .mp4 with the focal length where phones write it."""
-    shots = render_clip(actor, pose, betas, transl, camera, SEED)
-    with (
-        replacing(path) as temporary,
-        av.open(str(temporary), "w", options={"movflags": "use_metadata_tags+faststart"}) as file,
-    ):
-        file.metadata["com.apple.quicktime.camera.focal_length.35mm_equivalent"] = str(FOCAL_35MM)
-        stream = file.add_stream(
-            "libx264", rate=FPS, options={"crf": str(QUALITY), "preset": "slow", "threads": "1"}
-        )
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number, shot in enumerate(shots):
-            frame = av.VideoFrame.from_ndarray(shot.image, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, FPS)
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode())
 
 
 def write_facts(folder: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
@@ -144,40 +121,6 @@ def write_facts(folder: Path, actor: Actor, pose: Array, betas: Array, transl: A
     }
     with replacing(folder / "walk_truth.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
-    """The program's own angles of the body that was drawn: its markers without noise, a camera known to be level."""
-    frames = len(pose)
-    seen, moved = in_camera(camera, pose, transl, actor.rest_body(betas).joints[0])
-    every = np.ones(frames, bool)
-    detection = Detection(
-        time=np.arange(frames) / FPS,
-        frame=np.arange(frames),
-        image_size=np.array([WIDTH, HEIGHT]),
-        box=np.zeros((frames, 4)),
-        roi=np.zeros((frames, 4)),
-        keypoints_2d=np.zeros((frames, LANDMARKS, 2)),
-        confidence=np.ones((frames, LANDMARKS)),
-        landmarks_3d=np.zeros((frames, LANDMARKS, 3)),
-        visible=every,
-        swapped=~every,
-        interpolated=~every,
-        people_box=np.zeros((1, frames, 4)),
-        camera_matrix=camera.matrix,
-        dist_coeffs=np.zeros(5),
-    )
-    body = Refined(
-        body_pose=seen[:, 1:],
-        global_orient=seen[:, 0],
-        betas=betas,
-        transl=moved,
-        query_tokens=np.zeros((frames, 0, 0)),
-        reprojection_px=np.zeros(frames),
-    )
-    joints = neurik.run(detection, body, Settings(camera_pitch=0.0, camera_roll=0.0), Silent())
-    values = np.where(joints.rotational, np.rad2deg(joints.q.astype(float)), joints.q)
-    write_mot(path, joints.time, [str(name) for name in joints.coordinates], values)
 
 
 if __name__ == "__main__":
