@@ -160,7 +160,7 @@ def look(network: Network, crop: Array) -> Look:
 
 
 def read(outputs: list[Array]) -> Look:
-    """What the landmark network's outputs say."""
+    """What the landmark network says: landmarks (195), score, a mask, heat maps (64, 64, 39), places in space (117)."""
     landmarks, score, _, heat, world = outputs
     rows = landmarks.reshape(-1, 5)
     points, peak = refined(rows[:LANDMARKS, :2], _sigmoid(heat[..., :LANDMARKS]))

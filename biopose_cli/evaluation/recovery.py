@@ -23,6 +23,7 @@ from biopose_cli.mesh.predict import recover as recover_bodies
 from biopose_cli.mesh.weights import load_network
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
+from biopose_cli.training.keypoint_noise import as_real
 from biopose_cli.training.looks import Looks
 
 
@@ -65,13 +66,14 @@ RecoverClip = Callable[[Detection], Estimate]  # from a clip, all its frames
 
 
 def rendered(looks: Looks) -> tuple[Frames, Estimate]:
-    """What was seen of rendered people, and the truth, before the camera."""
+    """What was seen of rendered people, and the truth, before the camera. Keypoints are where real people's would be
+    (`training/keypoint_noise.py`), as the truth's landmarks are."""
     count = len(looks.pose)
     matrix = np.zeros((count, 3, 3))
     matrix[:, 0, 0] = matrix[:, 1, 1] = looks.focal
     matrix[:, :2, 2] = np.asarray(looks.size) / 2
     matrix[:, 2, 2] = 1
-    frames = Frames(looks.keypoints, looks.confidence, looks.roi, matrix, looks.world)
+    frames = Frames(as_real(looks, load_body()), looks.confidence, looks.roi, matrix, looks.world)
     chain = load_chain(load_body())
     rotations = rotation.exp(looks.pose)
     rotations[:, 0] = looks.rotation @ rotations[:, 0]

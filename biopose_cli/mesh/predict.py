@@ -16,8 +16,9 @@ from biopose_cli.artifact import Array
 from biopose_cli.body.model import OTHER_SIDE
 from biopose_cli.detect.network import SIDES
 from biopose_cli.detect.roi import CROP, to_crop
+from biopose_cli.errors import SettingError
 from biopose_cli.mesh.network import MQHMR, Recovered
-from biopose_cli.mesh.view import View, mirrored, view_of, view_of_roi
+from biopose_cli.mesh.view import View, mirrored, mirrored_places, mirrored_rotations, view_of, view_of_roi
 
 BATCH = 512  # frames in work at once
 
@@ -55,8 +56,16 @@ def recover(
     """What the network says of each frame: the mean of the picture and its mirror image.
 
     keypoints: (N, 33, 2) px without lens distortion, finite. confidence: (N, 33). matrix: (3, 3) or (N, 3, 3).
-    stature: m. pictures: for a network that looks at them. Computed where the network is.
+    stature: m. pictures: for a network that looks at them; without, it does with the keypoints. Computed where the
+    network is.
+
+    Raises
+    ------
+    SettingError
+        The network knows no keypoints, and there are no pictures.
     """
+    if pictures is None and not network.size.keypoints:
+        raise SettingError("this network sees pictures only", "Choose one that knows keypoints")
     device = network.mean.device
     matrix = np.broadcast_to(matrix, (len(keypoints), 3, 3))
     focal = np.stack([matrix[:, 0, 0], matrix[:, 1, 1]], -1)[:, None]
@@ -71,14 +80,16 @@ def recover(
             if pictures is None:
                 parts.append(_both(network, view, tall))
                 continue
-            roi = pictures.roi[some]
-            if not network.size.keypoints:
+            roi, places = pictures.roi[some], None
+            if network.size.keypoints:
+                on_crop = [to_crop(k, r) / CROP for k, r in zip(keypoints[some], roi, strict=True)]
+                places = _tensor(np.array(on_crop), device)
+            else:
                 view = view_of_roi(
                     *(_tensor(x, device) for x in (roi, matrix[some, 0, 0], matrix[some, :2, 2]))
                 )
-            places = np.array([to_crop(k, r) / CROP for k, r in zip(keypoints[some], roi, strict=True)])
             maps = [_tensor(one[some], device) for one in pictures.maps]
-            parts.append(_both(network, view, tall, maps, _tensor(places, device)))
+            parts.append(_both(network, view, tall, maps, places))
     rotations, betas, pelvis = (
         torch.cat(values).cpu().double().numpy() for values in zip(*parts, strict=True)
     )
@@ -95,11 +106,7 @@ def _both(
     """Rotations, betas and pelvis in the camera frame, of the view and its mirror image together."""
     sides = torch.as_tensor(SIDES, device=stature.device)
     own, turned = (None if maps is None else [one[:, k] for one in maps] for k in (0, 1))
-    there = (
-        None
-        if places is None
-        else (places * places.new_tensor([-1, 1]) + places.new_tensor([1, 0]))[:, sides]
-    )
+    there = None if places is None else mirrored_places(places, sides)
     straight = network(view, stature, own, places)
     other = _unmirrored(network(mirrored(view, sides), stature, turned, there))
     rotations = turns.nearest(straight.rotations + other.rotations)
@@ -111,10 +118,12 @@ def _both(
 
 def _unmirrored(found: Recovered) -> Recovered:
     """What was recovered from a mirror image, for the picture itself."""
-    sign = found.rotations.new_tensor([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])
     flip = found.pelvis.new_tensor([-1.0, 1, 1])
     return Recovered(
-        found.rotations[:, list(OTHER_SIDE)] * sign, found.betas, found.pelvis * flip, found.tokens
+        mirrored_rotations(found.rotations[:, list(OTHER_SIDE)]),
+        found.betas,
+        found.pelvis * flip,
+        found.tokens,
     )
 
 

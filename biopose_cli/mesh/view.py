@@ -67,5 +67,15 @@ def view_of_roi(roi: Tensor, focal: Tensor, centre: Tensor) -> View:
 def mirrored(view: View, sides: Tensor) -> View:
     """The view of the mirrored picture. sides: (33) the landmark on the other side."""
     flip = view.rays.new_tensor([-1.0, 1.0])
-    turn = view.rotation * view.rotation.new_tensor([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])
+    turn = mirrored_rotations(view.rotation)
     return View(turn, view.half, (view.rays * flip)[:, sides], view.confidence[:, sides])
+
+
+def mirrored_rotations(rotations: Tensor) -> Tensor:
+    """Rotations (..., 3, 3) as a mirror shows them, x negated."""
+    return rotations * rotations.new_tensor([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])
+
+
+def mirrored_places(places: Tensor, sides: Tensor) -> Tensor:
+    """Places (N, 33, 2) on a picture, 0..1, on its mirror image. sides: (33) the landmark on the other side."""
+    return torch.stack([1 - places[..., 0], places[..., 1]], -1)[:, sides]

@@ -6,6 +6,7 @@ errors are kept with the posture at which they were made, all 33 of a person tog
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -48,22 +49,13 @@ class Bank:
     @staticmethod
     def of(looks: Looks, body: Body) -> Bank:
         """The errors in `looks` at people of `body`'s shapes."""
-        chain, shift = load_chain(body), real_shift()
-        rest = np.zeros(chain.shapes)
-        with torch.no_grad():
-            mean, statures = body.stature(torch.zeros(BETAS)), body.stature(torch.as_tensor(looks.betas))
         residual, posture = [], []
-        for k, grown in enumerate((statures / mean).double().numpy()):
-            shape = rest.copy()
-            shape[:BETAS] = looks.betas[k]
-            placed = place(chain, Pose(rotation.exp(looks.pose[k : k + 1]), looks.transl[k : k + 1], shape))
-            landmarks = _unshifted(placed, chain.carrier, grown * shift)
-            seen = landmarks @ looks.rotation[k].T + looks.translation[k]
-            image = seen[:, :2] / seen[:, 2:] * looks.focal[k] + looks.size / 2
-            error = geometry.to_crop(looks.keypoints[k], looks.roi[k]) - geometry.to_crop(image, looks.roi[k])
+        for k, (joints, _, drawn) in enumerate(people(looks, body)):
+            seen = (looks.keypoints[k], image(looks, k, drawn))
+            found, true = (geometry.to_crop(points, looks.roi[k]) for points in seen)
             turn = _facing(looks.roi[k], looks.focal[k], looks.size) @ looks.rotation[k]
-            residual.append(error)
-            posture.append((placed.joints[0] - placed.joints[0, 0]) @ turn.T)
+            residual.append(found - true)
+            posture.append((joints - joints[0]) @ turn.T)
         return Bank(
             np.array(residual, np.float32), looks.confidence.astype(np.float32), np.array(posture, np.float32)
         )
@@ -114,7 +106,36 @@ class Bank:
         )
 
 
-def real_shift() -> Array:
+def as_real(looks: Looks, body: Body) -> Array:
+    """The keypoints (N, 33, 2) px that the detector found on people of `body`'s shapes, moved to where real people's
+    would be: by what `_REAL` is in the picture."""
+    moved = [
+        image(looks, k, real) - image(looks, k, drawn)
+        for k, (_, real, drawn) in enumerate(people(looks, body))
+    ]
+    return np.asarray(looks.keypoints + np.array(moved))
+
+
+def people(looks: Looks, body: Body) -> Iterator[tuple[Array, Array, Array]]:
+    """Everybody's joints (24, 3), landmarks (33, 3) as real people have them, and as renders show them; world, m."""
+    chain, shift = load_chain(body), _shift()
+    rest = np.zeros(chain.shapes)
+    with torch.no_grad():
+        mean, statures = body.stature(torch.zeros(BETAS)), body.stature(torch.as_tensor(looks.betas).float())
+    for k, grown in enumerate((statures / mean).double().numpy()):
+        shape = rest.copy()
+        shape[:BETAS] = looks.betas[k]
+        placed = place(chain, Pose(rotation.exp(looks.pose[k : k + 1]), looks.transl[k : k + 1], shape))
+        yield placed.joints[0], placed.landmarks[0], _unshifted(placed, chain.carrier, grown * shift)
+
+
+def image(looks: Looks, k: int, points: Array) -> Array:
+    """Points (33, 3) of the world in picture k, px."""
+    seen = points @ looks.rotation[k].T + looks.translation[k]
+    return np.asarray(seen[:, :2] / seen[:, 2:] * looks.focal[k] + looks.size / 2)
+
+
+def _shift() -> Array:
     """`_REAL` for every landmark, (33, 3) m in the axes of its carrier."""
     shift = np.zeros((LANDMARKS, 3))
     for landmark, row in enumerate(read_table("landmarks.csv")):

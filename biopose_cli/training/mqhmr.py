@@ -1,4 +1,7 @@
-"""`biopose train mqhmr`: synthetic views without end, then the network, resumable and deterministic by its seed."""
+"""`biopose train mqhmr`: the network from synthetic views without end, or from rendered pictures (`sights.py`).
+
+Resumable, and deterministic by its seed.
+"""
 
 from __future__ import annotations
 
@@ -92,6 +95,7 @@ def read_config(path: Path | None) -> Config:
     SettingError
     """
     config = read_toml(path, Config)
+    taps = config.taps.split()
     check_rules(
         path,
         {
@@ -100,9 +104,10 @@ def read_config(path: Path | None) -> Config:
                 0 <= share <= 1 for share in (config.captured, config.held, config.changed)
             )
             and config.captured + config.held <= 1,
-            "taps are maps of pictures and need layers": not config.taps
+            f"taps are of {', '.join(DEFAULT)}, with blanks between": set(taps) <= set(DEFAULT),
+            "taps are maps of pictures and need layers": not taps
             or (config.pictures > 0 and config.layers > 0),
-            "without keypoints there must be taps": config.keypoints or bool(config.taps),
+            "without keypoints there must be taps": config.keypoints or bool(taps),
         },
     )
     return config
@@ -119,10 +124,13 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, begin:
     Raises
     ------
     SettingError
-        `folder` holds a run of another configuration, `motion` lacks the archives, or `begin` does not fit.
+        `folder` holds a run of another configuration, `motion` lacks the archives, or `begin` does not fit or is
+        missing.
     AssetError
         `begin` is not the weights of a network.
     """
+    if config.frozen and begin is None:
+        raise SettingError("frozen = true needs weights to begin with", "Name them with --begin")
     claim(folder, config)
     body = load_body()
     progress.start("motion capture", None)
@@ -208,9 +216,9 @@ def _pictured(
     learn, check = (
         Sights(body, one, config.batch, config.seed, taps, keypoints=config.keypoints) for one in sets
     )
-    return learn, [
-        check.part(part) for part in np.array_split(np.arange(len(check)), -(-len(check) // _CHECKED[1]))
-    ]
+    parts = np.array_split(np.arange(len(check)), -(-len(check) // _CHECKED[1]))
+    rng = np.random.default_rng((config.seed, 3))
+    return learn, [check.part(part, rng) for part in parts]
 
 
 def _read(network: MQHMR, batch: Batch) -> Recovered:

@@ -7,6 +7,8 @@ The maps are large (230 KB a sample): they stay on disk, in parts, and a part th
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -20,6 +22,7 @@ import torch
 from biopose_cli.artifact import Array
 from biopose_cli.detect import roi as geometry
 from biopose_cli.detect.network import merged, read
+from biopose_cli.errors import SettingError
 from biopose_cli.files import replacing
 from biopose_cli.mesh.kinematics import BETAS
 from biopose_cli.mesh.taps import BlazePoseTaps
@@ -76,19 +79,24 @@ def make(
     *,
     processes: int = 1,
 ) -> Pictures:
-    """Render `count` people, but for those that the network takes for nobody, into `folder`, or go on where that was
-    cut, and open them.
+    """Render `count` people, rounded up to whole parts, but for those that the network takes for nobody, into `folder`,
+    or go on where that was cut, and open them.
 
     Parameters
     ----------
     weights
         Of the landmark network (`assets.ensure`); `taps`: of it.
     poses
-        (P, 24, 3) rotation vectors, world, from which is drawn; `subjects` (P) str.
+        (P, 24, 3) rotation vectors, world, from which is drawn, as they are; `subjects` (P) str.
     processes
         1 works in this one, without others.
+
+    Raises
+    ------
+    SettingError
+        `folder` holds pictures of other poses, another seed or other taps.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, poses, seed, taps)
     parts = range(-(-count // PART))
     missing = [part for part in parts if not _looks_of(folder, part).exists()]
     progress.start("pictures", len(parts), "parts")
@@ -104,6 +112,23 @@ def make(
             for _ in pool.map(_part_of_worker, missing):
                 progress.advance()
     return load(folder, len(parts), taps)
+
+
+def _claim(folder: Path, poses: Array, seed: int, taps: Sequence[str]) -> None:
+    """Note in the folder what its pictures are made from, so that others are never mixed in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made_from = {
+        "seed": seed,
+        "taps": list(taps),
+        "poses": hashlib.sha256(np.ascontiguousarray(poses, np.float32).tobytes()).hexdigest(),
+    }
+    path = folder / "made_from.json"
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != made_from:
+        raise SettingError(
+            f"{folder} holds pictures of other poses or seeds", "Remove it: they are made anew"
+        )
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(made_from), encoding="utf-8")
 
 
 def load(folder: Path, parts: int, taps: Sequence[str]) -> Pictures:

@@ -61,7 +61,15 @@ def read_toml(path: Path | None, kind: type[C]) -> C:
             raise SettingError(f"{path}: {key} = {value!r} is not of the kind {wanted.__name__}")
     config = kind(**values)
     counts = [name for name, default in known.items() if type(default) is int and name not in _FROM_ZERO]
-    check_rules(path, {"counts must be 1 or more": all(getattr(config, name) >= 1 for name in counts)})
+    check_rules(
+        path,
+        {
+            "counts must be 1 or more": all(getattr(config, name) >= 1 for name in counts),
+            f"{', '.join(_FROM_ZERO)} must not be negative": all(
+                getattr(config, name, 0) >= 0 for name in _FROM_ZERO
+            ),
+        },
+    )
     return config
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +20,13 @@ from biopose_cli.detect.network import SIDES
 from biopose_cli.mesh.figure import Figure
 from biopose_cli.mesh.kinematics import BETAS, Chain, load_chain
 from biopose_cli.mesh.taps import DEFAULT
-from biopose_cli.mesh.view import View, mirrored, view_of, view_of_roi
-from biopose_cli.training.keypoint_noise import real_shift
+from biopose_cli.mesh.view import View, mirrored, mirrored_places, mirrored_rotations, view_of, view_of_roi
+from biopose_cli.training.keypoint_noise import as_real
 from biopose_cli.training.looks import Looks
 from biopose_cli.training.pictures import Pictures
 from biopose_cli.training.views import KNOWN, MEASURED, Batch
 
-_SIGN = torch.tensor([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])  # of a rotation seen in a mirror
 _FLIP = torch.tensor([-1.0, 1, 1])
-_TRUTH = [field.name for field in fields(Batch) if field.name not in ("view", "maps")]
 
 
 class Sights:
@@ -58,47 +55,60 @@ class Sights:
     def batch(self, step: int) -> Batch:
         """The batch number `step`."""
         rng = np.random.default_rng((self.seed, step))
-        batch = self.part(rng.integers(0, len(self), self.count))
-        noise = torch.as_tensor(rng.normal(0, MEASURED, self.count)).float()
-        known = torch.as_tensor(rng.random(self.count) < KNOWN)
-        return replace(batch, stature=torch.where(known, batch.stature + noise, torch.nan))
+        return self.part(rng.integers(0, len(self), self.count), rng)
 
-    def part(self, chosen: Array) -> Batch:
-        """These samples; those from `len(pictures)` on are the mirrored ones. With true statures."""
-        index = torch.as_tensor(chosen)
-        rest: dict[str, Any] = {name: getattr(self.all, name)[index] for name in _TRUTH}
-        view = View(*(getattr(self.all.view, f.name)[index] for f in fields(View)))
-        maps = self.pictures.of(chosen % len(self.pictures), chosen >= len(self.pictures), self.taps)
-        return Batch(**rest, view=view, maps=[torch.as_tensor(one) for one in maps] or None)
+    def part(self, chosen: Array, rng: np.random.Generator) -> Batch:
+        """These samples (N); those from `len(pictures)` on are the mirrored ones. Half of the statures are given, with
+        an error."""
+        index, count = torch.as_tensor(chosen), len(self.pictures)
+        noise = torch.as_tensor(rng.normal(0, MEASURED, len(chosen))).float()
+        known = torch.as_tensor(rng.random(len(chosen)) < KNOWN)
+        maps = self.pictures.of(chosen % count, chosen >= count, self.taps)
+        whole = self.all
+        return Batch(
+            view=View(*(getattr(whole.view, f.name)[index] for f in fields(View))),
+            stature=torch.where(known, whole.stature[index] + noise, torch.nan),
+            rotations=whole.rotations[index],
+            betas=whole.betas[index],
+            pelvis=whole.pelvis[index],
+            joints=whole.joints[index],
+            landmarks=whole.landmarks[index],
+            maps=[torch.as_tensor(one) for one in maps] or None,
+            places=None if whole.places is None else whole.places[index],
+        )
 
 
 def _joined(one: Batch, other: Batch) -> Batch:
-    rest: dict[str, Any] = {name: torch.cat([getattr(one, name), getattr(other, name)]) for name in _TRUTH}
+    def both(name: str) -> Tensor:
+        return torch.cat([getattr(one, name), getattr(other, name)])
+
     views = (torch.cat([getattr(one.view, f.name), getattr(other.view, f.name)]) for f in fields(View))
-    return Batch(**rest, view=View(*views))
+    return Batch(
+        view=View(*views),
+        stature=both("stature"),
+        rotations=both("rotations"),
+        betas=both("betas"),
+        pelvis=both("pelvis"),
+        joints=both("joints"),
+        landmarks=both("landmarks"),
+        places=None if one.places is None else both("places"),
+    )
 
 
 def _seen(body: Body, chain: Chain, looks: Looks, keypoints: bool) -> Batch:
     """All looks, straight."""
     focal, centre = _tensor(looks.focal), torch.as_tensor(looks.size).float() / 2
-    camera, betas = _tensor(looks.rotation), _tensor(looks.betas)
-    local = turns.of_vectors(_tensor(looks.pose))
-    local = torch.cat([(camera @ local[:, 0])[:, None], local[:, 1:]], 1)
-    figure = Figure(chain)
-    joints, landmarks = figure(local, betas)
-    rest = figure.rest[0] + betas @ figure.rest_shapes[0, :, :BETAS].T
-    pelvis = (camera @ (_tensor(looks.transl) + rest)[..., None])[..., 0] + _tensor(looks.translation)
-    # renders show hips and knees where the body has them, real people a little elsewhere (`keypoint_noise.py`)
-    drawn = Figure(replace(chain, local=chain.local - real_shift()))(local, betas)[1]
-    real, drawn = (points + pelvis[:, None] for points in (landmarks, drawn))
-    shift = real[..., :2] / real[..., 2:] - drawn[..., :2] / drawn[..., 2:]
-    flat = (_tensor(looks.keypoints) - centre) / focal[:, None, None] + shift
+    local, betas, pelvis = _before_camera(chain, looks)
+    joints, landmarks = Figure(chain)(local, betas)
+    flat = (_tensor(as_real(looks, body)) - centre) / focal[:, None, None]
     if keypoints:
         view = view_of(flat, _tensor(looks.confidence))
     else:
         view = view_of_roi(_tensor(looks.roi), focal, centre.expand(len(focal), 2))
     turn = view.rotation
-    places = [geometry.to_crop(k, r) / geometry.CROP for k, r in zip(looks.keypoints, looks.roi, strict=True)]
+    on_crop = [
+        geometry.to_crop(k, r) / geometry.CROP for k, r in zip(looks.keypoints, looks.roi, strict=True)
+    ]
     with torch.no_grad():
         stature = body.stature(betas)
     return Batch(
@@ -109,23 +119,32 @@ def _seen(body: Body, chain: Chain, looks: Looks, keypoints: bool) -> Batch:
         pelvis=(turn @ pelvis[..., None])[..., 0],
         joints=joints @ turn.transpose(1, 2),
         landmarks=landmarks @ turn.transpose(1, 2),
-        places=_tensor(np.array(places)),
+        places=_tensor(np.array(on_crop)) if keypoints else None,
     )
 
 
+def _before_camera(chain: Chain, looks: Looks) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotations (N, 24, 3, 3), the root's in the camera frame, betas (N, 10) and the pelvis (N, 3) m there."""
+    camera, betas = _tensor(looks.rotation), _tensor(looks.betas)
+    local = turns.of_vectors(_tensor(looks.pose))
+    local = torch.cat([(camera @ local[:, 0])[:, None], local[:, 1:]], 1)
+    rest = _tensor(chain.rest[0]) + betas @ _tensor(chain.rest_shapes[0, :, :BETAS]).T
+    pelvis = (camera @ (_tensor(looks.transl) + rest)[..., None])[..., 0] + _tensor(looks.translation)
+    return local, betas, pelvis
+
+
 def _mirror(batch: Batch, figure: Figure) -> Batch:
-    rotations = batch.rotations[:, list(OTHER_SIDE)] * _SIGN
+    sides = torch.as_tensor(SIDES)
+    rotations = mirrored_rotations(batch.rotations[:, list(OTHER_SIDE)])
     joints, landmarks = figure(rotations, batch.betas)
-    assert batch.places is not None
-    places = batch.places[:, torch.as_tensor(SIDES)]
     return replace(
         batch,
-        view=mirrored(batch.view, torch.as_tensor(SIDES)),
+        view=mirrored(batch.view, sides),
         rotations=rotations,
         pelvis=batch.pelvis * _FLIP,
         joints=joints,
         landmarks=landmarks,
-        places=torch.stack([1 - places[..., 0], places[..., 1]], -1),
+        places=None if batch.places is None else mirrored_places(batch.places, sides),
     )
 
 

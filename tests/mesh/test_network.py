@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from biopose_cli.detect.network import SIDES
-from biopose_cli.errors import AssetError
+from biopose_cli.errors import AssetError, SettingError
 from biopose_cli.mesh.kinematics import HANDS
 from biopose_cli.mesh.network import MQHMR, Size
 from biopose_cli.mesh.predict import Pictures, recover
-from biopose_cli.mesh.view import View, view_of
+from biopose_cli.mesh.view import View, mirrored, view_of
 from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.training.mqhmr import new_network
 
@@ -149,6 +149,25 @@ def test_pictures_count_and_their_mirror_images_agree_with_them() -> None:
     np.testing.assert_allclose(mirror.betas, found.betas, atol=1e-5)
 
 
+def test_the_first_map_is_that_of_the_picture_itself() -> None:
+    """The mean of both looks is the mean of what the network says of either with its own map."""
+    made = network(
+        Size(hidden=32, blocks=1, queries=6, width=16, layers=1, heads=2, taps="encoder8", points=2)
+    )
+    keypoints, confidence = seen()
+    flat = torch.as_tensor((keypoints - (320, 240)) / 900).float()
+    straight = view_of(flat, torch.as_tensor(confidence).float())
+    both = [straight, mirrored(straight, torch.as_tensor(SIDES))]
+    roi = np.tile([320.0, 240, 300, 0], (COUNT, 1))
+    maps = np.random.default_rng(3).normal(size=(COUNT, 2, 8, 8, 272)).astype(np.float32)
+    places = torch.as_tensor((keypoints - (320, 240)) / 300 + 0.5).float()
+    there = [places, torch.stack([1 - places[:, SIDES, 0], places[:, SIDES, 1]], -1)]
+    with torch.no_grad():
+        betas = [made(both[k], UNKNOWN, [torch.as_tensor(maps[:, k])], there[k]).betas for k in (0, 1)]
+    found = recover(made, keypoints, confidence, MATRIX, pictures=Pictures(roi, [maps]))
+    np.testing.assert_allclose(found.betas, (betas[0] + betas[1]).numpy() / 2, atol=1e-5)
+
+
 def test_without_keypoints_the_square_decides_where_the_body_is() -> None:
     made = network(Size(keypoints=False, queries=6, width=16, layers=1, heads=2, taps="encoder8", points=2))
     keypoints, confidence = seen()
@@ -165,3 +184,13 @@ def test_without_keypoints_the_square_decides_where_the_body_is() -> None:
     )
     assert (far.pelvis[:, 2] > 2 * near.pelvis[:, 2]).all()
     assert (far.pelvis[:, 0] > near.pelvis[:, 0] + 0.1).all()
+    other = recover(
+        made,
+        keypoints + 30,
+        confidence,
+        MATRIX,
+        pictures=Pictures(np.tile([320.0, 240, 300, 0.2], (COUNT, 1)), maps),
+    )
+    np.testing.assert_array_equal(other.rotations, near.rotations)
+    with pytest.raises(SettingError, match="pictures only"):
+        recover(made, keypoints, confidence, MATRIX)

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from biopose_cli.detect.network import SIDES
-from biopose_cli.mesh.view import HIPS, SHOULDERS, mirrored, view_of
+from biopose_cli.mesh.view import HIPS, SHOULDERS, mirrored, view_of, view_of_roi
 
 SURE = torch.ones(4, 33)
 
@@ -74,3 +74,26 @@ def test_the_mirrored_view_is_the_view_of_the_mirrored_picture(person: Tensor) -
     found = mirrored(view_of(flat(person), confidence), sides)
     for name in ("rotation", "half", "rays", "confidence"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("lean", [-40.0, 0.0, 25.0])
+def test_the_view_of_a_square_is_upright_as_the_person_in_it(lean: float) -> None:
+    """A person who leans to the right in the picture, and the square that is turned as far."""
+    focal, hips = torch.tensor([900.0]), torch.tensor([[500.0, 300.0]])
+    centre = torch.tensor([[320.0, 240.0]])
+    angle = np.radians(lean)
+    axis = torch.tensor([[np.sin(angle), -np.cos(angle)]]).float()
+    keypoints = hips[:, None].repeat(1, 33, 1)
+    keypoints[:, SHOULDERS] += 90 * axis[:, None]
+    person = view_of((keypoints - centre) / focal, torch.ones(1, 33))
+    square = view_of_roi(torch.cat([hips, torch.tensor([[250.0, angle]])], 1).float(), focal, centre)
+    torch.testing.assert_close(square.rotation, person.rotation, atol=0.03, rtol=0)
+    assert square.half.item() == pytest.approx(0.32 * 250 / 900)
+
+
+def test_a_mirrored_square_gives_the_mirrored_view() -> None:
+    focal, centre = torch.tensor([900.0]), torch.tensor([[320.0, 240.0]])
+    roi = torch.tensor([[500.0, 300.0, 250.0, 0.4]])
+    turned = torch.tensor([[640 - 500.0, 300.0, 250.0, -0.4]])
+    own = mirrored(view_of_roi(roi, focal, centre), torch.as_tensor(SIDES))
+    torch.testing.assert_close(own.rotation, view_of_roi(turned, focal, centre).rotation)

@@ -131,6 +131,11 @@ def test_the_spread_is_that_of_the_errors() -> None:
     np.testing.assert_allclose(MeshLosses.spread([(found, batch)]), sigma, rtol=0.06)
 
 
+def test_a_frozen_beginning_must_be_given(motion: Path, folder: Path) -> None:
+    with pytest.raises(SettingError, match="--begin"):
+        train(replace(TINY, frozen=True), motion, folder, Silent())
+
+
 @pytest.mark.parametrize("keypoints", [True, False])
 def test_it_learns_from_pictures(
     keypoints: bool, motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
