@@ -62,10 +62,9 @@ def main() -> None:
     rows = []
     for number, clip in enumerate(clips(actor, captured_motions(chosen.motion, actor.body)[1])):
         video, truth = (chosen.out / f"{clip.name}{end}" for end in (".mp4", "_truth.mot"))
-        if not video.exists():
+        if not (video.exists() and truth.exists()):
             shots = render_clip(actor, clip.pose, clip.betas, clip.transl, clip.camera, 500 + number)
             write_video(video, (shot.image for shot in shots))
-        if not truth.exists():
             write_angles(truth, actor, clip.pose, clip.betas, clip.transl, clip.camera)
         rows.append([errors(video, truth, chosen.out / mesh, mesh, clip.camera) for mesh in MESHES])
         print(row(clip.name, rows[-1]), flush=True)
