@@ -3,7 +3,8 @@
     python tools/compare_images.py --runs runs/images --trial FOLDER [--videos FOLDER] [--cache FOLDER]
 
 `--runs` holds the runs of the recipes training/configs/mqhmr_*.toml of the names `keypoints`, `images` and `both`.
-Measured are the held-out pictures of the run `both` and the four real views of `biopose evaluate mqhmr`.
+Measured are they, and the network that comes with BioPose, on the held-out pictures of the run `both` and on the four
+real views of `biopose evaluate mqhmr`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from biopose_cli.evaluation.views import RealView, real_views
 from biopose_cli.mesh.kinematics import BETAS, load_chain
 from biopose_cli.mesh.predict import Pictures, recover
 from biopose_cli.mesh.taps import DEFAULT, BlazePoseTaps
-from biopose_cli.mesh.weights import load_network
+from biopose_cli.mesh.weights import SHIPPED, load_network
 from biopose_cli.progress import Progress
 from biopose_cli.training import pictures
 from biopose_cli.video.probe import probe
@@ -52,8 +53,8 @@ def main() -> None:
         folder = chosen.runs / "both" / "held_out"
         held = pictures.load(folder, len(list(folder.glob("*.npz"))), DEFAULT)
         report: dict[str, dict[str, dict[str, float]]] = {"rendered": {}, "real": {}}
-        for name in RUNS:
-            path = chosen.runs / name / "mqhmr.safetensors"
+        paths = {"shipped": SHIPPED} | {name: chosen.runs / name / "mqhmr.safetensors" for name in RUNS}
+        for name, path in paths.items():
             looks, truth = rendered(held.looks)
             maps = [np.concatenate(parts) for parts in held.maps]
             found = by_network(path, looks, maps)
