@@ -222,16 +222,25 @@ def evaluate_mqhmr(
             show_default="the one that comes with BioPose",
         ),
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with the runs keypoints, images and both (docs/ablations.md), to be compared.",
+            callback=_at_home,
+            show_default=False,
+        ),
+    ] = None,
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Mesh recovery in 3D: on rendered people (--motion), on four real views of one man (--trial), or both."""
     from biopose_cli import console
     from biopose_cli.evaluation import held_out, mqhmr, points, recovery
+    from biopose_cli.evaluation.images import compare
     from biopose_cli.evaluation.views import real_views
     from biopose_cli.mesh.weights import SHIPPED
 
-    if motion is None and trial is None:
+    if motion is None and trial is None and images is None:
         raise SettingError("--motion or --trial is missing", "Name the data to measure on")
     with console.Display(quiet=quiet or json_output) as display:
         views = [] if trial is None else real_views(trial, videos, cache, display)
@@ -240,6 +249,7 @@ def evaluate_mqhmr(
         frames = {"fit_frames": recovery.fit_frames, "network": recovery.by_network(weights)}
         clips = {"fit": recovery.fit, "network_and_fit": recovery.guided_by(weights)}
         report = mqhmr.evaluate(looks, views, frames, clips, display)
+        report |= {} if images is None else compare(images, views, videos, display)
     _print(json.dumps(report, indent=2) if json_output else "\n".join(points.lines(report)))
 
 

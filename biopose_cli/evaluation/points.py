@@ -73,7 +73,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     )
     heads = ("MPJPE mm", "PA mm", "knee deg", "elbow deg", "joints mm", "PA mm", "MVE mm")
     table = []
-    for part in ("rendered", "rendered_turned", "real"):
+    for part in ("rendered", "rendered_turned", "real", "images_rendered", "images_real"):
         if part not in report:
             continue
         title = f"{part.replace('_', ', ')}, {report[part]['frames']} frames"
