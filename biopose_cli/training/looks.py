@@ -20,8 +20,8 @@ from biopose_cli.artifact import Array
 from biopose_cli.detect import roi as geometry
 from biopose_cli.detect.network import Landmarker, Network, look
 from biopose_cli.files import replacing
-from biopose_cli.mesh.kinematics import BETAS
 from biopose_cli.progress import Progress
+from biopose_cli.training.pairs import random_betas
 from biopose_cli.training.postures import changed
 from biopose_cli.training.render import Actor, Shot, render_clip
 from biopose_cli.training.scene import Camera, look_at
@@ -29,7 +29,6 @@ from biopose_cli.training.takes import INDEX
 
 SIZE = 480  # px, side of an image: a person's crop is mostly larger than the network's 256 px
 SOMEBODY = 0.5  # least score of a look that is kept
-SHAPE_LIMIT = 2.5  # standard deviations of a shape component
 _FOCAL = (0.75, 1.7)  # of the image's side: phones from wide to tele, and pictures cut out of theirs
 _PITCH, _ROLL = (5.0, 12.0), 6.0  # degrees: mean and spread, downwards; spread
 _FILLED = (0.35, 0.85)  # how much of the image's side a person takes
@@ -150,7 +149,7 @@ class _Studio:
         turned = bool(rng.random() < self.changed)
         if turned:
             pose = changed(pose[None], rng, np.full(1, np.radians(_CHANGE)))[0]
-        betas = np.clip(rng.normal(size=BETAS), -SHAPE_LIMIT, SHAPE_LIMIT)
+        betas = random_betas(rng)
         vertices = self.actor.posed(pose[None], betas, np.zeros((1, 3)))[0]
         middle = (vertices.max(0) + vertices.min(0)) / 2
         transl = np.array(
@@ -166,20 +165,29 @@ class _Studio:
         seen = self.network(shot.image, geometry.around(*geometry.to_image(first.circle, start)))
         if seen.score < SOMEBODY:
             return None
-        truth = {
-            "pose": pose,
-            "betas": betas,
-            "transl": transl,
-            "rotation": camera.rotation,
-            "translation": camera.translation,
-            "focal": camera.matrix[0, 0],
+        saw = {
             "roi": seen.roi,
             "keypoints": seen.keypoints,
             "confidence": seen.confidence,
             "world": seen.world,
         }
-        single: Row = {name: np.asarray(value, np.float32) for name, value in truth.items()}
-        return single | {"subject": str(self.subjects[chosen]), "turned": turned}
+        return row_of(pose, betas, transl, camera, saw) | {
+            "subject": str(self.subjects[chosen]),
+            "turned": turned,
+        }
+
+
+def row_of(pose: Array, betas: Array, transl: Array, camera: Camera, seen: dict[str, Array]) -> Row:
+    """The numbers of one entry of `Looks`."""
+    truth = {
+        "pose": pose,
+        "betas": betas,
+        "transl": transl,
+        "rotation": camera.rotation,
+        "translation": camera.translation,
+        "focal": camera.matrix[0, 0],
+    }
+    return {name: np.asarray(value, np.float32) for name, value in (truth | seen).items()}
 
 
 _studio: list[_Studio] = []  # of a worker process

@@ -24,11 +24,11 @@ from biopose_cli.detect import roi as geometry
 from biopose_cli.detect.network import merged, read
 from biopose_cli.errors import SettingError
 from biopose_cli.files import replacing
-from biopose_cli.mesh.kinematics import BETAS
 from biopose_cli.mesh.taps import BlazePoseTaps
 from biopose_cli.progress import Progress
-from biopose_cli.training.looks import SHAPE_LIMIT, SIZE, SOMEBODY, Looks, Row, phone, true_roi
+from biopose_cli.training.looks import SIZE, SOMEBODY, Looks, Row, phone, row_of, true_roi
 from biopose_cli.training.outfit import dress
+from biopose_cli.training.pairs import random_betas
 from biopose_cli.training.render import Actor, Setting, Shot
 from biopose_cli.training.scene import Camera
 from biopose_cli.training.spoil import spoiled
@@ -185,7 +185,7 @@ class _Studio:
         for _ in range(GROUP):
             chosen = rng.integers(len(self.poses))
             pose = self.poses[chosen].astype(float)
-            betas = np.clip(rng.normal(size=BETAS), -SHAPE_LIMIT, SHAPE_LIMIT)
+            betas = random_betas(rng)
             vertices = self.actor.posed(pose[None], betas, np.zeros((1, 3)))[0]
             middle = (vertices.max(0) + vertices.min(0)) / 2
             transl = np.array([-middle[0], -vertices[:, 1].min(), -middle[2]])
@@ -202,17 +202,8 @@ class _Studio:
             if seen is None:
                 continue
             row, maps = seen
-            camera = setting.camera
-            truth = {
-                "pose": pose,
-                "betas": betas,
-                "transl": transl,
-                "rotation": camera.rotation,
-                "translation": camera.translation,
-                "focal": camera.matrix[0, 0],
-            }
-            single: Row = {name: np.asarray(value, np.float32) for name, value in (truth | row).items()}
-            found.append((single | {"subject": str(self.subjects[chosen]), "turned": False}, maps))
+            numbers = row_of(pose, betas, transl, setting.camera, row)
+            found.append((numbers | {"subject": str(self.subjects[chosen]), "turned": False}, maps))
         return found
 
     def _look(self, shot: Shot, rng: np.random.Generator) -> tuple[dict[str, Array], list[Array]] | None:
