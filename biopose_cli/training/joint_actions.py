@@ -135,6 +135,7 @@ ACTIONS: dict[str, Action] = {
     "squats": _loop("stand squat squat", (1.6, 4.5), (0.35, 1.15)),
     "half_squats": _loop("stand half_squat", (1.2, 4)),
     "deep_squats": _loop("stand deep_squat deep_squat", (2.2, 6), (0.7, 1.1)),
+    "dips": _loop("stand dip crouched low_crouch crouched dip", (1.8, 6), (0.5, 1.15)),
     "uneven_squats": _loop("stand uneven_squat", (1.6, 4.5)),
     "one_leg_squats": _loop("knee_up one_leg_squat", (1.8, 4.5)),
     "pistol_squats": _loop("knee_up pistol", (2.2, 5)),

@@ -220,6 +220,11 @@ POSES: dict[str, Pose] = {
         "lumbar_bending": 7,
     },
     "feet_apart": {"hip_adduction": -14, "hip_rotation": -12},
+    # on bent legs with an upright trunk: seen from the front only the legs' length tells it
+    "dip": {"hip_flexion": 16, "knee_angle": 34, "ankle_angle": 17},
+    "crouched": {"hip_flexion": 27, "knee_angle": 55, "ankle_angle": 27},
+    "low_crouch": {"pelvis_tilt": -4, "hip_flexion": 46, "knee_angle": 74, "ankle_angle": 31},
+    "wall_sit": {"hip_flexion": 86, "knee_angle": 88, "ankle_angle": 3},
 }  # fmt: skip
 HOLDS = (
     "stand",
@@ -233,4 +238,7 @@ HOLDS = (
     "folded",
     "on_hips",
     "supine",
+    "dip",
+    "crouched",
+    "low_crouch",
 )
