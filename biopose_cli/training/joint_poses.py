@@ -37,6 +37,8 @@ _PLANK: Pose = {
     "pelvis_tilt": -72, "hip_flexion": 3, "ankle_angle": 8, "mtp_angle": -48, "arm_flex": 75, "elbow_flex": 4,
     "wrist_flex": -60, "neck_extension": 20, "pro_sup": 140,
 }  # fmt: skip
+_TURNOUT: Pose = {"hip_rotation": -38, "hip_adduction": -6}
+_RISEN: Pose = {"ankle_angle": -35, "mtp_angle": -45}
 _ABDUCTED: Pose = {"arm_add": -90, "elbow_flex": 90}
 _BENT: Pose = {"elbow_flex": 90}
 
@@ -225,6 +227,38 @@ POSES: dict[str, Pose] = {
     "crouched": {"hip_flexion": 27, "knee_angle": 55, "ankle_angle": 27},
     "low_crouch": {"pelvis_tilt": -4, "hip_flexion": 46, "knee_angle": 74, "ankle_angle": 31},
     "wall_sit": {"hip_flexion": 86, "knee_angle": 88, "ankle_angle": 3},
+    # dance and yoga: thighs turned outwards, so that a knee lifted to the side is not one lifted to the front
+    "turned_out_legs": {**_TURNOUT, "arm_flex": 20, "arm_add": -25, "elbow_flex": 40},
+    "plie": {
+        **_TURNOUT, "hip_flexion": 25, "hip_adduction": -35, "hip_rotation": -55, "knee_angle": 75, "ankle_angle": 26,
+        "arm_add": -70, "elbow_flex": 25,
+    },
+    "tree": {
+        "hip_flexion_r": 20, "hip_adduction_r": -42, "hip_rotation_r": -62, "knee_angle_r": 122, "ankle_angle_r": -15,
+        "arm_add": -165,
+    },
+    "passe": {
+        **_TURNOUT, **_RISEN, "hip_flexion_r": 15, "hip_adduction_r": -50, "hip_rotation_r": -68, "knee_angle_r": 112,
+        "ankle_angle_r": -42, "arm_flex": 70, "arm_add": -20, "elbow_flex": 50,
+    },
+    "side_extension": {
+        **_TURNOUT, "hip_flexion_r": 50, "hip_adduction_r": -50, "hip_rotation_r": -60, "knee_angle_r": 4,
+        "ankle_angle_r": -42, "arm_add": -85, "elbow_flex": 15, "lumbar_bending": 8,
+    },
+    "arabesque": {
+        "pelvis_tilt": -32, "hip_flexion_l": 32, "hip_flexion_r": -28, "hip_rotation_r": -35, "ankle_angle_r": -42,
+        "hip_rotation_l": -25, "lumbar_extension": 30, "arm_flex_r": 95, "arm_add_l": -85, "elbow_flex": 8,
+    },
+    "attitude": {
+        **_RISEN, "pelvis_tilt": -15, "hip_flexion_l": 12, "hip_flexion_r": -25, "hip_adduction_r": -25,
+        "hip_rotation_r": -55, "knee_angle_r": 85, "ankle_angle_r": -40, "lumbar_extension": 20, "arm_add_l": -90,
+        "arm_flex_r": 150, "elbow_flex": 35,
+    },
+    "leap": {
+        "hip_flexion_r": 85, "knee_angle_r": 8, "ankle_angle_r": -40, "hip_flexion_l": -28, "hip_rotation_l": -30,
+        "knee_angle_l": 12, "ankle_angle_l": -40, "pelvis_tilt": -10, "lumbar_extension": 12, "arm_flex_l": 95,
+        "arm_add_r": -85, "pelvis_ty": 0.4,
+    },
 }  # fmt: skip
 HOLDS = (
     "stand",
@@ -241,4 +275,8 @@ HOLDS = (
     "dip",
     "crouched",
     "low_crouch",
+    "tree",
+    "passe",
+    "plie",
+    "arabesque",
 )
