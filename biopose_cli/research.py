@@ -244,7 +244,7 @@ def evaluate_mqhmr(
         raise SettingError("--motion or --trial is missing", "Name the data to measure on")
     with console.Display(quiet=quiet or json_output) as display:
         views = [] if trial is None else real_views(trial, videos, cache, display)
-        looks = None if motion is None else held_out.held_out_looks(motion, cache / "looks.npz", display)
+        looks = None if motion is None else held_out.held_out_looks(motion, cache, display)
         weights = network or SHIPPED
         frames = {"fit_frames": recovery.fit_frames, "network": recovery.by_network(weights)}
         clips = {"fit": recovery.fit, "network_and_fit": recovery.guided_by(weights)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -34,24 +35,27 @@ def load_looks(path: Path) -> Looks:
         ) from error
 
 
-def held_out_looks(motion: Path, path: Path, progress: Progress, count: int = 920) -> Path:
-    """Pictures of random people who move as the held-out subjects do, and what the detector sees; made once, kept in
-    `path`, which is returned.
+def held_out_looks(motion: Path, folder: Path, progress: Progress, count: int = 920) -> Path:
+    """Pictures of random people who move as the held-out subjects do, and what the detector sees: a file in `folder`.
+
+    Made once. Its name tells by which poses, so that those of an earlier calibration are not taken for today's.
 
     motion: the folder with the motion-capture archives.
 
     Raises
     ------
     SettingError
-        The folder lacks the archives.
+        `motion` lacks the archives.
     """
+    actor = load_actor()
+    progress.start("motion capture", None)
+    _, held = captured_motions(motion, actor.body)
+    subjects = np.repeat([take.subject for take in held], [len(take.pose) for take in held])
+    poses = np.concatenate([take.pose for take in held])
+    rounded = np.round(poses, 4).astype(np.float32)  # rad: processors differ in the last digits
+    path = folder / f"looks_{hashlib.sha256(rounded.tobytes()).hexdigest()[:12]}_{count}.npz"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        actor = load_actor()
-        progress.start("motion capture", None)
-        _, held = captured_motions(motion, actor.body)
-        subjects = np.repeat([take.subject for take in held], [len(take.pose) for take in held])
-        poses = np.concatenate([take.pose for take in held])
+        folder.mkdir(parents=True, exist_ok=True)
         weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
         see(actor, weights, poses, subjects, count, _SEED, progress, processes=2).save(path)
     return path
