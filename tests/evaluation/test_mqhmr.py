@@ -14,7 +14,7 @@ import torch
 from biopose_cli.artifact import LANDMARKS, Mesh
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
-from biopose_cli.evaluation import mqhmr
+from biopose_cli.evaluation import held_out, mqhmr
 from biopose_cli.evaluation.held_out import load_looks
 from biopose_cli.evaluation.mqhmr import Judge, evaluate
 from biopose_cli.evaluation.points import ANGLES, LIMBS, NAMES, lines, points_errors
@@ -300,14 +300,18 @@ def test_looks_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         load_looks(tmp_path / "other.npz")
 
 
-def test_the_command(biopose: Call, looks: Looks, tmp_path: Path) -> None:
+def test_the_command(biopose: Call, looks: Looks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, error = biopose("evaluate", "mqhmr")
     assert (code, out) == (2, "")
     assert "--motion or --trial is missing" in one_line(error)
     code, _, error = biopose("evaluate", "mqhmr", "--trial", tmp_path)
     assert code == 2
     assert "multiview_balance" in one_line(error)
+    code, _, error = biopose("evaluate", "mqhmr", "--motion", tmp_path)
+    assert code == 2
+    assert "cmu_amc" in one_line(error)
     looks.save(tmp_path / "looks.npz")
+    monkeypatch.setattr(held_out, "held_out_looks", lambda motion, folder, progress: folder / "looks.npz")
     code, out, error = biopose("evaluate", "mqhmr", "--motion", tmp_path, "--cache", tmp_path, "--json")
     assert code == 0, error
     assert json.loads(out)["rendered"]["frames"] == COUNT
