@@ -307,7 +307,7 @@ def test_the_command(biopose: Call, looks: Looks, tmp_path: Path, monkeypatch: p
     code, _, error = biopose("evaluate", "mqhmr", "--trial", tmp_path)
     assert code == 2
     assert "multiview_balance" in one_line(error)
-    code, _, error = biopose("evaluate", "mqhmr", "--motion", tmp_path)
+    code, _, error = biopose("evaluate", "mqhmr", "--motion", tmp_path, "--quiet")
     assert code == 2
     assert "cmu_amc" in one_line(error)
     looks.save(tmp_path / "looks.npz")
