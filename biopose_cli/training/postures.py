@@ -110,7 +110,7 @@ class Invented:
         return self.poses(motion.reshape(-1, motion.shape[-1])[:count])
 
     def held(self, count: int, rng: np.random.Generator) -> Array:
-        """(N, 24, 3): people who hold a pose: two of five stand quietly, others sit, crouch upright, or stand as in dance."""
+        """(N, 24, 3): people who hold a pose; two of five stand quietly, others sit, crouch or dance."""
         return self.poses(joint_motion.perform(joint_motion.HOLD, count, 2, 1.0, rng)[:, 0])
 
     def poses(self, q: Array) -> Array:
