@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -42,6 +43,10 @@ class _Count(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text("" if task.total is None else f"{task.completed:g}/{task.total:g}")
+
+
+def _unsaid(_: object) -> None:
+    """What goes wrong while things are thrown away after Ctrl-C is nobody's concern."""
 
 
 class Display:
@@ -83,6 +88,7 @@ class Display:
 
     def _interrupt(self, *_: object) -> None:
         self._interrupted = True
+        sys.unraisablehook = _unsaid  # objects that were only half made complain when they go
         raise KeyboardInterrupt
 
     def _stop_if_interrupted(self) -> None:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import pytest
 
 from biopose_cli.console import Display
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+
+
+class _HalfMade:
+    def __del__(self) -> None:
+        raise AttributeError("never set")
 
 
 def test_an_interrupt_that_a_library_drops_stops_at_the_next_progress() -> None:
@@ -19,6 +30,18 @@ def test_an_interrupt_that_a_library_drops_stops_at_the_next_progress() -> None:
             with pytest.raises(KeyboardInterrupt):
                 getattr(display, report)(*([] if report == "advance" else ["more"]))
         assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_what_an_interrupt_left_half_made_goes_silently(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)  # Python's own, in pytest's place
+    _HalfMade()
+    assert "Traceback" in capsys.readouterr().err
+    with Display(quiet=True), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    _HalfMade()
+    assert capsys.readouterr().err == ""
 
 
 def test_nothing_stops_without_an_interrupt() -> None:
