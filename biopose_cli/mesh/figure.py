@@ -36,16 +36,23 @@ class Figure(nn.Module):
         deviations, or betas alone (N, 10).
         """
         count = shape.shape[1]
+        turned = self.turned(rotations)
         rest = self.rest + (self.rest_shapes[..., :count].flatten(0, 1) @ shape.T).T.unflatten(1, (JOINTS, 3))
-        turned, places = [rotations[:, 0]], [torch.zeros_like(rest[:, 0])]
+        places = [torch.zeros_like(rest[:, 0])]
         for joint in range(1, JOINTS):
             parent = self.parents[joint]
             bone = (rest[:, joint] - rest[:, parent])[..., None]
-            places.append(places[parent] + (turned[parent] @ bone)[..., 0])
-            turned.append(turned[parent] @ rotations[:, joint])
+            places.append(places[parent] + (turned[:, parent] @ bone)[..., 0])
         joints = torch.stack(places, 1)
         local = self.local + (self.local_shapes[..., :count].flatten(0, 1) @ shape.T).T.unflatten(
             1, self.local.shape
         )
-        carried = torch.stack(turned, 1)[:, self.carrier] @ local[..., None]
+        carried = turned[:, self.carrier] @ local[..., None]
         return joints, joints[:, self.carrier] + carried[..., 0]
+
+    def turned(self, rotations: Tensor) -> Tensor:
+        """How the segments are turned (N, 24, 3, 3), in the frame of the first of the `rotations`."""
+        turned = [rotations[:, 0]]
+        for joint in range(1, JOINTS):
+            turned.append(turned[self.parents[joint]] @ rotations[:, joint])
+        return torch.stack(turned, 1)

@@ -31,8 +31,8 @@ _FAR = 2.0  # standard deviations from which what the network says of a joint co
 
 @dataclass(frozen=True)
 class Guidance:
-    """Joints are turned as a network says. `target` (T,22,3,3), relative to the parents, of `MOVING`; `sigma` (22) rad,
-    its errors; `weight` (T)."""
+    """Joints are turned as a network says. `target` (T,22,3,3), relative to the parents, of `MOVING`; `sigma` (T,22,3)
+    rad, by how much it may be wrong about each axis of the joint; `weight` (T)."""
 
     target: Array
     sigma: Array
@@ -41,7 +41,7 @@ class Guidance:
     def _residual(self, state: State) -> Array:
         """(T,22,3), in the frame of the joint, in standard deviations."""
         turns = np.swapaxes(self.target, -1, -2) @ state.pose.rotations[:, list(MOVING)]
-        return np.asarray(rotation.log(turns) / self.sigma[:, None])
+        return np.asarray(rotation.log(turns) / self.sigma)
 
     def energy(self, state: State) -> float:
         loss, _ = robust((self._residual(state) ** 2).sum(-1), _FAR)
@@ -51,25 +51,14 @@ class Guidance:
         residual = self._residual(state)
         _, down = robust((residual**2).sum(-1), _FAR)
         scale = np.sqrt(self.weight[:, None] * down)[..., None]
-        inner = rotation.right_jacobian_inverse(residual * self.sigma[:, None])
-        blocks = (scale / self.sigma[:, None])[..., None] * inner
+        inner = rotation.right_jacobian_inverse(residual * self.sigma)
+        blocks = (scale / self.sigma)[..., None] * inner
         add_joint_blocks(system.blocks[0], np.swapaxes(blocks, -1, -2) @ blocks)
         pull = np.einsum("tjab,tja->tjb", blocks, scale * residual)
         system.gradient[:, :-3] += pull.reshape(len(pull), -1)
 
 
-@dataclass(frozen=True)
-class Guide:
-    """What the network says of a clip: `bodies`, one for every frame, and the `sigma` (22) rad of its joints."""
-
-    bodies: Bodies
-    sigma: Array
-
-    def part(self, frames: slice | Array) -> Guide:
-        return Guide(self.bodies.part(frames), self.sigma)
-
-
-def guide(network: MQHMR, detection: Detection, seen: Observations, stature: float | None) -> Guide:
+def guide(network: MQHMR, detection: Detection, seen: Observations, stature: float | None) -> Bodies:
     """Ask the network about every frame of a clip; unusable frames get what lies between their neighbours'.
 
     stature: m.
@@ -79,12 +68,12 @@ def guide(network: MQHMR, detection: Detection, seen: Observations, stature: flo
     at = np.rint(np.interp(np.arange(len(seen.time)), known, np.arange(len(known)))).astype(int)
     bodies = found.part(at)
     turned = rotation.interpolate(bodies.rotations, seen.usable, seen.time)
-    return Guide(replace(bodies, rotations=turned), network.spread.double().cpu().numpy())
+    return replace(bodies, rotations=turned)
 
 
-def guided_terms(seen: Observations, shape: ShapePrior, told: Guide) -> list[Term]:
+def guided_terms(seen: Observations, shape: ShapePrior, told: Bodies) -> list[Term]:
     """All but the observations."""
-    towards = Guidance(told.bodies.rotations[:, list(MOVING)], told.sigma, seen.share)
+    towards = Guidance(told.rotations[:, list(MOVING)], told.spread, seen.share)
     return [prior.limits(seen.share), smoothness(seen.time), shape, towards]
 
 
@@ -99,12 +88,12 @@ def fit_guided(
     chain: Chain,
     seen: Observations,
     shape: ShapePrior,
-    told: Guide,
+    told: Bodies,
     on_iteration: Callable[[], None] = lambda: None,
     known_shape: Array | None = None,
 ) -> Pose:
     """Fit from the network's bodies: pose and translation per frame, and one shape (`known_shape`, if given)."""
-    start = first_guess(chain, seen, told.bodies, known_shape)
+    start = first_guess(chain, seen, told, known_shape)
     terms = [reprojection(seen, _DELTA), *guided_terms(seen, shape, told)]
     free = known_shape is None
     return minimise(

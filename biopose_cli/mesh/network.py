@@ -6,11 +6,15 @@ camera off them. Ours, and the default: the detected keypoints enter too. A resi
 first pose, and gives tokens to which the queries attend; what the queries say is added to that pose. Any input can be
 absent: without keypoints the first pose is a learned constant, and the network is the paper's.
 
+Segments are turned in the view, not against their parents: what is seen of one does not depend on the others, and is
+learned from fewer views so.
+
 N people; the view frame of `view.py` (x right, y down, z forward); m.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,17 +22,20 @@ from torch import Tensor, nn
 
 from biopose_cli import turns
 from biopose_cli.artifact import LANDMARKS
+from biopose_cli.body.files import SMPL_PARENTS
 from biopose_cli.mesh.decoder import Decoder
 from biopose_cli.mesh.kinematics import BETAS, JOINTS, MOVING
 from biopose_cli.mesh.taps import TapNeck, channels
 from biopose_cli.mesh.view import View
 
 _TURNS = len(MOVING)  # the hands' roots stay straight
+_PARENTS = [MOVING.index(SMPL_PARENTS[joint - 1]) for joint in MOVING[1:]]
 _CODE = 6 * _TURNS + BETAS + 3
 _STATURE, _STATURE_SPREAD = 1.70, 0.10  # m
 _SIZE = 0.65  # m: half of a view is about so large at the person
 _LOOKS = 3 * LANDMARKS + 6
 _UNTRAINED = 0.3  # rad
+_DOUBTS = math.log(0.01), math.log(2.0)  # rad, least and most
 
 
 @dataclass(frozen=True)
@@ -57,26 +64,26 @@ class Size:
 @dataclass(frozen=True)
 class Recovered:
     """`rotations` (N, 24, 3, 3): SMPL's, the root's in the view frame. `betas` (N, 10). `pelvis` (N, 3) m: the pelvis
-    joint in the view frame. `tokens` (N, K, width): the queries after the last layer."""
+    joint in the view frame. `tokens` (N, K, width): the queries after the last layer. `spread` (N, 22, 3) rad: by how
+    much the rotations of `MOVING` may be wrong, about each axis of the joint."""
 
     rotations: Tensor
     betas: Tensor
     pelvis: Tensor
     tokens: Tensor
+    spread: Tensor
 
 
 class MQHMR(nn.Module):
-    """The network. `mean` (22, 6): rotations (first two columns) of the typical pose, from which all is counted.
-    `spread` (22) rad: by how much its rotations are wrong about an axis, set when it has been trained."""
+    """The network. `mean` (22, 6): how the segments of the typical pose are turned (first two columns), from which all
+    is counted. `doubt`, learned when all else is (`training/doubt.py`), says how wrong it may be in a frame."""
 
     mean: Tensor
-    spread: Tensor
 
     def __init__(self, size: Size, mean: Tensor) -> None:
         super().__init__()
         self.size = size
         self.register_buffer("mean", mean.float())
-        self.register_buffer("spread", torch.full((_TURNS,), _UNTRAINED))
         self.first = nn.Parameter(torch.zeros(_CODE))
         self.lifter = Lifter(size) if size.keypoints else None
         self.decoder = (
@@ -89,6 +96,8 @@ class MQHMR(nn.Module):
             self.pose_head = _nothing(nn.Linear(size.width, 6))
             self.shape_head = _nothing(nn.Linear(size.width, BETAS))
             self.camera_head = _nothing(nn.Linear(size.width, 3))
+        self.doubt = _nothing(nn.Linear(size.hidden if size.keypoints else size.width, 3 * _TURNS))
+        nn.init.constant_(self.doubt.bias, math.log(_UNTRAINED))
 
     def forward(
         self,
@@ -100,9 +109,9 @@ class MQHMR(nn.Module):
         """stature: (N) m, NaN where it is not known. maps: of the taps, each (N, H, W, channels), or of another image
         encoder, coarse to fine, each (N, width, H, W). places: (N, 33, 2) the keypoints on them, 0..1."""
         code = self.first.expand(len(stature), -1)
-        memory = None
+        memory = known = None
         if self.lifter is not None:
-            lifted, memory = self.lifter(view, stature)
+            lifted, memory, known = self.lifter(view, stature)
             code = code + lifted
         tokens = code.new_zeros(len(code), 0, self.size.width)
         if self.decoder is not None:
@@ -116,15 +125,18 @@ class MQHMR(nn.Module):
                 self.camera_head(camera[:, 0]),
             ]
             code = code + torch.cat(heads, 1)
-        return self._recovered(code.float(), view, tokens)
+        doubt = self.doubt(tokens.mean(1) if known is None else known).float().clamp(*_DOUBTS)
+        return self._recovered(code.float(), view, tokens, doubt.exp().unflatten(1, (_TURNS, 3)))
 
-    def _recovered(self, code: Tensor, view: View, tokens: Tensor) -> Recovered:
+    def _recovered(self, code: Tensor, view: View, tokens: Tensor, spread: Tensor) -> Recovered:
         six, betas, camera = code.split([6 * _TURNS, BETAS, 3], dim=1)
-        moving = turns.of_six(self.mean + six.unflatten(1, (_TURNS, 6)))
+        turned = turns.of_six(self.mean + six.unflatten(1, (_TURNS, 6)))
+        moving = torch.cat([turned[:, :1], turned[:, _PARENTS].transpose(-1, -2) @ turned[:, 1:]], 1)
         unit = torch.eye(3, dtype=code.dtype, device=code.device).expand(len(code), JOINTS - _TURNS, 3, 3)
         depth = _SIZE * camera[:, 0].exp() / view.half
         aside = camera[:, 1:] * (view.half * depth)[:, None]
-        return Recovered(torch.cat([moving, unit], 1), betas, torch.cat([aside, depth[:, None]], 1), tokens)
+        pelvis = torch.cat([aside, depth[:, None]], 1)
+        return Recovered(torch.cat([moving, unit], 1), betas, pelvis, tokens, spread)
 
 
 class Lifter(nn.Module):
@@ -152,8 +164,8 @@ class Lifter(nn.Module):
             self.whole = nn.Linear(size.hidden, size.width)
             self.identity = nn.Parameter(0.02 * torch.randn(LANDMARKS, size.width))
 
-    def forward(self, view: View, stature: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(N, code), and tokens (N, 33, width) if there is a decoder."""
+    def forward(self, view: View, stature: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """(N, code); tokens (N, 33, width) if there is a decoder; and what the code is read off, (N, hidden)."""
         points = torch.cat([view.rays, view.confidence[..., None]], -1)
         known = torch.isfinite(stature)
         tall = torch.where(known, (stature - _STATURE) / _STATURE_SPREAD, 0.0)
@@ -161,9 +173,11 @@ class Lifter(nn.Module):
         x = self.enter(torch.cat([points.flatten(1), *rest], 1))
         for block in self.blocks:
             x = x + block(x)
+        norm, last = self.leave
+        known = norm(x)
         if not self.tokens:
-            return self.leave(x), None
-        return self.leave(x), self.point(points) + self.identity + self.whole(x)[:, None]
+            return last(known), None, known
+        return last(known), self.point(points) + self.identity + self.whole(x)[:, None], known
 
 
 def _nothing(layer: nn.Linear) -> nn.Linear:

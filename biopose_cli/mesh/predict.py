@@ -17,23 +17,27 @@ from biopose_cli.body.model import OTHER_SIDE
 from biopose_cli.detect.network import SIDES
 from biopose_cli.detect.roi import CROP, to_crop
 from biopose_cli.errors import SettingError
+from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.network import MQHMR, Recovered
 from biopose_cli.mesh.view import View, mirrored, mirrored_places, mirrored_rotations, view_of, view_of_roi
 
+_OTHER_MOVING = [MOVING.index(OTHER_SIDE[joint]) for joint in MOVING]
 BATCH = 512  # frames in work at once
 
 
 @dataclass(frozen=True)
 class Bodies:
     """`rotations` (N, 24, 3, 3): SMPL's, the root's in the camera frame. `betas` (N, 10). `pelvis` (N, 3) m: the pelvis
-    joint in the camera frame."""
+    joint in the camera frame. `spread` (N, 22, 3) rad: by how much the rotations of `MOVING` may be wrong, about each
+    axis of the joint."""
 
     rotations: Array
     betas: Array
     pelvis: Array
+    spread: Array
 
     def part(self, frames: Array | slice) -> Bodies:
-        return Bodies(self.rotations[frames], self.betas[frames], self.pelvis[frames])
+        return Bodies(self.rotations[frames], self.betas[frames], self.pelvis[frames], self.spread[frames])
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,7 @@ def recover(
                 )
             maps = [_tensor(one[some], device) for one in pictures.maps]
             parts.append(_both(network, view, tall, maps, places))
-    rotations, betas, pelvis = (
-        torch.cat(values).cpu().double().numpy() for values in zip(*parts, strict=True)
-    )
-    return Bodies(rotations, betas, pelvis)
+    return Bodies(*(torch.cat(values).cpu().double().numpy() for values in zip(*parts, strict=True)))
 
 
 def _both(
@@ -102,8 +103,8 @@ def _both(
     stature: Tensor,
     maps: list[Tensor] | None = None,
     places: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotations, betas and pelvis in the camera frame, of the view and its mirror image together."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rotations, betas, pelvis and spread in the camera frame, of the view and its mirror image together."""
     sides = torch.as_tensor(SIDES, device=stature.device)
     own, turned = (None if maps is None else [one[:, k] for one in maps] for k in (0, 1))
     there = None if places is None else mirrored_places(places, sides)
@@ -113,7 +114,8 @@ def _both(
     pelvis = (straight.pelvis + other.pelvis) / 2
     back = view.rotation.transpose(1, 2)
     rotations = torch.cat([(back @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
-    return rotations, (straight.betas + other.betas) / 2, (back @ pelvis[..., None])[..., 0]
+    betas, spread = ((getattr(straight, name) + getattr(other, name)) / 2 for name in ("betas", "spread"))
+    return rotations, betas, (back @ pelvis[..., None])[..., 0], spread
 
 
 def _unmirrored(found: Recovered) -> Recovered:
@@ -124,6 +126,7 @@ def _unmirrored(found: Recovered) -> Recovered:
         found.betas,
         found.pelvis * flip,
         found.tokens,
+        found.spread[:, _OTHER_MOVING],
     )
 
 

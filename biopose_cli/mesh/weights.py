@@ -16,6 +16,7 @@ from biopose_cli.errors import AssetError
 from biopose_cli.files import replacing
 from biopose_cli.mesh.network import MQHMR, Size
 
+_FORM = 2  # of the file: since the second, segments are turned in the view
 SHIPPED = Path(__file__).parents[1] / "weights" / "mqhmr.safetensors"
 
 
@@ -27,7 +28,7 @@ def shipped(device: str) -> MQHMR:
 def save_network(path: Path, network: MQHMR, notes: dict[str, Any]) -> None:
     """Write the network, and `notes` on how it was made."""
     tensors = {name: value.to(torch.float16).contiguous() for name, value in network.state_dict().items()}
-    about = {"size": asdict(network.size), "notes": notes}
+    about = {"form": _FORM, "size": asdict(network.size), "notes": notes}
     with replacing(path) as temporary:
         save_file(tensors, temporary, {"mqhmr": json.dumps(about)})
 
@@ -38,12 +39,16 @@ def load_network(path: Path) -> MQHMR:
     Raises
     ------
     AssetError
-        No such file, or not one of these.
+        No such file, not one of these, or of another version.
     """
     try:
         with safe_open(path, framework="pt") as stored:
             about = json.loads(stored.metadata()["mqhmr"])
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+        if about.get("form") != _FORM:
+            raise AssetError(
+                f"the network's weights {path} are of another version of BioPose", "Train it anew"
+            )
         network = MQHMR(Size(**about["size"]), tensors["mean"])
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -18,14 +18,21 @@ from torch import Tensor
 from biopose_cli.artifact import LANDMARKS, Array
 from biopose_cli.body.model import OTHER_SIDE, Body
 from biopose_cli.detect import roi as geometry
-from biopose_cli.detect.network import SIDES
+from biopose_cli.detect.network import LIMBS, SIDES
 from biopose_cli.files import replacing
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.kinematics import BETAS, Placed, Pose, load_chain, place, read_table
 from biopose_cli.training.looks import Looks
 from biopose_cli.training.takes import INDEX
 
-NEIGHBOURS = 8  # nearest entries of which one is drawn
+NEIGHBOURS = 16  # nearest entries, of which one is drawn for the legs, one for the arms, one for the rest
+# No error comes twice as it is in the bank: a network would know the entry by its 33 confidences, and by it the posture
+_TURNED, _SCALED, _JITTER = 0.35, 0.3, 0.5  # rad, of logarithms, px of the crop
+_UNSURE = 0.5  # of confidences, as logits
+_LEAST = 1e-3
+_TOGETHER = [
+    np.union1d(pairs, [0] if 11 in pairs else []).astype(int) for pairs in LIMBS
+]  # the nose is in no pair
 _LIMBS = ("hip", "shoulder", "elbow", "wrist", "knee", "ankle", "foot")
 # by what postures are compared: the other joints lie between these
 _COMPARED = [INDEX["head"], *(INDEX[f"{side}_{name}"] for side in ("left", "right") for name in _LIMBS)]
@@ -74,10 +81,12 @@ class Bank:
     def draw(self, posture: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Errors (B, 33, 2), px of the crop, and confidences (B, 33) for postures (B, 24, 3) as the bank has them.
 
-        Each is that of one of the `NEIGHBOURS` nearest entries. Half of the postures are compared with the mirrored
-        bank (that is, they are mirrored, and so is what is found), so that left and right err alike.
+        Legs, arms, and trunk with head each err as in one of the `NEIGHBOURS` nearest entries, a little turned and
+        scaled. Half of the postures are compared with the mirrored bank (that is, they are mirrored, and so is what is
+        found), so that left and right err alike.
         """
-        flip = torch.rand(len(posture), generator=random) < 0.5
+        count = len(posture)
+        flip = torch.rand(count, generator=random) < 0.5
         asked = torch.where(
             flip[:, None, None], posture[:, list(OTHER_SIDE)] * posture.new_tensor([-1.0, 1, 1]), posture
         )
@@ -85,14 +94,32 @@ class Bank:
         # half the squared distance, but for what is the same for all entries
         distance = torch.addmm(half_squares, asked[:, _COMPARED].flatten(1).float(), places.T, alpha=-1)
         near = distance.topk(min(NEIGHBOURS, len(places)), largest=False, sorted=False).indices
-        pick = torch.randint(near.shape[1], (len(near), 1), generator=random)
-        entry = near.gather(1, pick)[:, 0]
-        residual, confidence = residuals[entry], confidences[entry]
+        residual, confidence = torch.empty(count, LANDMARKS, 2), torch.empty(count, LANDMARKS)
+        for limbs in _TOGETHER:
+            pick = torch.randint(near.shape[1], (count, 1), generator=random)
+            entry = near.gather(1, pick)
+            residual[:, limbs] = _varied(residuals[entry, limbs], random)
+            confidence[:, limbs] = confidences[entry, limbs]
+        residual += _JITTER * torch.randn(residual.shape, generator=random)
+        doubt = _UNSURE * torch.randn(confidence.shape, generator=random)
+        confidence = (confidence.logit(_LEAST) + doubt).sigmoid()
         mirror = residual[:, SIDES] * residual.new_tensor([-1.0, 1])
         return (
             torch.where(flip[:, None, None], mirror, residual),
             torch.where(flip[:, None], confidence[:, SIDES], confidence),
         )
+
+    def apart(self, every: int) -> tuple[Bank, Bank]:
+        """All but each `every`th entry, and these: to learn from the one and check with the other. A bank that is too
+        small for that is both."""
+        if len(self.posture) < every:
+            return self, self
+        checks = np.arange(len(self.posture)) % every == every - 1
+        rest, kept = (
+            Bank(*(getattr(self, field.name)[chosen] for field in fields(self)))
+            for chosen in (~checks, checks)
+        )
+        return rest, kept
 
     @cached_property
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -104,6 +131,16 @@ class Bank:
             torch.as_tensor(self.residual),
             torch.as_tensor(self.confidence),
         )
+
+
+def _varied(residual: Tensor, random: torch.Generator) -> Tensor:
+    """Errors (B, L, 2), each person's turned and scaled as a whole."""
+    angle, size = torch.randn(2, len(residual), 1, generator=random)
+    angle, size = _TURNED * angle, (_SCALED * size).exp()
+    x, y = residual.unbind(-1)
+    turned = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], -1)
+    varied: Tensor = size[..., None] * turned
+    return varied
 
 
 def as_real(looks: Looks, body: Body) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -10,18 +9,21 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from biopose_cli.evaluation.points import points_errors
+from biopose_cli.mesh import rotation
 from biopose_cli.mesh.figure import Figure
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.network import Recovered
 from biopose_cli.training.views import Batch
 
-_MEDIAN = 1.538  # of the length of a vector of three standard normal numbers
+# By which the exponential's spread of normal errors is their standard deviation: 3 over the mean length of a vector of
+# three standard normal numbers
+_AS_NORMAL = 1.880
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Of eq. 1. Units: rotations (square of the Frobenius norm), betas (square), points per m, picture per half a view.
-    Our choice."""
+    """Of eq. 1. Units: rotations (square of the Frobenius norm, the mean of those against the parents and of those in
+    the view), betas (square), points per m, picture per half a view. Our choice."""
 
     rotations: float = 1.0
     betas: float = 0.02
@@ -39,7 +41,9 @@ class MeshLosses:
         """The weighted sum of eq. 1."""
         joints, landmarks = self.figure(found.rotations, found.betas)
         moving = list(MOVING)
-        rotations = (found.rotations[:, moving] - truth.rotations[:, moving]).square().sum((-1, -2)).mean()
+        local = (found.rotations[:, moving] - truth.rotations[:, moving]).square().sum((-1, -2)).mean()
+        turned, true = (self.figure.turned(x.rotations)[:, moving] for x in (found, truth))
+        rotations = (local + (turned - true).square().sum((-1, -2)).mean()) / 2
         betas = (found.betas - truth.betas).square().mean()
         points = vector_norm(joints - truth.joints, dim=-1).mean()
         points = points + vector_norm(landmarks - truth.landmarks, dim=-1).mean()
@@ -69,11 +73,15 @@ class MeshLosses:
             }
 
     @staticmethod
-    def spread(looks: Iterable[tuple[Recovered, Batch]]) -> Tensor:
-        """(22) rad: the joints' errors about one axis, robustly: from the median angle, as if they were normal."""
-        with torch.no_grad():
-            angles = torch.cat([angles_between(found.rotations, truth.rotations) for found, truth in looks])
-        return angles[:, list(MOVING)].median(dim=0).values / _MEDIAN
+    def doubt(found: Recovered, truth: Batch) -> Tensor:
+        """How badly `spread` tells the errors of the rotations: their negative log likelihood, with the tails of an
+        exponential in three dimensions; what a spread is worth does not change the rotations."""
+        moving = list(MOVING)
+        turns = found.rotations[:, moving].detach().transpose(-1, -2) @ truth.rotations[:, moving]
+        error = torch.as_tensor(rotation.log(turns.double().numpy())).float()
+        length = vector_norm(error / found.spread, dim=-1)
+        likelihood: Tensor = (_AS_NORMAL * length + found.spread.log().sum(-1)).mean()
+        return likelihood
 
     @staticmethod
     def _picture(points: Tensor, truth: Batch) -> Tensor:

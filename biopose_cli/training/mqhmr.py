@@ -17,13 +17,14 @@ from biopose_cli import assets, turns
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.mesh.figure import Figure
-from biopose_cli.mesh.kinematics import MOVING, load_chain
-from biopose_cli.mesh.network import MQHMR, Recovered, Size
+from biopose_cli.mesh.kinematics import JOINTS, MOVING, load_chain
+from biopose_cli.mesh.network import MQHMR, Size
 from biopose_cli.mesh.prior import mean_pose
 from biopose_cli.mesh.taps import DEFAULT
 from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.progress import Progress
 from biopose_cli.training import pictures
+from biopose_cli.training.doubt import learn_doubt, read
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.log import RunLog
 from biopose_cli.training.looks import see
@@ -40,6 +41,7 @@ SHIPPED = Path(__file__).parent / "configs" / "mqhmr.toml"
 _CHECKED = (8, 512)  # batches of views of held-out motion
 _POSES = 200_000  # from which pictures are drawn
 _HELD_OUT = 25  # of so many pictures, one is of held-out subjects
+_FOR_CHECKS = 10  # of so many of the detector's errors, one
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Config:
     seed: int = 0
     looks: int = 200  # rendered people on which the detector's errors are measured
     steps: int = 200
+    doubt_steps: int = 100  # then, for what it says of its own errors
     batch: int = 512  # views
     learning_rate: float = 1e-3
     warm_up: int = 100  # steps
@@ -57,6 +60,8 @@ class Config:
     captured: float = 0.6  # share of poses from motion capture
     held: float = 0.12  # of poses that are held quietly
     changed: float = 0.5  # of poses whose joints are turned at random
+    crossed: float = 0.3  # of poses whose arms, or all above the hips, are those of another
+    wide: float = 0.15  # of poses some of whose limbs are anywhere within their ranges
     mixed: bool = True  # the large products in bfloat16 while training
     pictures: int = (
         0  # rendered, with the maps of `taps`: what is learned from instead of synthetic views, if any
@@ -100,8 +105,9 @@ def read_config(path: Path | None) -> Config:
         path,
         {
             "width must be a multiple of heads": config.width % config.heads == 0,
-            "captured, held and changed are shares, 0 to 1": all(
-                0 <= share <= 1 for share in (config.captured, config.held, config.changed)
+            "captured, held, changed, crossed and wide are shares, 0 to 1": all(
+                0 <= share <= 1
+                for share in (config.captured, config.held, config.changed, config.crossed, config.wide)
             )
             and config.captured + config.held <= 1,
             f"taps are of {', '.join(DEFAULT)}, with blanks between": set(taps) <= set(DEFAULT),
@@ -131,11 +137,11 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, begin:
     """
     if config.frozen and begin is None:
         raise SettingError("frozen = true needs weights to begin with", "Name them with --begin")
-    claim(folder, config)
+    claim(folder, config, begin if config.frozen else None)
     body = load_body()
     progress.start("motion capture", None)
     motions, held = captured_motions(motion, body)
-    postures = Postures(motions, config.captured, config.held, config.changed)
+    postures = Postures(motions, config.captured, config.held, config.changed, config.crossed, config.wide)
     source, tests = (_pictured if config.pictures else _synthetic)(
         config, folder, body, postures, held, progress
     )
@@ -156,7 +162,7 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, begin:
             if run.step + 1 < config.steps:  # the next is made while the network learns from this one
                 coming = ahead.submit(source.batch, run.step + 1)
             with torch.autocast("cpu", torch.bfloat16, enabled=config.mixed):
-                found = _read(network, batch)
+                found = read(network, batch)
             loss = losses(found, batch)
             run.descend(loss)
             if run.step % 50 == 0:
@@ -168,7 +174,7 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, begin:
             progress.advance()
     path = folder / "mqhmr.safetensors"
     network = run.averaged()
-    network.spread.copy_(losses.spread((_read(network, test), test) for test in tests))
+    learn_doubt(network, source, config.steps, config.doubt_steps, progress)
     save_network(path, network, {"config": asdict(config)})
     return path
 
@@ -180,9 +186,10 @@ def _synthetic(
     config: Config, folder: Path, body: Body, postures: Postures, held: list[Motion], progress: Progress
 ) -> Source:
     bank = _bank(folder / "bank.npz", config, postures, body, progress)
-    checks = Views(body, Postures(held, 1.0, 0.0, 0.0), bank, _CHECKED[1], config.seed + 1)
+    learned, kept = bank.apart(_FOR_CHECKS)
+    checks = Views(body, Postures(held, 1.0, 0.0, 0.0), kept, _CHECKED[1], config.seed + 1)
     tests = [checks.batch(number) for number in range(_CHECKED[0])]
-    return Views(body, postures, bank, config.batch, config.seed), tests
+    return Views(body, postures, learned, config.batch, config.seed), tests
 
 
 def _pictured(
@@ -221,21 +228,16 @@ def _pictured(
     return learn, [check.part(part, rng) for part in parts]
 
 
-def _read(network: MQHMR, batch: Batch) -> Recovered:
-    found: Recovered = network(batch.view, batch.stature, batch.maps, batch.places)
-    return found
-
-
 def _maps(batch: Batch) -> list[torch.Tensor]:
     assert batch.maps is not None
     return batch.maps
 
 
 def _bank(path: Path, config: Config, postures: Postures, body: Body, progress: Progress) -> Bank:
-    """The detector's errors, from `path` if they are there."""
+    """The detector's errors on people in usual poses, from `path` if they are there."""
     if not path.exists():
         weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
-        poses = postures.draw(config.looks, np.random.default_rng((config.seed, 2)))
+        poses = postures.usual().draw(config.looks, np.random.default_rng((config.seed, 2)))
         subjects = np.full(len(poses), "training")
         looks = see(
             load_actor(),
@@ -258,6 +260,8 @@ def new_network(size: Size) -> MQHMR:
     vectors[0, 0] = np.pi  # upright in a picture, whose y axis points down, facing the camera
     vectors[1:] = mean_pose()
     mean = turns.of_vectors(torch.as_tensor(vectors).float())
+    hands = torch.eye(3).expand(JOINTS - len(MOVING), 3, 3)
+    mean = Figure(load_chain(load_body())).turned(torch.cat([mean, hands])[None])[0, list(MOVING)]
     return MQHMR(size, torch.cat([mean[..., 0], mean[..., 1]], -1))
 
 
@@ -277,5 +281,5 @@ def _take(network: MQHMR, begin: Path, *, frozen: bool) -> None:
 def _checked(network: MQHMR, losses: MeshLosses, tests: list[Batch]) -> dict[str, float]:
     """The network's errors on held-out subjects."""
     with torch.no_grad():
-        parts = [losses.errors(_read(network, test), test) for test in tests]
+        parts = [losses.errors(read(network, test), test) for test in tests]
     return {f"held_out/{key}": float(np.mean([part[key] for part in parts])) for key in parts[0]}

@@ -8,6 +8,7 @@ meant in SMPL's axes (x to the subject's left, y up, z forward). N poses.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -43,6 +44,10 @@ _BETWEEN = {
 }
 _CHANGE = 22.0  # degrees, the most by which joints are turned at random
 _FREE = np.radians(60)  # an axis with a narrower range is turned less
+_ARMS = (13, 14, *range(16, 22))
+_ABOVE = (3, 6, 9, 12, 15, *_ARMS)  # the hips
+_LIMBS = ((16, 18, 20), (17, 19, 21), (1, 4, 7, 10), (2, 5, 8, 11))
+_MOVED = 0.4  # of the limbs of a person whose limbs may be anywhere
 _GIRDLE = 0.15  # of the upper arm's turn out of the T-pose is the shoulder blade's: the skeleton has none
 
 
@@ -50,14 +55,22 @@ class Postures:
     """Poses without end: `draw` gives rotations relative to the parents.
 
     motions: captured, at any rate. captured, held: shares of all poses that are taken from them, and that are held
-    quietly (mostly standing); the others are invented. changed: share of all whose joints are then turned at random.
+    quietly (mostly standing); the others are invented. crossed, wide, changed: shares of all whose arms, or all above
+    the hips, are then those of another; some of whose limbs are anywhere; whose joints are turned at random.
     """
 
     def __init__(
-        self, motions: Sequence[Motion], captured: float = 0.6, held: float = 0.12, changed: float = 0.5
+        self,
+        motions: Sequence[Motion],
+        captured: float = 0.6,
+        held: float = 0.12,
+        changed: float = 0.5,
+        crossed: float = 0.0,
+        wide: float = 0.0,
     ) -> None:
         self.motions = np.concatenate([motion.pose for motion in motions]).astype(np.float32)
         self.captured, self.held, self.changed = captured, held, changed
+        self.crossed, self.wide = crossed, wide
         self.invented = Invented()
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
@@ -70,6 +83,11 @@ class Postures:
                 self.invented.moving(count - real - still, rng),
             ]
         )
+        if self.crossed:
+            poses = crossed(poses, rng, self.crossed)
+        if self.wide:
+            somewhere = rng.random(count) < self.wide
+            poses[somewhere] = wide(poses[somewhere], rng)
         chosen = np.flatnonzero(rng.random(count) < self.changed)
         size = np.radians(rng.uniform(0, _CHANGE, len(chosen)))
         poses[chosen] = changed(poses[chosen], rng, size)
@@ -78,6 +96,12 @@ class Postures:
         swapped = rng.random(count) < 0.5
         poses[swapped] = poses[swapped][:, list(OTHER_SIDE)] * np.array([1, -1, -1], np.float32)
         return np.asarray(poses[rng.permutation(count)], np.float32)
+
+    def usual(self) -> Postures:
+        """The same without limbs of others and limbs anywhere."""
+        plain = copy(self)
+        plain.crossed = plain.wide = 0.0
+        return plain
 
 
 def changed(poses: Array, rng: np.random.Generator, size: Array) -> Array:
@@ -90,6 +114,28 @@ def changed(poses: Array, rng: np.random.Generator, size: Array) -> Array:
     new = old + size[:, None, None] * narrow * rng.normal(size=old.shape)
     result = poses.copy()
     result[:, joints] = np.clip(new, np.minimum(lower, old), np.maximum(upper, old))
+    return result
+
+
+def crossed(poses: Array, rng: np.random.Generator, share: float) -> Array:
+    """Poses (N, 24, 3), a share of which has the arms, or all above the hips, of another of them."""
+    result, other = poses.copy(), poses[rng.permutation(len(poses))]
+    taken = rng.random(len(poses)) < share
+    for joints, some in ((_ABOVE, taken & (rng.random(len(poses)) < 0.5)), (_ARMS, taken)):
+        rows = np.ix_(np.flatnonzero(some), joints)
+        result[rows] = other[rows]
+    return result
+
+
+def wide(poses: Array, rng: np.random.Generator) -> Array:
+    """Poses (N, 24, 3) some of whose limbs are on their way to anywhere within their ranges."""
+    lower, upper = ranges()
+    result = poses.copy()
+    for limb in _LIMBS:
+        place = np.array(limb) - 1  # of the ranges, which leave out the pelvis
+        target = rng.uniform(lower[place], upper[place], (len(poses), len(limb), 3))
+        way = rng.random((len(poses), 1, 1)) * (rng.random((len(poses), 1, 1)) < _MOVED)
+        result[:, limb] += way * (target - result[:, limb])
     return result
 
 

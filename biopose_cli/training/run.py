@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from copy import deepcopy
 from dataclasses import asdict, fields
@@ -80,12 +81,26 @@ def check_rules(path: Path | None, rules: dict[str, bool]) -> None:
             raise SettingError(f"{path}: {rule}")
 
 
-def claim(folder: Path, config: DataclassInstance) -> None:
-    """Note the configuration in the run's folder. Raises SettingError if that holds a run with another."""
+def claim(folder: Path, config: DataclassInstance, begin: Path | None = None) -> None:
+    """Note the configuration in the run's folder, and the content of the weights that stay as they are.
+
+    Raises
+    ------
+    SettingError
+        The folder holds a run with another configuration or beginning, or `begin` cannot be read.
+    """
     path = folder / "config.json"
-    text = json.dumps(asdict(config), indent=2)
+    about = asdict(config)
+    if begin is not None:
+        try:
+            about["begin"] = hashlib.sha256(begin.read_bytes()).hexdigest()
+        except OSError as error:
+            raise SettingError(f"--begin {begin} cannot be read ({error.strerror})") from error
+    text = json.dumps(about, indent=2)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise SettingError(f"{folder} holds a run with another configuration", "Choose another --out")
+        raise SettingError(
+            f"{folder} holds a run with another configuration or beginning", "Choose another --out"
+        )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

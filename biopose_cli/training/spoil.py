@@ -14,15 +14,15 @@ _QUALITY = (25, 95)  # of JPEG
 
 
 def spoiled(image: Array, mask: Array, rng: np.random.Generator) -> Array:
-    """A picture (H, W, 3) uint8 of a person where `mask` (H, W) is not 0, as a cheap camera in a full room sees it."""
+    """An RGB picture (H, W, 3) uint8 of a person where `mask` (H, W) is not 0, as a cheap camera would see it."""
     result = image.astype(np.float32) * np.exp(_CAST * rng.normal(size=3)) * np.exp(2 * _CAST * rng.normal())
     if rng.random() < _HIDDEN:
         _hide(result, mask, rng)
     if rng.random() < _BLURRED:
         result = cv2.GaussianBlur(result, (0, 0), rng.uniform(*_BLUR))
-    levels = np.clip(np.rint(result), 0, 255).astype(np.uint8)
+    levels = cv2.cvtColor(np.clip(np.rint(result), 0, 255).astype(np.uint8), cv2.COLOR_RGB2BGR)
     _, packed = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*_QUALITY))])
-    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
+    return np.asarray(cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
 
 
 def _hide(image: Array, mask: Array, rng: np.random.Generator) -> None:

@@ -24,3 +24,14 @@ def test_joints_and_landmarks_are_those_of_the_chain() -> None:
     own, bare = np.where(np.arange(chain.shapes) < BETAS, shape, 0), one[:, :BETAS]
     placed = place(chain, Pose(rotations, np.zeros((3, 3)), own))
     np.testing.assert_allclose(Figure(chain)(turned, bare)[1].numpy(), placed.landmarks - root, atol=1e-5)
+
+
+def test_segments_are_turned_by_all_joints_above_them() -> None:
+    chain = load_chain(load_body())
+    local = Rotation.random(24, random_state=2).as_matrix()
+    turned = Figure(chain).turned(torch.as_tensor(local)[None])[0].numpy()
+    for joint in (0, 5, 21):
+        expected = np.eye(3)
+        for above in reversed(chain.ancestors(joint)):
+            expected = expected @ local[above]
+        np.testing.assert_allclose(turned[joint], expected, atol=1e-12)

@@ -9,26 +9,28 @@ import torch
 
 from biopose_cli.artifact import Array
 from biopose_cli.mesh import rotation, stage
-from biopose_cli.mesh.guided import Guide, first_guess, fit_guided, guide
+from biopose_cli.mesh.guided import first_guess, fit_guided, guide
 from biopose_cli.mesh.kinematics import MOVING, Pose, place
 from biopose_cli.mesh.observe import observe
 from biopose_cli.mesh.predict import Bodies
 from biopose_cli.training.mqhmr import Config, new_network
 from tests.mesh.conftest import Clip, StickBody
 
-SIGMA = np.full(len(MOVING), np.radians(8.0))
+SIGMA = np.radians(8.0)
 
 
-def told(clip: Clip, noise: float = 0.0) -> Guide:
+def told(clip: Clip, noise: float = 0.0) -> Bodies:
     """A network that knows the truth, but for some rad of noise about every axis."""
     wrong = noise * np.random.default_rng(3).normal(size=(len(clip.detection.time), len(MOVING), 3))
     rotations = clip.pose.rotations.copy()
     rotations[:, list(MOVING)] = rotations[:, list(MOVING)] @ rotation.exp(wrong)
     pelvis = place(clip.chain, clip.pose).joints[:, 0]
-    return Guide(Bodies(rotations, np.zeros((len(pelvis), 10)), pelvis), SIGMA)
+    return Bodies(
+        rotations, np.zeros((len(pelvis), 10)), pelvis, np.full((len(pelvis), len(MOVING), 3), SIGMA)
+    )
 
 
-def fitted(clip: Clip, guided: Guide) -> Pose:
+def fitted(clip: Clip, guided: Bodies) -> Pose:
     shape = stage.shape_prior(StickBody(), float(StickBody().stature(np.asarray(clip.pose.shape))))  # type: ignore[arg-type]
     return fit_guided(clip.chain, observe(clip.detection), shape, guided)
 
@@ -45,7 +47,7 @@ def test_what_is_right_stays(clip: Clip) -> None:
 
 def test_keypoints_and_time_correct_a_noisy_network(clip: Clip) -> None:
     noisy = told(clip, 0.14)
-    before = joint_error(clip, first_guess(clip.chain, observe(clip.detection), noisy.bodies))
+    before = joint_error(clip, first_guess(clip.chain, observe(clip.detection), noisy))
     assert joint_error(clip, fitted(clip, noisy)) < 0.5 * before
 
 
@@ -65,6 +67,20 @@ def test_depth_is_the_networks(clip: Clip) -> None:
     )
 
 
+def test_where_the_network_is_in_doubt_the_keypoints_decide(clip: Clip) -> None:
+    """Every second frame's knee is wrong; the network knows it in one case and not in the other."""
+    right = told(clip)
+    wrong = right.rotations.copy()
+    wrong[::2, 5] = wrong[::2, 5] @ rotation.exp(np.array([0.5, 0, 0]))
+    doubt = right.spread.copy()
+    doubt[::2, MOVING.index(5), 0] = 5 * SIGMA
+    sure, unsure = (
+        fitted(clip, dataclasses.replace(right, rotations=wrong, spread=spread))
+        for spread in (right.spread, doubt)
+    )
+    assert joint_error(clip, unsure) < 0.8 * joint_error(clip, sure)
+
+
 def test_frames_nobody_saw_lie_between_their_neighbours(clip: Clip) -> None:
     network = new_network(Config(hidden=32, blocks=1).size).eval()
     with torch.no_grad():
@@ -73,7 +89,7 @@ def test_frames_nobody_saw_lie_between_their_neighbours(clip: Clip) -> None:
     gap = np.zeros(20, bool)
     gap[8:12] = True
     detection = dataclasses.replace(clip.detection, visible=~gap)
-    whole, holed = (guide(network, d, observe(d), None).bodies for d in (clip.detection, detection))
+    whole, holed = (guide(network, d, observe(d), None) for d in (clip.detection, detection))
     np.testing.assert_allclose(holed.rotations[~gap], whole.rotations[~gap], atol=1e-5)
     assert (
         turn(holed.rotations[7], holed.rotations[9]) <= turn(whole.rotations[7], whole.rotations[12]) + 1e-6

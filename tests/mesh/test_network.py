@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
+from biopose_cli.body.model import load_body
 from biopose_cli.detect.network import SIDES
 from biopose_cli.errors import AssetError, SettingError
-from biopose_cli.mesh.kinematics import HANDS
+from biopose_cli.mesh.figure import Figure
+from biopose_cli.mesh.kinematics import HANDS, load_chain
 from biopose_cli.mesh.network import MQHMR, Size
 from biopose_cli.mesh.predict import Pictures, recover
 from biopose_cli.mesh.view import View, mirrored, view_of
@@ -31,7 +36,7 @@ def network(size: Size, strength: float = 0.3) -> MQHMR:
     made = new_network(size).eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            if "head" in name or "gate" in name or "leave" in name:
+            if any(part in name for part in ("head", "gate", "leave", "doubt")):
                 parameter.normal_(0, strength)
     return made
 
@@ -101,7 +106,8 @@ def test_queries_learn_from_the_output(view: View) -> None:
     made = network(WHOLE)
     made(view, UNKNOWN, maps(), 0.5 + 0.2 * view.rays).rotations.square().sum().backward()
     made.zero_grad()
-    made(view, UNKNOWN, maps()).pelvis.sum().backward()
+    found = made(view, UNKNOWN, maps())
+    (found.pelvis.sum() + found.spread.sum()).backward()
     silent = {name for name, parameter in made.named_parameters() if parameter.grad is None}
     assert not silent
 
@@ -117,6 +123,7 @@ def test_a_mirrored_person_is_recovered_mirrored() -> None:
     np.testing.assert_allclose(other.betas, plain.betas, atol=1e-5)
     np.testing.assert_allclose(other.rotations[:, 0], mirror @ plain.rotations[:, 0] @ mirror, atol=1e-3)
     np.testing.assert_allclose(other.rotations[:, 1], mirror @ plain.rotations[:, 2] @ mirror, atol=1e-3)
+    np.testing.assert_allclose(other.spread[:, 1], plain.spread[:, 2], atol=1e-5)
 
 
 def test_the_file_gives_the_network_back(tmp_path: Path, view: View) -> None:
@@ -130,6 +137,31 @@ def test_the_file_gives_the_network_back(tmp_path: Path, view: View) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(AssetError, match="cannot be read"):
         load_network(path)
+
+
+def test_weights_of_another_version_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_network(path, network(WHOLE), {})
+    with safe_open(path, framework="pt") as stored:
+        about = json.loads(stored.metadata()["mqhmr"])
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    save_file(tensors, path, {"mqhmr": json.dumps(about | {"form": about["form"] - 1})})
+    with pytest.raises(AssetError, match="another version"):
+        load_network(path)
+
+
+def test_what_it_says_of_a_segment_does_not_depend_on_the_others(view: View) -> None:
+    """The thigh's six numbers turn the thigh; the shank stays as it is in the view."""
+    made = network(LIFTER)
+    figure = Figure(load_chain(load_body()))
+    before = made(view, UNKNOWN).rotations
+    with torch.no_grad():
+        made.mean[1] += torch.tensor([0.3, 0, 0, 0, -0.4, 0])
+    after = made(view, UNKNOWN).rotations
+    turned, again = figure.turned(before), figure.turned(after)
+    assert (again[:, 1] - turned[:, 1]).abs().max() > 0.05
+    others = [joint for joint in range(24) if joint != 1]
+    torch.testing.assert_close(again[:, others], turned[:, others], atol=1e-5, rtol=0)
 
 
 def test_pictures_count_and_their_mirror_images_agree_with_them() -> None:

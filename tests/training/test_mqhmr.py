@@ -11,22 +11,29 @@ import pytest
 import torch
 
 from biopose_cli import turns
+from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
+from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.network import Recovered
 from biopose_cli.mesh.view import View
 from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.progress import Silent
 from biopose_cli.training import mqhmr, pictures, views
+from biopose_cli.training.doubt import learn_doubt, read
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.mesh_losses import MeshLosses
 from biopose_cli.training.mqhmr import Config, read_config, train
-from biopose_cli.training.views import Batch
+from biopose_cli.training.postures import Postures
+from biopose_cli.training.retarget import Motion
+from biopose_cli.training.run import claim
+from biopose_cli.training.takes import INDEX
+from biopose_cli.training.views import Batch, Views
 from tests.training.archives import small_archives
 from tests.training.test_neurik import Cut
 
 TINY = Config(
     steps=40, batch=32, warm_up=5, learning_rate=3e-3, average=0.8, hidden=32, blocks=1,
-    layers=1, queries=4, width=16, heads=2, check_every=20, mixed=False,
+    layers=1, queries=4, width=16, heads=2, check_every=20, mixed=False, doubt_steps=10,
 )  # fmt: skip
 
 
@@ -121,19 +128,54 @@ def test_a_larger_network_begins_with_what_a_smaller_one_says(tmp_path: Path) ->
         )
 
 
-def test_the_spread_is_that_of_the_errors() -> None:
-    """Turns that are normal about every axis are found to be as wide as they are."""
-    rng, sigma = np.random.default_rng(0), 0.2
-    vectors = torch.as_tensor(sigma * rng.normal(size=(4000, 24, 3)))
+def test_the_likeliest_spread_of_normal_errors_is_their_deviation() -> None:
+    rng, sigma = np.random.default_rng(0), 0.1 * torch.ones(4000, 22, 3)
+    vectors = torch.as_tensor(0.1 * rng.normal(size=(4000, 24, 3)))
     truth = turns.of_vectors(torch.as_tensor(rng.normal(size=(4000, 24, 3))))
-    found = Recovered(truth @ turns.of_vectors(vectors), *[torch.zeros(0)] * 3)
     batch = Batch(None, torch.zeros(0), truth, *[torch.zeros(0)] * 4)  # type: ignore[arg-type]
-    np.testing.assert_allclose(MeshLosses.spread([(found, batch)]), sigma, rtol=0.06)
+
+    def unlikely(times: float) -> float:
+        rotations = truth @ turns.of_vectors(vectors)
+        found = Recovered(rotations, *[torch.zeros(0)] * 3, spread=times * sigma)
+        return MeshLosses.doubt(found, batch).item()
+
+    assert unlikely(0.9) > unlikely(1.0) < unlikely(1.1)
+
+
+def test_doubt_learns_how_large_the_errors_are_and_changes_nothing_else(
+    folder: Path,
+) -> None:
+    pose = np.random.default_rng(0).normal(0, 0.1, size=(50, 24, 3))
+    pose[:, 0] = 0
+    postures = Postures([Motion("made up", "00", "clip", 60.0, pose, np.zeros((50, 3)))], 1.0, 0.0, 0.0)
+    network = mqhmr.new_network(TINY.size).eval()
+    source = Views(load_body(), postures, Bank.load(folder / "bank.npz"), 64, 1)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    test = source.batch(900)
+    first = MeshLosses.doubt(read(network, test), test).item()
+    learn_doubt(network, source, 0, 60, Silent())
+    assert MeshLosses.doubt(read(network, test), test).item() < first - 0.3
+    spread = read(network, test).spread.mean((0, 2))
+    assert spread[0] > 1.5 * spread[list(MOVING).index(INDEX["spine2"])]  # an untrained one knows no heading
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"doubt.weight", "doubt.bias"}
 
 
 def test_a_frozen_beginning_must_be_given(motion: Path, folder: Path) -> None:
     with pytest.raises(SettingError, match="--begin"):
         train(replace(TINY, frozen=True), motion, folder, Silent())
+
+
+def test_a_frozen_run_goes_on_from_the_same_beginning_only(tmp_path: Path) -> None:
+    weights, config = tmp_path / "weights.safetensors", replace(TINY, frozen=True)
+    with pytest.raises(SettingError, match="cannot be read"):
+        claim(tmp_path, config, weights)
+    weights.write_bytes(b"one")
+    claim(tmp_path, config, weights)
+    claim(tmp_path, config, weights)
+    weights.write_bytes(b"other")
+    with pytest.raises(SettingError, match="another configuration or beginning"):
+        claim(tmp_path, config, weights)
 
 
 @pytest.mark.parametrize("keypoints", [True, False])

@@ -14,15 +14,20 @@ from biopose_cli.artifact import Array
 from biopose_cli.body.model import load_body
 from biopose_cli.mesh.kinematics import read_table
 from biopose_cli.mesh.network import Recovered
+from biopose_cli.mesh.prior import ranges
 from biopose_cli.training import views as module
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.mesh_losses import MeshLosses, Weights
-from biopose_cli.training.postures import Invented, Postures
+from biopose_cli.training.postures import Invented, Postures, crossed, wide
 from biopose_cli.training.retarget import Motion
 from biopose_cli.training.takes import INDEX
 from biopose_cli.training.views import Batch, Views
 
 COUNT = 64
+LEGS = [
+    0,
+    *(INDEX[f"{side}_{joint}"] for side in ("left", "right") for joint in ("hip", "knee", "ankle", "foot")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,49 @@ def batch(views: Views) -> Batch:
 
 
 def truth(batch: Batch) -> Recovered:
-    return Recovered(batch.rotations, batch.betas, batch.pelvis, torch.zeros(COUNT, 0, 1))
+    spread = torch.ones(COUNT, 22, 3)
+    return Recovered(batch.rotations, batch.betas, batch.pelvis, torch.zeros(COUNT, 0, 1), spread)
+
+
+def test_crossed_poses_keep_their_legs_and_take_whole_arms(postures: Postures) -> None:
+    rng = np.random.default_rng(0)
+    poses = rng.normal(size=(500, 24, 3)).astype(np.float32)
+    mixed = crossed(poses, rng, 0.4)
+    np.testing.assert_array_equal(mixed[:, LEGS], poses[:, LEGS])
+    arms = [
+        INDEX[f"{side}_{joint}"] for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist")
+    ]
+    trunk = [INDEX[joint] for joint in ("spine1", "spine3", "head")]
+    taken = (mixed[:, arms] != poses[:, arms]).all((1, 2))
+    assert taken.mean() == pytest.approx(0.4, abs=0.07)
+    assert (mixed[~taken] == poses[~taken]).all()
+    assert (mixed[:, trunk] != poses[:, trunk]).all((1, 2)).mean() == pytest.approx(0.2, abs=0.05)
+    sources = {tuple(pose.ravel()) for pose in poses[:, arms]}
+    assert all(tuple(pose.ravel()) in sources for pose in mixed[:, arms])
+
+
+def test_usual_poses_are_neither_crossed_nor_wide() -> None:
+    motion = [Motion("", "", "", 60.0, np.random.default_rng(0).normal(size=(30, 24, 3)), np.zeros((30, 3)))]
+    plain, mixed = Postures(motion), Postures(motion, crossed=0.5, wide=0.5)
+    drawn = plain.draw(40, np.random.default_rng(5))
+    np.testing.assert_array_equal(mixed.usual().draw(40, np.random.default_rng(5)), drawn)
+    assert (mixed.draw(40, np.random.default_rng(5)) != drawn).any()
+
+
+def test_wide_poses_stay_in_their_ranges_and_reach_them() -> None:
+    still = np.zeros((2000, 24, 3), np.float32)
+    poses = wide(still, np.random.default_rng(0))
+    lower, upper = ranges()
+    assert (poses[:, 1:22] >= lower - 1e-6).all()
+    assert (poses[:, 1:22] <= upper + 1e-6).all()
+    trunk = [0, *(INDEX[joint] for joint in ("spine1", "spine2", "spine3", "neck", "head"))]
+    np.testing.assert_array_equal(poses[:, trunk], still[:, trunk])
+    ankle = INDEX["left_ankle"]
+    assert poses[:, ankle, 0].max() > 0.8 * upper[ankle - 1, 0]
+    whole = [(poses[:, INDEX[f"left_{joint}"]] != 0).all(1) for joint in ("hip", "knee", "ankle")]
+    assert whole[0].mean() == pytest.approx(0.4, abs=0.05)
+    assert (whole[0] == whole[1]).all()
+    assert (whole[0] == whole[2]).all()
 
 
 def test_poses_stay_in_their_ranges_and_both_sides_are_drawn(postures: Postures) -> None:
