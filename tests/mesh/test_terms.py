@@ -32,7 +32,9 @@ TERMS: dict[str, Term] = {
     "landmarks": Landmarks3D(RANDOM.normal(size=(FRAMES, 33, 3)), SHARES, 0.1, 2.0),
     "prior": PosePrior(MIXTURE, RANDOM.uniform(0, 1, FRAMES)),
     "guidance": Guidance(
-        rotation.exp(RANDOM.normal(size=(FRAMES, 22, 3))), RANDOM.uniform(0.1, 0.4, 22), RANDOM.uniform(0, 1, FRAMES)
+        rotation.exp(RANDOM.normal(size=(FRAMES, 22, 3))),
+        RANDOM.uniform(0.1, 0.4, (FRAMES, 22, 3)),
+        RANDOM.uniform(0, 1, FRAMES),
     ),
     "limits": Limits(np.full((21, 3), -0.05), np.full((21, 3), 0.05), 0.05, RANDOM.uniform(0, 1, FRAMES)),
     "smoothness": Smoothness(TIME, np.full(22, 40.0), np.full(3, 15.0), 3.0),
