@@ -60,8 +60,8 @@ class Config:
     captured: float = 0.6  # share of poses from motion capture
     held: float = 0.12  # of poses that are held quietly
     changed: float = 0.5  # of poses whose joints are turned at random
-    crossed: float = 0.3  # of poses whose arms, or all above the hips, are those of another
-    wide: float = 0.15  # of poses some of whose limbs are anywhere within their ranges
+    crossed: float = 0.0  # of poses whose arms, or all above the hips, are those of another
+    wide: float = 0.0  # of poses some of whose limbs are anywhere within their ranges
     mixed: bool = True  # the large products in bfloat16 while training
     pictures: int = (
         0  # rendered, with the maps of `taps`: what is learned from instead of synthetic views, if any
