@@ -25,7 +25,7 @@ from biopose_cli.mesh.kinematics import BETAS, Placed, Pose, load_chain, place, 
 from biopose_cli.training.looks import Looks
 from biopose_cli.training.takes import INDEX
 
-NEIGHBOURS = 16  # nearest entries, of which one is drawn for the legs, one for the arms, one for the rest
+NEIGHBOURS = 16  # near entries, of which one is drawn for the legs, one for the arms, one for the rest
 # No error comes twice as it is in the bank: a network would know the entry by its 33 confidences, and by it the posture
 _TURNED, _SCALED, _JITTER = 0.35, 0.3, 0.5  # rad, of logarithms, px of the crop
 _UNSURE = 0.5  # of confidences, as logits
@@ -81,7 +81,7 @@ class Bank:
     def draw(self, posture: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Errors (B, 33, 2), px of the crop, and confidences (B, 33) for postures (B, 24, 3) as the bank has them.
 
-        Legs, arms, and trunk with head each err as in one of the `NEIGHBOURS` nearest entries, a little turned and
+        Legs, arms, and trunk with head each err as in one of `NEIGHBOURS` near entries, a little turned and
         scaled. Half of the postures are compared with the mirrored bank (that is, they are mirrored, and so is what is
         found), so that left and right err alike.
         """
@@ -93,7 +93,9 @@ class Bank:
         places, half_squares, residuals, confidences = self._tensors
         # half the squared distance, but for what is the same for all entries
         distance = torch.addmm(half_squares, asked[:, _COMPARED].flatten(1).float(), places.T, alpha=-1)
-        near = distance.topk(min(NEIGHBOURS, len(places)), largest=False, sorted=False).indices
+        # the nearest of each of as many groups: as good as the nearest of all, and found sooner
+        near = NEIGHBOURS * distance.unflatten(1, (-1, NEIGHBOURS)).argmin(1) + torch.arange(NEIGHBOURS)
+        near = near[:, : len(residuals)]  # of a bank of less entries the other groups are empty
         residual, confidence = torch.empty(count, LANDMARKS, 2), torch.empty(count, LANDMARKS)
         for limbs in _TOGETHER:
             pick = torch.randint(near.shape[1], (count, 1), generator=random)
@@ -123,11 +125,13 @@ class Bank:
 
     @cached_property
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compared places (N, 45), half their squared length (N), residuals and confidences."""
+        """Compared places (M, 45), half their squared length (M), residuals and confidences (N); M is a multiple of
+        `NEIGHBOURS`, and what is more than N infinitely far."""
         places = torch.as_tensor(self.posture)[:, _COMPARED].flatten(1)
+        more = (0, -len(places) % NEIGHBOURS)
         return (
-            places,
-            places.square().sum(1) / 2,
+            torch.nn.functional.pad(places, (0, 0, *more)),
+            torch.nn.functional.pad(places.square().sum(1) / 2, more, value=torch.inf),
             torch.as_tensor(self.residual),
             torch.as_tensor(self.confidence),
         )

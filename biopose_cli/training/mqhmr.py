@@ -6,6 +6,7 @@ Resumable, and deterministic by its seed.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -27,7 +28,6 @@ from biopose_cli.training import pictures
 from biopose_cli.training.doubt import learn_doubt, read
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.log import RunLog
-from biopose_cli.training.looks import see
 from biopose_cli.training.mesh_losses import MeshLosses, Weights
 from biopose_cli.training.pairs import captured_motions
 from biopose_cli.training.postures import Postures
@@ -195,29 +195,23 @@ def _synthetic(
 def _pictured(
     config: Config, folder: Path, body: Body, postures: Postures, held: list[Motion], progress: Progress
 ) -> Source:
-    weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
-    poses = postures.draw(_POSES, np.random.default_rng((config.seed, 2)))
     of_held = np.concatenate([motion.pose for motion in held])
     subjects = np.repeat([motion.subject for motion in held], [len(motion.pose) for motion in held])
     share = max(1, config.pictures // _HELD_OUT)
-    everybody = np.full(len(poses), "training")
     sets = [
+        _rendered(folder / "pictures", postures, config.pictures, config.seed, DEFAULT, progress),
         pictures.make(
-            folder / name,
+            folder / "held_out",
             load_actor(),
-            weights,
-            own,
-            who,
-            count,
-            seed,
+            _detector(progress),
+            of_held,
+            subjects,
+            share,
+            config.seed + 30_000,
             DEFAULT,
             progress,
             processes=os.cpu_count() or 1,
-        )
-        for name, own, who, count, seed in (
-            ("pictures", poses, everybody, config.pictures, config.seed),
-            ("held_out", of_held, subjects, share, config.seed + 30_000),
-        )
+        ),
     ]
     taps = config.taps.split()
     learn, check = (
@@ -234,24 +228,35 @@ def _maps(batch: Batch) -> list[torch.Tensor]:
 
 
 def _bank(path: Path, config: Config, postures: Postures, body: Body, progress: Progress) -> Bank:
-    """The detector's errors on people in usual poses, from `path` if they are there."""
+    """The detector's errors on rendered people, from `path` if they are there."""
     if not path.exists():
-        weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
-        poses = postures.usual().draw(config.looks, np.random.default_rng((config.seed, 2)))
-        subjects = np.full(len(poses), "training")
-        looks = see(
-            load_actor(),
-            weights,
-            poses,
-            subjects,
-            config.looks,
-            config.seed,
-            progress,
-            changed=0.0,
-            processes=2,
-        )
-        Bank.of(looks, body).save(path)
+        seen = _rendered(path.parent / "looks", postures, config.looks, config.seed, (), progress)
+        Bank.of(seen.looks, body).save(path)
     return Bank.load(path)
+
+
+def _rendered(
+    folder: Path, postures: Postures, count: int, seed: int, taps: Sequence[str], progress: Progress
+) -> pictures.Pictures:
+    """Pictures of people in these postures, and what the detector sees of them."""
+    poses = postures.draw(_POSES, np.random.default_rng((seed, 2)))
+    everybody = np.full(len(poses), "training")
+    return pictures.make(
+        folder,
+        load_actor(),
+        _detector(progress),
+        poses,
+        everybody,
+        count,
+        seed,
+        taps,
+        progress,
+        processes=os.cpu_count() or 1,
+    )
+
+
+def _detector(progress: Progress) -> Path:
+    return assets.ensure(assets.needed("heavy"), progress)["heavy"]
 
 
 def new_network(size: Size) -> MQHMR:

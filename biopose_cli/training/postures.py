@@ -8,7 +8,6 @@ meant in SMPL's axes (x to the subject's left, y up, z forward). N poses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 
 import numpy as np
 import torch
@@ -96,12 +95,6 @@ class Postures:
         swapped = rng.random(count) < 0.5
         poses[swapped] = poses[swapped][:, list(OTHER_SIDE)] * np.array([1, -1, -1], np.float32)
         return np.asarray(poses[rng.permutation(count)], np.float32)
-
-    def usual(self) -> Postures:
-        """The same without limbs of others and limbs anywhere."""
-        plain = copy(self)
-        plain.crossed = plain.wide = 0.0
-        return plain
 
 
 def changed(poses: Array, rng: np.random.Generator, size: Array) -> Array:

@@ -100,7 +100,13 @@ def test_nonsense_is_refused(tmp_path: Path) -> None:
     assert read_config(mqhmr.SHIPPED).steps * read_config(mqhmr.SHIPPED).batch >= 10_000_000
 
 
-def test_the_detectors_errors_are_measured_where_they_are_not_known(motion: Path, tmp_path: Path) -> None:
+def test_the_detectors_errors_are_measured_where_they_are_not_known(
+    motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "PART", 6)
+    monkeypatch.setattr(pictures, "GROUP", 3)
+    monkeypatch.setattr(mqhmr, "_POSES", 20)
+    monkeypatch.setattr(mqhmr.os, "cpu_count", lambda: 1)
     train(replace(TINY, steps=1, looks=6, check_every=1), motion, tmp_path / "new", Silent())
     bank = Bank.load(tmp_path / "new" / "bank.npz")
     assert 1 <= len(bank.residual) <= 6

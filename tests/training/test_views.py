@@ -78,14 +78,6 @@ def test_crossed_poses_keep_their_legs_and_take_whole_arms(postures: Postures) -
     assert all(tuple(pose.ravel()) in sources for pose in mixed[:, arms])
 
 
-def test_usual_poses_are_neither_crossed_nor_wide() -> None:
-    motion = [Motion("", "", "", 60.0, np.random.default_rng(0).normal(size=(30, 24, 3)), np.zeros((30, 3)))]
-    plain, mixed = Postures(motion), Postures(motion, crossed=0.5, wide=0.5)
-    drawn = plain.draw(40, np.random.default_rng(5))
-    np.testing.assert_array_equal(mixed.usual().draw(40, np.random.default_rng(5)), drawn)
-    assert (mixed.draw(40, np.random.default_rng(5)) != drawn).any()
-
-
 def test_wide_poses_stay_in_their_ranges_and_reach_them() -> None:
     still = np.zeros((2000, 24, 3), np.float32)
     poses = wide(still, np.random.default_rng(0))
