@@ -126,7 +126,10 @@ class MQHMR(nn.Module):
             ]
             code = code + torch.cat(heads, 1)
         doubt = self.doubt(tokens.mean(1) if known is None else known).float().clamp(*_DOUBTS)
-        return self._recovered(code.float(), view, tokens, doubt.exp().unflatten(1, (_TURNS, 3)))
+        with torch.autocast(
+            code.device.type, enabled=False
+        ):  # bfloat16 would bend rotations by half a degree
+            return self._recovered(code.float(), view, tokens, doubt.exp().unflatten(1, (_TURNS, 3)))
 
     def _recovered(self, code: Tensor, view: View, tokens: Tensor, spread: Tensor) -> Recovered:
         six, betas, camera = code.split([6 * _TURNS, BETAS, 3], dim=1)

@@ -112,14 +112,14 @@ class Bank:
         )
 
     def apart(self, every: int) -> tuple[Bank, Bank]:
-        """All but each `every`th entry, and these: to learn from the one and check with the other. A bank that is too
-        small for that is both."""
-        if len(self.posture) < every:
+        """All but the last entries, one of `every`, and these: to learn from the one and check with the other (people
+        who share a room follow each other). A bank that is too small for that is both."""
+        count = len(self.posture) // every
+        if not count:
             return self, self
-        checks = np.arange(len(self.posture)) % every == every - 1
         rest, kept = (
             Bank(*(getattr(self, field.name)[chosen] for field in fields(self)))
-            for chosen in (~checks, checks)
+            for chosen in (slice(-count), slice(-count, None))
         )
         return rest, kept
 

@@ -17,7 +17,7 @@ from biopose_cli.body.model import Body
 from biopose_cli.detect.roi import CROP, MARGIN
 from biopose_cli.mesh.figure import Figure
 from biopose_cli.mesh.kinematics import BETAS, load_chain
-from biopose_cli.mesh.view import BODY, HIPS, View, view_of
+from biopose_cli.mesh.view import HIPS, View, view_of
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.postures import Postures
 
@@ -31,6 +31,7 @@ _PITCH, _ROLL = (4.0, 10.0), 5.0  # degrees: mean and spread, downwards; spread
 _STEEP, _STEEPNESS = 0.1, 30.0  # share of cameras that look steeply down or up, and their spread
 KNOWN = 0.5  # share of people whose stature is given
 MEASURED = 0.01  # m, error of a given stature
+_OUTLINE = 1.07  # of the outermost landmark's distance from the hips: the skin's (median of rendered people)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ class Views:
         exact = view_of(keypoints, torch.ones(keypoints.shape[:2]))
         residual, confidence = self.bank.draw(joints @ exact.rotation.transpose(1, 2), random)
         flat = exact.rays * exact.half[:, None, None]
-        reach = torch.linalg.vector_norm(flat[:, BODY] - flat[:, HIPS].mean(1, keepdim=True), dim=-1).amax(1)
+        reach = _OUTLINE * torch.linalg.vector_norm(flat - flat[:, HIPS].mean(1, keepdim=True), dim=-1).amax(
+            1
+        )
         flat = flat + residual * (2 * MARGIN * reach / CROP)[:, None, None]
         rays = torch.cat([flat, torch.ones_like(flat[..., :1])], -1) @ exact.rotation
         return view_of(rays[..., :2] / rays[..., 2:].clamp(min=0.1), confidence)
