@@ -13,6 +13,9 @@ NEAREST = (
     1e-2  # m; what lies nearer or behind is projected as if it were here, so that the gradient stays finite
 )
 ITERATIONS = 30
+_FOUND = (
+    0.5  # px: a point without distortion that is further from the seen one, when distorted again, is none
+)
 
 
 def project(points: Tensor, matrix: Tensor) -> Tensor:
@@ -28,15 +31,19 @@ def undistort(keypoints: Array, matrix: Array, dist: Array) -> Array:
     """Where image points (..., 2), px, would be without the lens's distortion, for the same camera matrix (3,
     3).
 
-    `dist` (5,) holds OpenCV's k1, k2, p1, p2, k3. Points that are NaN stay NaN.
+    `dist` (5,) holds OpenCV's k1, k2, p1, p2, k3. Points that are NaN stay NaN, and those become NaN that the lens
+    shows of nothing: far outside the picture the model of its distortion has no inverse.
     """
     if not np.any(dist):
         return keypoints.copy()
     camera = np.asarray(matrix, np.float64)
     seen = (keypoints - camera[:2, 2]) @ np.linalg.inv(camera[:2, :2]).T
-    straight = seen
-    for _ in range(ITERATIONS):
-        straight = straight + (seen - _distort(straight, np.asarray(dist, np.float64)))
+    straight, lens = seen, np.asarray(dist, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(ITERATIONS):
+            straight = straight + (seen - _distort(straight, lens))
+        missed = np.linalg.norm(seen - _distort(straight, lens), axis=-1, keepdims=True) * camera[0, 0]
+    straight = np.where(missed < _FOUND, straight, np.nan)
     result: Array = (straight @ camera[:2, :2].T + camera[:2, 2]).astype(keypoints.dtype)
     return result
 

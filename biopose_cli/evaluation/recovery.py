@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli.artifact import Array, Detection, Mesh
-from biopose_cli.body.camera import undistort
 from biopose_cli.body.model import load_body
 from biopose_cli.detect.roi import CROP
 from biopose_cli.mesh import rotation, stage
 from biopose_cli.mesh.fit import fit_clip
 from biopose_cli.mesh.kinematics import BETAS, Pose, landmark_noise, load_chain
-from biopose_cli.mesh.observe import Observations
+from biopose_cli.mesh.observe import Observations, observe
 from biopose_cli.mesh.predict import Pictures
 from biopose_cli.mesh.predict import recover as recover_bodies
 from biopose_cli.mesh.taps import DEFAULT
@@ -86,10 +85,10 @@ def rendered(looks: Looks) -> tuple[Frames, Estimate]:
 
 def seen_frames(detection: Detection, frames: Array) -> Frames:
     """These frames of a clip, each by itself."""
-    raw = detection.keypoints_2d[frames].astype(np.float64)
+    seen = observe(detection).part(frames)
     return Frames(
-        keypoints=undistort(raw, detection.camera_matrix, detection.dist_coeffs),
-        confidence=detection.confidence[frames].astype(np.float64),
+        keypoints=seen.keypoints,
+        confidence=seen.confidence,
         roi=detection.roi[frames].astype(np.float64),
         matrix=np.broadcast_to(detection.camera_matrix, (len(frames), 3, 3)),
         world=detection.landmarks_3d[frames].astype(np.float64),
@@ -124,11 +123,13 @@ def fit_frames(frames: Frames) -> Estimate:
             Observations(
                 time=np.zeros(1),
                 keypoints=frames.keypoints[one].astype(np.float64),
+                confidence=frames.confidence[one].astype(np.float64),
                 sigma=landmark_noise() * frames.roi[one, 2:3] / CROP,
                 weight=frames.confidence[one].astype(np.float64) ** 2,
                 share=np.ones(1),
                 guess=frames.world[one].astype(np.float64),
                 usable=np.ones(1, np.bool_),
+                measured=np.ones(1, np.bool_),
                 matrix=frames.matrix[one.start],
             ),
             shape,

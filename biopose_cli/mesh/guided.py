@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from biopose_cli.artifact import Array, Detection
+from biopose_cli.artifact import Array
 from biopose_cli.banded import System
 from biopose_cli.mesh import prior, rotation
 from biopose_cli.mesh.fit import reprojection, smoothness
@@ -26,6 +26,7 @@ from biopose_cli.mesh.terms import ShapePrior, State, Term, add_joint_blocks, ro
 ITERATIONS = 20
 TOLERANCE = 1e-3  # of the energy: going on changes joints by 0.04 degrees on average, in twice the time
 _DELTA = 3.0  # standard deviations from which a keypoint counts less
+_FILLED = 1 / 16  # of what the network says of a frame, if that lies between what it says of others
 _FAR = 2.0  # standard deviations from which what the network says of a joint counts less
 
 
@@ -58,22 +59,23 @@ class Guidance:
         system.gradient[:, :-3] += pull.reshape(len(pull), -1)
 
 
-def guide(network: MQHMR, detection: Detection, seen: Observations, stature: float | None) -> Bodies:
-    """Ask the network about every frame of a clip; unusable frames get what lies between their neighbours'.
+def guide(network: MQHMR, seen: Observations, stature: float | None) -> Bodies:
+    """Ask the network about every frame of a clip that was seen; others get what lies between their neighbours'.
 
     stature: m.
     """
-    known = np.flatnonzero(seen.usable)
-    found = recover(network, seen.keypoints[known], detection.confidence[known], seen.matrix, stature)
+    known = np.flatnonzero(seen.measured)
+    found = recover(network, seen.keypoints[known], seen.confidence[known], seen.matrix, stature)
     at = np.rint(np.interp(np.arange(len(seen.time)), known, np.arange(len(known)))).astype(int)
     bodies = found.part(at)
-    turned = rotation.interpolate(bodies.rotations, seen.usable, seen.time)
+    turned = rotation.interpolate(bodies.rotations, seen.measured, seen.time)
     return replace(bodies, rotations=turned)
 
 
 def guided_terms(seen: Observations, shape: ShapePrior, told: Bodies) -> list[Term]:
     """All but the observations."""
-    towards = Guidance(told.rotations[:, list(MOVING)], told.spread, seen.share)
+    weight = seen.share * np.where(seen.measured, 1.0, _FILLED)
+    towards = Guidance(told.rotations[:, list(MOVING)], told.spread, weight)
     return [prior.limits(seen.share), smoothness(seen.time), shape, towards]
 
 

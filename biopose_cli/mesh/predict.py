@@ -77,7 +77,7 @@ def recover(
     trust = torch.as_tensor(confidence).float().to(device)
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(flat), BATCH):
+        for start in range(0, max(1, len(flat)), BATCH):
             some = slice(start, start + BATCH)
             tall = torch.full((len(flat[some]),), torch.nan if stature is None else stature, device=device)
             view = view_of(flat[some], trust[some])

@@ -59,7 +59,7 @@ def run(detection: Detection, settings: Settings, progress: Progress, network: M
     shape = shape_prior(body, settings.height)
     seen = observe(detection)
     if settings.mesh == "mqhmr":
-        told = guide(network or shipped(settings.device), detection, seen, settings.height)
+        told = guide(network or shipped(settings.device), seen, settings.height)
         iterations = guided.ITERATIONS
 
         def fit(frames: slice | Array, known: Array | None = None) -> Pose:
@@ -114,13 +114,15 @@ def fields(body: Body, chain: Chain, pose: Pose, seen: Observations, height: flo
         "reprojection_px": reprojection_error(chain, pose, seen),
         "stature_m": stature,
         "stature_source": "--height" if height is not None else "assumed: about the adult mean",
-        "warnings": warnings(pose, seen, height),
+        "warnings": warnings(chain, pose, seen, height),
     }
 
 
-def warnings(pose: Pose, seen: Observations, height: float | None) -> tuple[str, ...]:
+def warnings(chain: Chain, pose: Pose, seen: Observations, height: float | None) -> tuple[str, ...]:
     """What to say of a body that the keypoints do not tell. A leg seen end on looks like a short one."""
-    frontal = np.abs(pose.rotations[seen.usable, 0, 2, 2]) > _FRONTAL
+    pelvis = (pose.transl + chain.rest[0])[seen.usable]
+    along = (pose.rotations[seen.usable, 0, :, 2] * pelvis).sum(1) / np.linalg.norm(pelvis, axis=1)
+    frontal = np.abs(along) > _FRONTAL
     found = [(_UNSURE, height is None), (_FACING, frontal.mean() > 0.5)]
     return tuple(text for text, holds in found if holds)
 

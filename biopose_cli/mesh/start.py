@@ -19,8 +19,10 @@ def first_pose(chain: Chain, seen: Observations, shape: Array | None = None) -> 
     frames = len(seen.time)
     rotations = np.broadcast_to(np.eye(3), (frames, JOINTS, 3, 3)).copy()
     rotations[:, list(MOVING[1:])] = rotation.exp(mean_pose())
-    trunk = trunk_orientation(seen.guess)
-    rotations[:, 0] = rotation.interpolate(trunk, seen.usable, seen.time)
+    if seen.usable.any():
+        rotations[:, 0] = rotation.interpolate(trunk_orientation(seen.guess), seen.usable, seen.time)
+    else:
+        rotations[:, 0] = np.diag([1.0, -1, -1])  # upright, facing the camera
     shape = np.zeros(chain.shapes) if shape is None else shape
     pose = Pose(rotations, np.tile([0.0, 0.0, _DEFAULT_DEPTH], (frames, 1)), shape)
     return on_keypoints(chain, pose, seen)

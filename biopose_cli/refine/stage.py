@@ -45,7 +45,7 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
     still = planted(seen, start)
     told = None
     if settings.mesh == "mqhmr":
-        told = guide(shipped(settings.device), detection, seen, settings.height)
+        told = guide(shipped(settings.device), seen, settings.height)
     frames = len(seen.time)
     loss: list[float] = []
 

@@ -137,7 +137,7 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, begin:
     """
     if config.frozen and begin is None:
         raise SettingError("frozen = true needs weights to begin with", "Name them with --begin")
-    claim(folder, config, begin if config.frozen else None)
+    claim(folder, config, begin)
     body = load_body()
     progress.start("motion capture", None)
     motions, held = captured_motions(motion, body)

@@ -82,7 +82,7 @@ def check_rules(path: Path | None, rules: dict[str, bool]) -> None:
 
 
 def claim(folder: Path, config: DataclassInstance, begin: Path | None = None) -> None:
-    """Note the configuration in the run's folder, and the content of the weights that stay as they are.
+    """Note the configuration in the run's folder, and the content of the weights that it began with.
 
     Raises
     ------

@@ -200,6 +200,13 @@ def test_the_first_map_is_that_of_the_picture_itself() -> None:
     np.testing.assert_allclose(found.betas, (betas[0] + betas[1]).numpy() / 2, atol=1e-5)
 
 
+def test_of_no_frames_there_are_no_bodies() -> None:
+    found = recover(
+        network(Size(hidden=32, blocks=1, layers=0)), np.zeros((0, 33, 2)), np.zeros((0, 33)), MATRIX
+    )
+    assert found.rotations.shape == (0, 24, 3, 3)
+
+
 def test_without_keypoints_the_square_decides_where_the_body_is() -> None:
     made = network(Size(keypoints=False, queries=6, width=16, layers=1, heads=2, taps="encoder8", points=2))
     keypoints, confidence = seen()

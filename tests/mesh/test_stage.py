@@ -149,6 +149,29 @@ def test_long_clips_in_windows_agree_with_one_fit(chain: Chain, monkeypatch: pyt
     assert np.linalg.norm(np.diff(parts.transl, axis=0), axis=1).max() < 0.05
 
 
+def test_a_window_in_which_nobody_was_seen_is_bridged(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = np.arange(90) / 30
+    detection = make_detection(chain, make_pose(time, np.zeros(chain.shapes)), time)
+    monkeypatch.setattr(windows, "LONGEST", 30)
+    monkeypatch.setattr(windows, "OVERLAP", 6)
+    there = (time < 0.6) | (time > 2.4)
+    assert any(not there[span].any() for span in windows.spans(90))
+    mesh = fit(dataclasses.replace(detection, visible=there))
+    assert np.isfinite(mesh.body_pose).all()
+    assert np.isfinite(mesh.transl).all()
+
+
+def test_keypoints_that_the_lens_cannot_show_do_not_count(clip: Clip) -> None:
+    lens = np.array([-0.28, 0.07, 0, 0, 0])
+    far = clip.detection.keypoints_2d.copy()
+    far[:, 31] = 3000.0
+    seen = observe(dataclasses.replace(clip.detection, keypoints_2d=far, dist_coeffs=lens))
+    assert (seen.weight[:, 31] == 0).all()
+    assert (seen.confidence[:, 31] == 0).all()
+    assert np.isfinite(seen.keypoints).all()
+    assert (seen.confidence[:, 11] > 0.9).all()
+
+
 def test_spans_cover_the_clip_with_the_overlap() -> None:
     for frames in (1, 499, 500, 501, 1234, 10_000):
         parts = windows.spans(frames)
@@ -169,12 +192,24 @@ def test_continuous_keeps_the_rotations_and_takes_out_the_jumps() -> None:
     np.testing.assert_allclose(rotation.exp(smooth), rotation.exp(vectors), atol=1e-9)
 
 
-@pytest.mark.parametrize(("heading", "said"), [(0, True), (170, True), (60, False), (-90, False)])
+@pytest.mark.parametrize(
+    ("heading", "aside", "said"),
+    [
+        (0, 0, True),
+        (170, 0, True),
+        (60, 0, False),
+        (-90, 0, False),
+        (-32, 32, True),
+        (0, 32, False),
+    ],
+)
 def test_who_is_seen_from_the_front_is_told_that_knees_are_a_guess(
-    clip: Clip, heading: float, said: bool
+    clip: Clip, heading: float, aside: float, said: bool
 ) -> None:
+    """What counts is the line of sight, wherever in the picture the person is."""
     rotations = clip.pose.rotations.copy()
     rotations[:, 0] = rotation.exp(np.array([np.pi, 0, 0])) @ rotation.exp(np.radians([0.0, heading, 0]))
-    pose = dataclasses.replace(clip.pose, rotations=rotations)
-    found = stage.warnings(pose, observe(clip.detection), 1.75)
+    transl = clip.pose.transl * [0, 1, 1] + [3.2 * np.tan(np.radians(aside)), 0, 0]
+    pose = dataclasses.replace(clip.pose, rotations=rotations, transl=transl)
+    found = stage.warnings(clip.chain, pose, observe(clip.detection), 1.75)
     assert any("knees" in warning for warning in found) == said

@@ -98,7 +98,9 @@ def _seen_by(track: Track, pelvis: Array, detection: Detection) -> tuple[Array, 
         return track.rotations, pelvis
     ours, theirs = detection.camera_matrix, track.camera
     image = pelvis[:, :2] / pelvis[:, 2:] * np.diag(theirs)[:2] + theirs[:2, 2]
-    ray = (undistort(image, ours, detection.dist_coeffs) - ours[:2, 2]) / np.diag(ours)[:2]
+    straight = undistort(image, ours, detection.dist_coeffs)
+    straight = np.where(np.isfinite(straight), straight, image)  # outside what the lens can show
+    ray = (straight - ours[:2, 2]) / np.diag(ours)[:2]
     depth = pelvis[:, 2:] * (ours[0, 0] / theirs[0, 0])
     place = np.concatenate([ray * depth, depth], axis=1)
     rotations = track.rotations.copy()
