@@ -68,7 +68,7 @@ def observe(detection: Detection) -> Observations:
         )
     raw = np.where(usable[:, None, None], detection.keypoints_2d, 0.0).astype(np.float64)
     straight = undistort(raw, detection.camera_matrix, detection.dist_coeffs)
-    placed = np.isfinite(straight).all(-1)
+    placed = np.asarray(np.isfinite(straight).all(-1))
     side = np.where(usable, detection.roi[:, 2], 1.0).astype(np.float64)
     inside = ((raw >= 0) & (raw <= detection.image_size)).all(-1)
     confidence = placed * np.clip(np.nan_to_num(detection.confidence.astype(np.float64)), 0, 1)
