@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from biopose_cli.config import home
 from biopose_cli.errors import SettingError
-from biopose_cli.options import IkIterations, Json, Quiet, Weights
+from biopose_cli.options import Device, IkIterations, Json, Quiet, Weights
 from biopose_cli.progress import Progress
 
 
@@ -143,17 +143,25 @@ def train_mqhmr(
             show_default="none",
         ),
     ] = None,
+    backbone: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of a ViTPose or HMR2.0 backbone, from which the encoder starts.",
+            callback=_at_home,
+            show_default="none",
+        ),
+    ] = None,
+    device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Train MQ-HMR: what a detector sees of a person to the body's pose, shape and camera."""
-    from biopose_cli.training import mqhmr
+    from biopose_cli.training import mqhmr, mqhmr_config
 
-    _run(
-        lambda display: mqhmr.train(
-            mqhmr.read_config(config or mqhmr.SHIPPED), _named(motion), out, display, begin
-        ),
-        quiet,
-    )
+    def run(display: Progress) -> Path:
+        chosen = mqhmr_config.read_config(config or mqhmr_config.SHIPPED)
+        return mqhmr.train(chosen, _named(motion), out, display, begin, backbone, device)
+
+    _run(run, quiet)
 
 
 @evaluate_app.command("neurik")

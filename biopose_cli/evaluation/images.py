@@ -20,8 +20,8 @@ from biopose_cli.evaluation.mqhmr import Judge
 from biopose_cli.evaluation.points import mean, points_errors
 from biopose_cli.evaluation.recovery import Frames, by_network, rendered, seen_frames
 from biopose_cli.evaluation.views import RealView
-from biopose_cli.mesh.taps import DEFAULT, BlazePoseTaps
-from biopose_cli.mesh.weights import SHIPPED
+from biopose_cli.mesh.taps import BlazePoseTaps
+from biopose_cli.mesh.weights import SHIPPED, load_network
 from biopose_cli.progress import Progress
 from biopose_cli.training import pictures
 from biopose_cli.video.probe import probe
@@ -61,25 +61,32 @@ def compare(runs: Path, views: Sequence[RealView], videos: Path, progress: Progr
         raise SettingError(f"--images: {missing[0]} is not there", "Train as docs/ablations.md says")
     paths = {"shipped": SHIPPED} | paths
     judge = Judge(load_body())
-    held = pictures.load(folder, parts, DEFAULT)
+    taps = sorted({tap for path in paths.values() for tap in load_network(path).size.seen})
+    held = pictures.load(folder, parts, taps)
     people, truth = rendered(held.looks)
-    landmarks, maps = judge.landmarks(truth), [np.concatenate(tap) for tap in held.maps]
+    landmarks = judge.landmarks(truth)
+    maps = {tap: np.concatenate(own) for tap, own in zip(taps, held.maps, strict=True)}
     on_pictures: dict[str, Any] = {"frames": len(landmarks)}
     for name, path in paths.items():
         on_pictures[name] = points_errors(judge.landmarks(by_network(path, maps)(people)), landmarks)
     report: dict[str, Any] = {"images_rendered": on_pictures}
     if views:
-        report["images_real"] = _on_views(judge, paths, views, videos, progress)
+        report["images_real"] = _on_views(judge, paths, taps, views, videos, progress)
     return report
 
 
 def _on_views(
-    judge: Judge, paths: dict[str, Path], views: Sequence[RealView], videos: Path, progress: Progress
+    judge: Judge,
+    paths: dict[str, Path],
+    taps: Sequence[str],
+    views: Sequence[RealView],
+    videos: Path,
+    progress: Progress,
 ) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {name: {} for name in paths}
     for view in views:
         seen: Frames = seen_frames(view.detection, view.frames)
-        maps = maps_of(videos / f"single_{view.name}.mp4", view, progress)
+        maps = maps_of(videos / f"single_{view.name}.mp4", view, taps, progress)
         for name, path in paths.items():
             points = judge.landmarks(by_network(path, maps)(seen))
             found[name][view.name] = points_errors(points, view.truth)
@@ -87,10 +94,10 @@ def _on_views(
     return report | {name: {"views": own, "mean": mean(list(own.values()))} for name, own in found.items()}
 
 
-def maps_of(video: Path, view: RealView, progress: Progress) -> list[Array]:
-    """The detector's maps of a view's frames: for each tap of `DEFAULT` (N, 2, side, side, channels), of the crop and
-    of its mirror image."""
-    network = BlazePoseTaps(assets.ensure(assets.needed("heavy"), progress)["heavy"])
+def maps_of(video: Path, view: RealView, taps: Sequence[str], progress: Progress) -> dict[str, Array]:
+    """The detector's maps of a view's frames: for each of `taps` (N, 2, side, side, channels), of the crop and of its
+    mirror image."""
+    network = BlazePoseTaps(assets.ensure(assets.needed("heavy"), progress)["heavy"], taps)
     wanted = {int(view.detection.frame[k]): k for k in view.frames}
     found: list[list[list[Array]]] = []
     progress.start(f"{view.name} through the detector's network", len(wanted), "frames")
@@ -100,4 +107,4 @@ def maps_of(video: Path, view: RealView, progress: Progress) -> list[Array]:
             crop = geometry.cut(frame.image, roi).astype(np.float32) / 255
             found.append([network(one)[1] for one in (crop, np.ascontiguousarray(crop[:, ::-1]))])
             progress.advance()
-    return [np.stack([[look[tap] for look in pair] for pair in found]) for tap in range(len(DEFAULT))]
+    return {name: np.stack([[look[tap] for look in pair] for pair in found]) for tap, name in enumerate(taps)}

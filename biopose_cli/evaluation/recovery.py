@@ -5,7 +5,7 @@ N frames, camera frame (OpenCV's), m, px.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from biopose_cli.mesh.kinematics import BETAS, Pose, landmark_noise, load_chain
 from biopose_cli.mesh.observe import Observations, observe
 from biopose_cli.mesh.predict import Pictures
 from biopose_cli.mesh.predict import recover as recover_bodies
-from biopose_cli.mesh.taps import DEFAULT
 from biopose_cli.mesh.weights import load_network
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
@@ -145,16 +144,16 @@ def fit_frames(frames: Frames) -> Estimate:
     )
 
 
-def by_network(path: Path, maps: Sequence[Array] | None = None) -> Recover:
+def by_network(path: Path, maps: Mapping[str, Array] | None = None) -> Recover:
     """MQ-HMR alone, frame by frame, with the weights in `path`.
 
-    maps: of the frames that it will be asked for, for each tap of `DEFAULT` (N, 2, side, side, channels); a network
-    that looks at none does without.
+    maps: of the frames that it will be asked for, by the names of `taps.py`, each (N, 2, side, side, channels); a
+    network that looks at none does without.
 
     Raises AssetError as `load_network`, and SettingError if the network needs maps and there are none.
     """
     network, chain = load_network(path), load_chain(load_body())
-    taps = [] if maps is None else [maps[DEFAULT.index(tap)] for tap in network.size.taps.split()]
+    taps = [] if maps is None else [maps[tap] for tap in network.size.seen]
 
     def recovered(frames: Frames) -> Estimate:
         pictures = Pictures(frames.roi, taps) if taps else None

@@ -25,8 +25,9 @@ from biopose_cli.artifact import LANDMARKS
 from biopose_cli.body.files import SMPL_PARENTS
 from biopose_cli.mesh.decoder import Decoder
 from biopose_cli.mesh.kinematics import BETAS, JOINTS, MOVING
-from biopose_cli.mesh.taps import TapNeck, channels
+from biopose_cli.mesh.taps import CROP, TapNeck, channels
 from biopose_cli.mesh.view import View
+from biopose_cli.mesh.vit import ViT, ViTEncoder
 
 _TURNS = len(MOVING)  # the hands' roots stay straight
 _PARENTS = [MOVING.index(SMPL_PARENTS[joint - 1]) for joint in MOVING[1:]]
@@ -42,7 +43,8 @@ _DOUBTS = math.log(0.01), math.log(2.0)  # rad, least and most
 class Size:
     """The network's dimensions. `hidden`, `blocks`: of the lifter. `queries`, `width`, `layers`, `heads`: of the
     decoder; no layers: the lifter alone. `taps`: of the detector's network (`taps.py`), by name, with blanks between;
-    `scales`: how many maps of another image encoder; neither: no images. `points`: that a head samples on each map."""
+    `encoder`: in their place, the size of a vision transformer (`vit.py`), and the `scales` of its maps; neither: no
+    images. `points`: that a head samples on each map."""
 
     keypoints: bool = True
     hidden: int = 1024
@@ -52,13 +54,19 @@ class Size:
     layers: int = 3
     heads: int = 4
     taps: str = ""
-    scales: int = 0
+    encoder: str = ""
+    scales: str = "1 4 8 16"
     points: int = 4
 
     @property
     def maps(self) -> int:
         """How many the decoder looks at."""
-        return len(self.taps.split()) or self.scales
+        return len((self.scales if self.encoder else self.taps).split())
+
+    @property
+    def seen(self) -> list[str]:
+        """What the network is to be given of a picture, by the names of `taps.py`."""
+        return [CROP] if self.encoder else self.taps.split()
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,8 @@ class MQHMR(nn.Module):
             else None
         )
         self.neck = TapNeck(channels(size.taps.split()), size.width) if size.taps else None
+        scales = tuple(int(scale) for scale in size.scales.split())
+        self.encoder = ViTEncoder(ViT(size.encoder), size.width, scales) if size.encoder else None
         if self.decoder is not None:
             self.pose_head = _nothing(nn.Linear(size.width, 6))
             self.shape_head = _nothing(nn.Linear(size.width, BETAS))
@@ -106,8 +116,8 @@ class MQHMR(nn.Module):
         maps: list[Tensor] | None = None,
         places: Tensor | None = None,
     ) -> Recovered:
-        """stature: (N) m, NaN where it is not known. maps: of the taps, each (N, H, W, channels), or of another image
-        encoder, coarse to fine, each (N, width, H, W). places: (N, 33, 2) the keypoints on them, 0..1."""
+        """stature: (N) m, NaN where it is not known. maps: of the taps, each (N, H, W, channels), or, for an encoder,
+        the crops (N, 256, 256, 3), RGB 0..255. places: (N, 33, 2) the keypoints on them, 0..1."""
         code = self.first.expand(len(stature), -1)
         memory = known = None
         if self.lifter is not None:
@@ -117,6 +127,8 @@ class MQHMR(nn.Module):
         if self.decoder is not None:
             if maps is not None and self.neck is not None:
                 maps = self.neck(maps)
+            elif maps is not None and self.encoder is not None:
+                maps = self.encoder(maps[0].movedim(-1, 1).float() / 255)
             tokens, read = self.decoder(len(code), memory, maps, places)
             angles, shape, camera = read.split([_TURNS, 1, 1], dim=1)
             heads = [

@@ -34,6 +34,7 @@ class Tap:
     channels: int
 
 
+CROP = "crop"  # no tap: the crop itself, RGB uint8, for image encoders of their own
 DEFAULT = ("encoder8", "encoder16", "encoder32")  # they shift least between rendered and real pictures
 TAPS = {
     ASSETS["heavy"].sha256: {
@@ -84,7 +85,8 @@ def _chosen(known: dict[str, Tap], taps: Sequence[str]) -> list[Tap]:
 class BlazePoseTaps:
     """The landmark network with taps: one pass serves the detector and the mesh network. One thread, for one thread.
 
-    path: the file of the asset `heavy` or `full`. taps: names of `TAPS`, in the order in which maps are wanted.
+    path: the file of the asset `heavy` or `full`. taps: names of `TAPS`, or `CROP`, in the order in which
+    maps are wanted.
 
     Raises
     ------
@@ -102,7 +104,8 @@ class BlazePoseTaps:
                 f"{path} is not a landmark network whose inner tensors are known",
                 "Take --weights heavy or full",
             )
-        self.taps = tuple(_chosen(known, taps))
+        self.names = tuple(taps)
+        self.taps = tuple(_chosen(known, [name for name in taps if name != CROP]))
         tapped, self._outputs = _tapped(content, [tap.index for tap in self.taps])
         with quiet():
             self._interpreter = Interpreter(model_content=tapped, num_threads=1)
@@ -111,11 +114,13 @@ class BlazePoseTaps:
 
     def __call__(self, crop: Array) -> tuple[list[Array], list[Array]]:
         """The network's usual outputs, as `detect.network.Network` gives them, and a map (side, side, channels) float16
-        for each tap, of a crop (256, 256, 3) float32, RGB 0..1."""
+        for each tap, of a crop (256, 256, 3) float32, RGB 0..1; for `CROP` that itself, uint8."""
         self._interpreter.set_tensor(self._input, crop[None])
         self._interpreter.invoke()
         usual = [self._read(index) for index in self._outputs]
-        return usual, [self._read(tap.index).astype(np.float16) for tap in self.taps]
+        maps = iter([self._read(tap.index).astype(np.float16) for tap in self.taps])
+        pixels = np.rint(255 * crop).astype(np.uint8)
+        return usual, [pixels if name == CROP else next(maps) for name in self.names]
 
     def _read(self, index: int) -> Array:
         return np.asarray(self._interpreter.get_tensor(index)[0])

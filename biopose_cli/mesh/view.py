@@ -7,7 +7,7 @@ whole picture exactly. N frames; camera and view frames are OpenCV's (x right, y
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -27,6 +27,10 @@ class View:
     half: Tensor
     rays: Tensor
     confidence: Tensor
+
+    def to(self, device: torch.device) -> View:
+        """The same there."""
+        return View(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     @property
     def up(self) -> Tensor:

@@ -16,7 +16,7 @@ from biopose_cli.errors import AssetError
 from biopose_cli.files import replacing
 from biopose_cli.mesh.network import MQHMR, Size
 
-_FORM = 2  # of the file: since the second, segments are turned in the view
+_FORM = 3  # of the file: since the second, segments are turned in the view; since the third, there may be an encoder
 SHIPPED = Path(__file__).parents[1] / "weights" / "mqhmr.safetensors"
 
 

@@ -21,7 +21,7 @@ def learn_doubt(network: MQHMR, source: Views | Sights, first: int, steps: int, 
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     progress.start("doubt", steps, "steps")
     for step in range(first, first + steps):
-        batch = source.batch(step)
+        batch = source.batch(step).to(network.mean.device)
         loss = MeshLosses.doubt(read(network, batch), batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

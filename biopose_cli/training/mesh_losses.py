@@ -63,7 +63,7 @@ class MeshLosses:
         with torch.no_grad():
             _, landmarks = self.figure(found.rotations, found.betas)
             angles = torch.rad2deg(angles_between(found.rotations, truth.rotations))
-            points = points_errors(landmarks.numpy(), truth.landmarks.numpy())
+            points = points_errors(landmarks.cpu().numpy(), truth.landmarks.cpu().numpy())
             return {
                 "mpjpe_mm": points["mpjpe_mm"],
                 "pa_mpjpe_mm": points["pa_mpjpe_mm"],
@@ -78,7 +78,7 @@ class MeshLosses:
         exponential in three dimensions; what a spread is worth does not change the rotations."""
         moving = list(MOVING)
         turns = found.rotations[:, moving].detach().transpose(-1, -2) @ truth.rotations[:, moving]
-        error = torch.as_tensor(rotation.log(turns.double().numpy())).float()
+        error = torch.as_tensor(rotation.log(turns.cpu().double().numpy())).to(found.spread)
         length = vector_norm(error / found.spread, dim=-1)
         likelihood: Tensor = (_AS_NORMAL * length + found.spread.log().sum(-1)).mean()
         return likelihood

@@ -46,23 +46,24 @@ _ROI_ERROR = (
 
 @dataclass(frozen=True)
 class Pictures:
-    """P pictures. `looks`: what is known and seen of them. `maps`: for each tap, its parts in order, each an array
-    (pictures, 2, side, side, channels) float16 on disk: of the crop and of its mirror image."""
+    """P pictures. `looks`: what is known and seen of them. `maps`: for each of `taps` its parts in order, each an array
+    (pictures, 2, side, side, channels) float16 on disk (of `CROP` uint8): of the crop and of its mirror image."""
 
     looks: Looks
+    taps: tuple[str, ...]
     maps: list[list[Array]]
 
     def __len__(self) -> int:
         return len(self.looks)
 
-    def of(self, pictures: Array, mirror: Array, taps: Sequence[int]) -> list[Array]:
+    def of(self, pictures: Array, mirror: Array, taps: Sequence[str]) -> list[Array]:
         """For these taps the maps (N, side, side, channels) of pictures (N), straight or mirrored (N) bool."""
+        maps = [self.maps[self.taps.index(tap)] for tap in taps]
         ends = np.cumsum([len(part) for part in self.maps[0]])
         part = np.searchsorted(ends, pictures, side="right")
         row = pictures - (ends[part] - np.array([len(one) for one in self.maps[0]])[part])
         return [
-            np.stack([self.maps[tap][p][r, int(m)] for p, r, m in zip(part, row, mirror, strict=True)])
-            for tap in taps
+            np.stack([own[p][r, int(m)] for p, r, m in zip(part, row, mirror, strict=True)]) for own in maps
         ]
 
 
@@ -85,7 +86,7 @@ def make(
     Parameters
     ----------
     weights
-        Of the landmark network (`assets.ensure`); `taps`: of it.
+        Of the landmark network (`assets.ensure`); `taps`: of it, or `CROP`.
     poses
         (P, 24, 3) rotation vectors, world, from which is drawn, as they are; `subjects` (P) str.
     processes
@@ -135,7 +136,7 @@ def load(folder: Path, parts: int, taps: Sequence[str]) -> Pictures:
     """The first `parts` parts in `folder`."""
     looks = Looks.joined([Looks.load(_looks_of(folder, part)) for part in range(parts)])
     maps = [[np.load(_maps_of(folder, part, tap), mmap_mode="r") for part in range(parts)] for tap in taps]
-    return Pictures(looks, maps)
+    return Pictures(looks, tuple(taps), maps)
 
 
 def _looks_of(folder: Path, part: int) -> Path:

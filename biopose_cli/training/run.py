@@ -150,7 +150,9 @@ class Run(Generic[N]):
 
     def _resume(self) -> None:
         try:
-            state: dict[str, Any] = torch.load(self.path, weights_only=True)
+            state: dict[str, Any] = torch.load(
+                self.path, next(self.network.parameters()).device, weights_only=True
+            )
         except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
             raise ArtifactError(
                 f"the checkpoint {self.path} cannot be read", "Remove it to start anew"

@@ -19,7 +19,6 @@ from biopose_cli.detect import roi as geometry
 from biopose_cli.detect.network import SIDES
 from biopose_cli.mesh.figure import Figure
 from biopose_cli.mesh.kinematics import BETAS, Chain, load_chain
-from biopose_cli.mesh.taps import DEFAULT
 from biopose_cli.mesh.view import View, mirrored, mirrored_places, mirrored_rotations, view_of, view_of_roi
 from biopose_cli.training.keypoint_noise import as_real
 from biopose_cli.training.looks import Looks
@@ -30,7 +29,7 @@ _FLIP = torch.tensor([-1.0, 1, 1])
 
 
 class Sights:
-    """Batches of `count` pictures, straight and mirrored ones. taps: whose maps are read, of `DEFAULT`. keypoints:
+    """Batches of `count` pictures, straight and mirrored ones. taps: of the pictures', whose maps are read. keypoints:
     False leaves them out, and the view is that of the square that the detector's network looked at."""
 
     def __init__(
@@ -44,7 +43,7 @@ class Sights:
         keypoints: bool = True,
     ) -> None:
         self.pictures, self.count, self.seed = pictures, count, seed
-        self.taps = [DEFAULT.index(tap) for tap in taps]
+        self.taps = taps
         chain = load_chain(body)
         straight = _seen(body, chain, pictures.looks, keypoints)
         self.all = _joined(straight, _mirror(straight, Figure(chain)))

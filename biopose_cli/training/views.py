@@ -6,7 +6,7 @@ N views; camera and view frames are OpenCV's (x right, y down, z forward); m.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,16 @@ class Batch:
     landmarks: Tensor
     maps: list[Tensor] | None = None
     places: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same there."""
+        moved = {
+            f.name: value.to(device)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        maps = None if self.maps is None else [one.to(device) for one in self.maps]
+        return replace(self, view=self.view.to(device), maps=maps, **moved)
 
 
 class Views:

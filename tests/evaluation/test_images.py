@@ -76,11 +76,11 @@ def test_maps_are_of_the_frames_that_are_asked_for(weights: Path, sample_clip: P
     roi = np.tile([640.0, 480.0, 600.0, 0.1], (4, 1))
     detection = SimpleNamespace(frame=np.arange(4), roi=roi)
     view: Any = SimpleNamespace(name="clip", detection=detection, frames=np.array([1, 3]))
-    found = maps_of(sample_clip, view, Silent())
-    assert [one.shape[:3] for one in found] == [(2, 2, 8), (2, 2, 16), (2, 2, 32)]
+    found = maps_of(sample_clip, view, DEFAULT, Silent())
+    assert [one.shape[:3] for one in found.values()] == [(2, 2, 8), (2, 2, 16), (2, 2, 32)]
     picture = next(frame.image for frame in frames(probe(sample_clip)) if frame.index == 3)
     crop = geometry.cut(picture, roi[3]).astype(np.float32) / 255
     network = BlazePoseTaps(weights)
     for way, one in enumerate((crop, np.ascontiguousarray(crop[:, ::-1]))):
-        for tap, expected in zip(found, network(one)[1], strict=True):
+        for tap, expected in zip(found.values(), network(one)[1], strict=True):
             np.testing.assert_array_equal(tap[1, way], expected)

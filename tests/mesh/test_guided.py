@@ -13,7 +13,8 @@ from biopose_cli.mesh.guided import first_guess, fit_guided, guide
 from biopose_cli.mesh.kinematics import MOVING, Pose, place
 from biopose_cli.mesh.observe import observe
 from biopose_cli.mesh.predict import Bodies
-from biopose_cli.training.mqhmr import Config, new_network
+from biopose_cli.training.mqhmr import new_network
+from biopose_cli.training.mqhmr_config import Config
 from tests.mesh.conftest import Clip, StickBody
 
 SIGMA = np.radians(8.0)

@@ -24,8 +24,8 @@ from biopose_cli.training.mqhmr import new_network
 
 COUNT = 3
 LIFTER = Size(hidden=32, blocks=1, layers=0)
-WHOLE = Size(hidden=32, blocks=1, queries=6, width=16, layers=2, heads=2, scales=2, points=2)
-PAPER = Size(keypoints=False, queries=6, width=16, layers=2, heads=2, scales=2, points=2)
+WHOLE = Size(hidden=32, blocks=1, queries=6, width=16, layers=2, heads=2, taps="encoder8 encoder16", points=2)
+PAPER = Size(keypoints=False, queries=6, width=16, layers=2, heads=2, encoder="tiny", scales="1 4", points=2)
 UNKNOWN = torch.full((COUNT,), torch.nan)
 MATRIX = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
 
@@ -56,14 +56,17 @@ def view() -> View:
     return view_of(torch.as_tensor(flat).float(), torch.as_tensor(confidence).float())
 
 
-def maps() -> list[torch.Tensor]:
+def maps(size: Size = WHOLE) -> list[torch.Tensor]:
     random = torch.Generator().manual_seed(2)
-    return [torch.randn(COUNT, 16, side, side, generator=random) for side in (4, 8)]
+    if size.encoder:
+        return [torch.randint(0, 256, (COUNT, 256, 256, 3), generator=random, dtype=torch.uint8)]
+    cells = ((8, 272), (16, 160))
+    return [torch.randn(COUNT, side, side, channels, generator=random) for side, channels in cells]
 
 
 @pytest.mark.parametrize("size", [LIFTER, WHOLE, PAPER])
 def test_a_body_comes_out_whatever_goes_in(size: Size, view: View) -> None:
-    found = network(size)(view, UNKNOWN, maps() if size.scales else None)
+    found = network(size)(view, UNKNOWN, maps(size) if size.seen else None)
     assert found.betas.shape == (COUNT, 10)
     assert found.tokens.shape[:2] == (COUNT, size.queries if size.layers else 0)
     assert (found.pelvis[:, 2] > 0).all()
@@ -97,9 +100,12 @@ def test_a_closed_gate_leaves_the_image_out(view: View) -> None:
 def test_the_papers_network_sees_the_image_alone(view: View) -> None:
     made = network(PAPER)
     other = View(view.rotation, view.half, view.rays + 1, view.confidence)
-    found = made(view, UNKNOWN, maps())
-    torch.testing.assert_close(made(other, UNKNOWN, maps()).rotations, found.rotations)
-    assert (made(view, UNKNOWN, [2 * m for m in maps()]).rotations - found.rotations).abs().max() > 1e-5
+    crops = maps(PAPER)
+    found = made(view, UNKNOWN, crops)
+    torch.testing.assert_close(made(other, UNKNOWN, crops).rotations, found.rotations)
+    assert (
+        made(view, UNKNOWN, [255 - crop for crop in crops]).rotations - found.rotations
+    ).abs().max() > 1e-5
 
 
 def test_queries_learn_from_the_output(view: View) -> None:

@@ -16,13 +16,15 @@ from biopose_cli.errors import SettingError
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.mesh.network import Recovered
 from biopose_cli.mesh.view import View
+from biopose_cli.mesh.vit import ViT
 from biopose_cli.mesh.weights import load_network, save_network
 from biopose_cli.progress import Silent
-from biopose_cli.training import mqhmr, pictures, views
+from biopose_cli.training import mqhmr, pictures, sources, views
 from biopose_cli.training.doubt import learn_doubt, read
 from biopose_cli.training.keypoint_noise import Bank
 from biopose_cli.training.mesh_losses import MeshLosses
-from biopose_cli.training.mqhmr import Config, read_config, train
+from biopose_cli.training.mqhmr import train
+from biopose_cli.training.mqhmr_config import SHIPPED, Config, read_config
 from biopose_cli.training.postures import Postures
 from biopose_cli.training.retarget import Motion
 from biopose_cli.training.run import claim
@@ -41,7 +43,7 @@ TINY = Config(
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "POOL", 64)
     monkeypatch.setattr(views, "RENEWED", 15)
-    monkeypatch.setattr(mqhmr, "_CHECKED", (2, 16))
+    monkeypatch.setattr(sources, "_CHECKED", (2, 16))
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +94,17 @@ def test_nonsense_is_refused(tmp_path: Path) -> None:
         ("captured = 0.9\nheld = 0.3", "shares"),
         ("width = 30\nheads = 4", "multiple"),
         ("layers = 'two'", "kind int"),
+        ("encoder = 'giant'\npictures = 8\nlayers = 1", "encoder is one of"),
+        ("encoder = 'tiny'\nlayers = 1", "sees pictures"),
+        ("encoder = 'tiny'\ntaps = 'encoder8'\npictures = 8\nlayers = 1", "in the place of taps"),
+        ("scales = '1 3'", "scales are of"),
+        ("keypoints = false", "there must be"),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(SettingError, match=message):
             read_config(path)
     assert read_config(None) == Config()
-    assert read_config(mqhmr.SHIPPED).steps * read_config(mqhmr.SHIPPED).batch >= 10_000_000
+    assert read_config(SHIPPED).steps * read_config(SHIPPED).batch >= 10_000_000
 
 
 def test_the_detectors_errors_are_measured_where_they_are_not_known(
@@ -105,8 +112,8 @@ def test_the_detectors_errors_are_measured_where_they_are_not_known(
 ) -> None:
     monkeypatch.setattr(pictures, "PART", 6)
     monkeypatch.setattr(pictures, "GROUP", 3)
-    monkeypatch.setattr(mqhmr, "_POSES", 20)
-    monkeypatch.setattr(mqhmr.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(sources, "_POSES", 20)
+    monkeypatch.setattr(sources.os, "cpu_count", lambda: 1)
     train(replace(TINY, steps=1, looks=6, check_every=1), motion, tmp_path / "new", Silent())
     bank = Bank.load(tmp_path / "new" / "bank.npz")
     assert 1 <= len(bank.residual) <= 6
@@ -184,14 +191,17 @@ def test_a_frozen_run_goes_on_from_the_same_beginning_only(tmp_path: Path) -> No
         claim(tmp_path, config, weights)
 
 
-@pytest.mark.parametrize("keypoints", [True, False])
-def test_it_learns_from_pictures(
-    keypoints: bool, motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pictures, "PART", 4)
+@pytest.fixture
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "PART", 2)
     monkeypatch.setattr(pictures, "GROUP", 2)
-    monkeypatch.setattr(mqhmr, "_POSES", 20)
-    monkeypatch.setattr(mqhmr.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(sources, "_POSES", 20)
+    monkeypatch.setattr(sources.os, "cpu_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.parametrize("keypoints", [True, False])
+def test_it_learns_from_pictures(keypoints: bool, motion: Path, tmp_path: Path) -> None:
     config = replace(
         TINY,
         steps=6,
@@ -208,3 +218,35 @@ def test_it_learns_from_pictures(
     assert network.neck.each[0].std.std() > 0  # the maps were measured
     assert network.decoder.layers[0].gate.abs().max() > 0  # and looked at
     assert len(checks(tmp_path)) == 2
+
+
+@pytest.mark.usefixtures("few_pictures")
+def test_a_vision_transformer_learns_from_crops_and_starts_from_a_published_backbone(
+    motion: Path, tmp_path: Path
+) -> None:
+    """The paper's network with the smallest of its encoders."""
+    torch.manual_seed(4)
+    published = ViT("tiny")
+    with torch.no_grad():
+        published.pos_embed.normal_(0, 0.02)
+    weights = {f"backbone.{name}": value for name, value in published.state_dict().items()}
+    torch.save({"state_dict": weights}, tmp_path / "vit.pth")
+    paper = read_config(SHIPPED.with_name("mqhmr_vit_huge.toml"))
+    assert not paper.keypoints
+    tiny = {"encoder": "tiny", "scales": "1 4", "queries": 6, "width": 16, "heads": 2, "layers": 1}
+    config = replace(paper, pictures=2, steps=2, doubt_steps=1, check_every=1, batch=2, mixed=False, **tiny)
+    path = train(config, motion, tmp_path / "run", Silent(), backbone=tmp_path / "vit.pth")
+    network = load_network(path)
+    assert network.encoder is not None
+    assert network.size.seen == ["crop"]
+    learned, before = network.encoder.backbone.state_dict(), published.state_dict()
+    moved = [float((learned[name] - before[name]).abs().max()) for name in before]
+    assert 0 < max(moved) < 0.01  # it started there and has learned
+    with pytest.raises(SettingError, match='encoder = "tiny"'):
+        train(
+            replace(config, encoder="small"),
+            motion,
+            tmp_path / "other",
+            Silent(),
+            backbone=tmp_path / "vit.pth",
+        )
