@@ -36,6 +36,7 @@ class Frames:
     roi : (N, 4) where the landmark network looked: centre x, y, side (px), rotation (rad, clockwise in the image)
     matrix : (N, 3, 3) px, of the camera
     world : (N, 33, 3) m, the landmark network's own 3D from the hips' middle, camera axes
+    raw : (N, 33, 2) px, the keypoints where they were found in the picture
     """
 
     keypoints: Array
@@ -43,6 +44,7 @@ class Frames:
     roi: Array
     matrix: Array
     world: Array
+    raw: Array
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def rendered(looks: Looks) -> tuple[Frames, Estimate]:
     matrix[:, 0, 0] = matrix[:, 1, 1] = looks.focal
     matrix[:, :2, 2] = np.asarray(looks.size) / 2
     matrix[:, 2, 2] = 1
-    frames = Frames(as_real(looks, load_body()), looks.confidence, looks.roi, matrix, looks.world)
+    frames = Frames(
+        as_real(looks, load_body()), looks.confidence, looks.roi, matrix, looks.world, looks.keypoints
+    )
     chain = load_chain(load_body())
     rotations = rotation.exp(looks.pose)
     rotations[:, 0] = looks.rotation @ rotations[:, 0]
@@ -91,6 +95,7 @@ def seen_frames(detection: Detection, frames: Array) -> Frames:
         roi=detection.roi[frames].astype(np.float64),
         matrix=np.broadcast_to(detection.camera_matrix, (len(frames), 3, 3)),
         world=detection.landmarks_3d[frames].astype(np.float64),
+        raw=detection.keypoints_2d[frames].astype(np.float64),
     )
 
 
@@ -156,7 +161,7 @@ def by_network(path: Path, maps: Mapping[str, Array] | None = None) -> Recover:
     taps = [] if maps is None else [maps[tap] for tap in network.size.seen]
 
     def recovered(frames: Frames) -> Estimate:
-        pictures = Pictures(frames.roi, taps) if taps else None
+        pictures = Pictures(frames.roi, frames.raw, taps) if taps else None
         bodies = recover_bodies(
             network, frames.keypoints, frames.confidence, frames.matrix, pictures=pictures
         )

@@ -42,10 +42,12 @@ class Bodies:
 
 @dataclass(frozen=True)
 class Pictures:
-    """N frames as the detector's network saw them. `roi` (N, 4) px: where it looked (`detect/roi.py`). `maps`: for each
-    of the network's taps (N, 2, side, side, channels), of the crop and of its mirror image (`taps.py`)."""
+    """N frames as the detector's network saw them. `roi` (N, 4) px: where it looked (`detect/roi.py`). `keypoints` (N,
+    33, 2) px: where in the picture, with the lens's distortion, it found them. `maps`: for each of the network's taps
+    (N, 2, side, side, channels), of the crop and of its mirror image (`taps.py`)."""
 
     roi: Array
+    keypoints: Array
     maps: list[Array]
 
 
@@ -86,7 +88,7 @@ def recover(
                 continue
             roi, places = pictures.roi[some], None
             if network.size.keypoints:
-                on_crop = [to_crop(k, r) / CROP for k, r in zip(keypoints[some], roi, strict=True)]
+                on_crop = [to_crop(k, r) / CROP for k, r in zip(pictures.keypoints[some], roi, strict=True)]
                 places = _tensor(np.array(on_crop), device)
             else:
                 view = view_of_roi(

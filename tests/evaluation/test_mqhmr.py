@@ -248,6 +248,7 @@ def test_frames_are_fitted_each_by_itself(judge: Judge) -> None:
         roi=np.tile([300.0, 400, 500, 0], (2, 1)),
         matrix=matrix,
         world=truth - truth[:, [23, 24]].mean(1, keepdims=True),
+        raw=image[..., :2] / image[..., 2:],
     )
     both = fit_frames(frames)
     assert points_errors(judge.landmarks(both), truth)["pa_mpjpe_mm"] < 30

@@ -177,11 +177,11 @@ def test_pictures_count_and_their_mirror_images_agree_with_them() -> None:
     keypoints, confidence = seen()
     rng = np.random.default_rng(3)
     roi = np.tile([320.0, 240, 300, 0], (COUNT, 1))
-    own = Pictures(roi, [rng.normal(size=(COUNT, 2, 8, 8, 272)).astype(np.float16)])
+    own = Pictures(roi, keypoints, [rng.normal(size=(COUNT, 2, 8, 8, 272)).astype(np.float16)])
     found = recover(made, keypoints, confidence, MATRIX, pictures=own)
     assert np.abs(found.rotations - recover(made, keypoints, confidence, MATRIX).rotations).max() > 1e-4
     flipped = keypoints[:, SIDES] * (-1, 1) + (640, 0)
-    other = Pictures(roi, [one[:, ::-1] for one in own.maps])
+    other = Pictures(roi, flipped, [one[:, ::-1] for one in own.maps])
     mirror = recover(made, flipped, confidence[:, SIDES], MATRIX, pictures=other)
     np.testing.assert_allclose(mirror.pelvis * (-1, 1, 1), found.pelvis, atol=1e-5)
     np.testing.assert_allclose(mirror.betas, found.betas, atol=1e-5)
@@ -202,8 +202,10 @@ def test_the_first_map_is_that_of_the_picture_itself() -> None:
     there = [places, torch.stack([1 - places[:, SIDES, 0], places[:, SIDES, 1]], -1)]
     with torch.no_grad():
         betas = [made(both[k], UNKNOWN, [torch.as_tensor(maps[:, k])], there[k]).betas for k in (0, 1)]
-    found = recover(made, keypoints, confidence, MATRIX, pictures=Pictures(roi, [maps]))
+    found = recover(made, keypoints, confidence, MATRIX, pictures=Pictures(roi, keypoints, [maps]))
     np.testing.assert_allclose(found.betas, (betas[0] + betas[1]).numpy() / 2, atol=1e-5)
+    aside = recover(made, keypoints, confidence, MATRIX, pictures=Pictures(roi, keypoints + 60, [maps]))
+    assert np.abs(aside.betas - found.betas).max() > 1e-5  # it looks where the picture shows them
 
 
 def test_of_no_frames_there_are_no_bodies() -> None:
@@ -223,7 +225,7 @@ def test_without_keypoints_the_square_decides_where_the_body_is() -> None:
             keypoints,
             confidence,
             MATRIX,
-            pictures=Pictures(np.tile([x, 240.0, side, 0.2], (COUNT, 1)), maps),
+            pictures=Pictures(np.tile([x, 240.0, side, 0.2], (COUNT, 1)), keypoints, maps),
         )
         for x, side in ((320.0, 300.0), (500.0, 100.0))
     )
@@ -234,7 +236,7 @@ def test_without_keypoints_the_square_decides_where_the_body_is() -> None:
         keypoints + 30,
         confidence,
         MATRIX,
-        pictures=Pictures(np.tile([320.0, 240, 300, 0.2], (COUNT, 1)), maps),
+        pictures=Pictures(np.tile([320.0, 240, 300, 0.2], (COUNT, 1)), keypoints, maps),
     )
     np.testing.assert_array_equal(other.rotations, near.rotations)
     with pytest.raises(SettingError, match="pictures only"):
