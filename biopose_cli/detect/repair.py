@@ -20,11 +20,18 @@ STATES = np.array(
 PRICE = 1.0  # per frame and exchange; the whole body at once is one exchange
 NOISE = 0.01  # acceleration (1/frame^2, over the body's size) that costs 1 per landmark
 LIMIT = 16.0  # the most that one landmark's acceleration costs
+FOLLOWED = 0.3  # s, the longest gap over which sides are followed
 UNSURE = 0.3  # least weight of a landmark: the network is unsure exactly where it exchanges
 
 
 def repair(
-    keypoints: Array, confidence: Array, world: Array, size: Array, doubtful: Array, seen: Array
+    keypoints: Array,
+    confidence: Array,
+    world: Array,
+    size: Array,
+    doubtful: Array,
+    seen: Array,
+    time: Array,
 ) -> tuple[Array, Array, Array, Array]:
     """One person's landmarks with left and right put right.
 
@@ -35,7 +42,8 @@ def repair(
     world : (T, 33, 3) m
     size : (T,) px, of the body
     doubtful : (T, 3) bool, legs, arms, trunk: the network contradicts itself
-    seen : (T,) bool; the stretches without a gap are repaired one by one
+    seen : (T,) bool; the stretches without a gap of more than `FOLLOWED` are repaired one by one
+    time : (T,) s
 
     Returns
     -------
@@ -43,8 +51,12 @@ def repair(
     """
     keypoints, confidence, world = keypoints.copy(), confidence.copy(), world.copy()
     swapped = np.zeros(len(seen), bool)
-    for stretch in stretches(seen):
-        found = exchanges(keypoints[stretch], confidence[stretch], size[stretch], doubtful[stretch])
+    steps = np.diff(time)
+    frames = np.concatenate([[0.0], np.cumsum(steps)]) / (np.median(steps) if len(steps) else 1.0)
+    for stretch in stretches(seen, time):
+        found = exchanges(
+            keypoints[stretch], confidence[stretch], size[stretch], doubtful[stretch], frames[stretch]
+        )
         swapped[stretch] = found.any(axis=1)
         for sides, wrong in zip(LIMBS, (stretch[column] for column in found.T), strict=True):
             for values in (keypoints, confidence, world):
@@ -52,15 +64,17 @@ def repair(
     return keypoints, confidence, world, swapped
 
 
-def exchanges(keypoints: Array, confidence: Array, size: Array, doubtful: Array) -> Array:
-    """Whether legs, arms and trunk are exchanged, in frames without a gap between them: (T, 3) bool.
+def exchanges(keypoints: Array, confidence: Array, size: Array, doubtful: Array, frames: Array) -> Array:
+    """Whether legs, arms and trunk are exchanged, in frames that follow each other: (T, 3) bool.
 
-    Parameters as in `repair`. Where the network contradicts itself, an exchange is free.
+    Parameters as in `repair`; `frames` (T,): the time in frame intervals. Where the network contradicts itself, an
+    exchange is free.
     """
     count = len(keypoints)
     if count < 3:
         return np.zeros((count, len(LIMBS)), bool)
-    jumps = [_accelerations(keypoints[:, sides], confidence[:, sides], size) for sides in LIMBS]
+    steps = np.diff(frames)
+    jumps = [_accelerations(keypoints[:, sides], confidence[:, sides], size, steps) for sides in LIMBS]
     price = _price(doubtful)
     cost = price[0][:, None] + price[1]  # over the states of two frames, the earlier first
     came_from = np.zeros((count, 8, 8), int)
@@ -82,22 +96,26 @@ def _price(doubtful: Array) -> Array:
     return np.asarray(PRICE * np.where(STATES.all(axis=1), np.minimum(single, 1), single))
 
 
-def _accelerations(keypoints: Array, confidence: Array, size: Array) -> Array:
+def _accelerations(keypoints: Array, confidence: Array, size: Array, steps: Array) -> Array:
     """The cost of each three frames in a row: (T - 2, 2, 2, 2), the last axes over the three frames' states.
 
-    `keypoints` (T, 2, K, 2) and `confidence` (T, 2, K) are a pair's left and right sides.
+    `keypoints` (T, 2, K, 2) and `confidence` (T, 2, K) are a pair's left and right sides; `steps` (T - 1,) from each
+    frame to the next.
     """
     states = np.stack([keypoints, keypoints[:, ::-1]], axis=1)  # T, state, side, K, xy
     weights = np.maximum(np.stack([confidence, confidence[:, ::-1]], axis=1), UNSURE)
     first, middle, last = states[:-2, :, None, None], states[1:-1, None, :, None], states[2:, None, None]
-    acceleration = np.linalg.norm(first - 2 * middle + last, axis=-1) / size[2:, None, None, None, None, None]
+    before, after = (step[:, None, None, None, None, None, None] for step in (steps[:-1], steps[1:]))
+    change = 2 * ((last - middle) / after - (middle - first) / before) / (before + after)
+    acceleration = np.linalg.norm(change, axis=-1) / size[2:, None, None, None, None, None]
     weight = np.minimum(
         weights[:-2, :, None, None], np.minimum(weights[1:-1, None, :, None], weights[2:, None, None])
     )
     return np.asarray((np.minimum(acceleration / NOISE, LIMIT) * weight).sum(axis=(-2, -1)))
 
 
-def stretches(seen: Array) -> list[Array]:
-    """Indices of each run of consecutive true values."""
+def stretches(seen: Array, time: Array) -> list[Array]:
+    """Indices of the true values, parted where they are more than `FOLLOWED` apart."""
     where = np.flatnonzero(seen)
-    return [run for run in np.split(where, np.flatnonzero(np.diff(where) > 1) + 1) if len(run)]
+    apart = np.diff(time[where]) > FOLLOWED + 1e-5
+    return [run for run in np.split(where, np.flatnonzero(apart) + 1) if len(run)]

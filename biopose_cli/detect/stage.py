@@ -6,7 +6,7 @@ import numpy as np
 
 from biopose_cli import assets
 from biopose_cli.artifact import LANDMARKS, Array, Detection, Tracks
-from biopose_cli.detect.gaps import fill, fillable
+from biopose_cli.detect.gaps import fill, fillable, holes
 from biopose_cli.detect.identity import Person, people
 from biopose_cli.detect.network import LIMBS, Detector, Landmarker
 from biopose_cli.detect.repair import repair
@@ -69,7 +69,7 @@ def assembled(
                 keypoints[p, t], confidence[p, t], world[p, t] = pose.keypoints, pose.confidence, pose.world
                 roi[p, t], doubtful[t], visible[p, t] = pose.roi, pose.doubtful, True
         keypoints[p], confidence[p], world[p], swapped[p] = repair(
-            keypoints[p], confidence[p], world[p], roi[p, :, 2], doubtful, visible[p]
+            keypoints[p], confidence[p], world[p], roi[p, :, 2], doubtful, visible[p], time
         )
         for seen in np.flatnonzero(visible[p]):
             box[p, seen] = bounds(keypoints[p, seen], confidence[p, seen])
@@ -138,7 +138,10 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
     confidence[filled] *= GUESSED
     swapped = tracks.swapped[person - 1, span]
     outside = ((keypoints[:, 11:] < 0) | (keypoints[:, 11:] > size)).any(axis=(1, 2)) & visible
+    lost = holes(time)
     warnings = [
+        len(lost)
+        and f"pictures are missing in the video at {len(lost)} places, up to {np.diff(time)[lost].max():.2f} s",
         (count > 1 and settings.person is None)
         and f"{count} people are in view: person 1 was chosen, the longest and largest in view; others by --person",
         filled.any()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli.artifact import Array, Detection, Joints, Refined
+from biopose_cli.detect.gaps import holes
 from biopose_cli.errors import SolverError
 from biopose_cli.export.mot import write_mot
 from biopose_cli.export.overlay import write_overlay
@@ -79,9 +80,10 @@ def run(
 
 def motion_parts(joints: Joints) -> list[slice]:
     """The unbroken parts of the angles as slices of frames: the longest first, then the others in order of time."""
-    known = joints.valid & np.isfinite(joints.q).all(axis=1)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], known, [0]])))
-    parts = [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    known = np.flatnonzero(joints.valid & np.isfinite(joints.q).all(axis=1))
+    last = np.union1d(holes(joints.time), known[np.flatnonzero(np.diff(known) > 1)])
+    runs = np.split(known, np.searchsorted(known, last, side="right"))
+    parts = [slice(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
     longest = max(parts, key=lambda part: part.stop - part.start, default=None)
     return sorted(parts, key=lambda part: (part is not longest, part.start))
 
@@ -93,7 +95,7 @@ def warnings(joints: Joints, name: str) -> tuple[str, ...]:
         return ()
     spans = ", ".join(f"{joints.time[p.start]:.2f} to {joints.time[p.stop - 1]:.2f} s" for p in parts)
     files = f"{len(parts)} files, {name}.mot to {name}_part{len(parts)}.mot"
-    return (f"the person was out of sight for too long: the angles are in {files} ({spans})",)
+    return (f"out of sight, or a hole in the video, for too long: the angles are in {files} ({spans})",)
 
 
 def _file_units(joints: Joints) -> Array:

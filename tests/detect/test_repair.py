@@ -8,6 +8,7 @@ from biopose_cli.detect.network import LIMBS, SIDES
 from biopose_cli.detect.repair import exchanges, repair, stretches
 
 FRAMES = 90
+TIME = np.arange(FRAMES) / 30  # s
 
 
 def walker(seed: int = 0, view: float = 1.0) -> Array:
@@ -31,7 +32,7 @@ def exchanged(points: Array, groups: list[int], frames: Array) -> Array:
     return result
 
 
-def repaired(points: Array) -> tuple[Array, Array]:
+def repaired(points: Array, seen: Array | None = None) -> tuple[Array, Array]:
     world = np.concatenate([points, points[..., :1]], axis=-1)
     keypoints, _, turned, swapped = repair(
         points,
@@ -39,7 +40,8 @@ def repaired(points: Array) -> tuple[Array, Array]:
         world,
         np.full(FRAMES, 1000.0),
         np.zeros((FRAMES, 3), bool),
-        np.ones(FRAMES, bool),
+        np.ones(FRAMES, bool) if seen is None else seen,
+        TIME,
     )
     np.testing.assert_array_equal(turned[..., :2], keypoints)  # the 3D landmarks go with the keypoints
     return keypoints, swapped
@@ -66,16 +68,39 @@ def test_exchanged_limbs_are_put_right(groups: list[int], first: int, last: int)
 def test_frames_in_which_the_network_contradicts_itself_cost_nothing() -> None:
     points = np.tile(walker()[:1], (6, 1, 1))  # nobody moves: no evidence either way
     size, confidence = np.full(6, 1000.0), np.ones((6, 33))
-    sure = exchanges(points, confidence, size, np.zeros((6, 3), bool))
+    frames = np.arange(6.0)
+    sure = exchanges(points, confidence, size, np.zeros((6, 3), bool), frames)
     assert not sure.any()
     wrong = exchanged(points, [0], np.array([2, 3]))
-    assert exchanges(wrong, confidence, size, np.ones((6, 3), bool))[:, 0].sum() in {2, 4}
+    assert exchanges(wrong, confidence, size, np.ones((6, 3), bool), frames)[:, 0].sum() in {2, 4}
 
 
-def test_gaps_part_the_track() -> None:
-    assert [run.tolist() for run in stretches(np.array([1, 1, 0, 1, 0, 0, 1, 1], bool))] == [
-        [0, 1],
-        [3],
-        [6, 7],
-    ]
-    assert stretches(np.zeros(3, bool)) == []
+@pytest.mark.parametrize("missed", [[37, 58], [38, 57], [36, 37, 58, 59, 60]])
+def test_a_missed_frame_beside_an_exchange_does_not_hide_it(missed: list[int]) -> None:
+    points, frames, seen = walker(view=0.0), np.arange(38, 58), np.ones(FRAMES, bool)
+    seen[missed] = False
+    keypoints, swapped = repaired(exchanged(points, [0], frames), seen)
+    distance = np.linalg.norm(keypoints - points, axis=-1)[seen]
+    assert (distance[:, 25:] > 100).mean() < 0.01
+    assert set(np.flatnonzero(swapped)) <= set(frames)
+
+
+def test_an_exchange_after_a_missed_frame_may_last_to_the_end() -> None:
+    points, frames, seen = walker(view=0.0), np.arange(70, FRAMES), np.ones(FRAMES, bool)
+    seen[69] = False
+    keypoints, _ = repaired(exchanged(points, [0], frames), seen)
+    assert (np.linalg.norm(keypoints - points, axis=-1)[seen][:, 25:] > 100).mean() < 0.01
+
+
+def test_what_is_right_is_left_alone_beside_gaps() -> None:
+    points, seen = walker(), np.random.default_rng(1).random(FRAMES) > 0.2
+    keypoints, swapped = repaired(points, seen)
+    assert not swapped.any()
+    np.testing.assert_array_equal(keypoints, points)
+
+
+def test_long_gaps_part_the_track() -> None:
+    seen, time = np.array([1, 1, 0, 1, 0, 0, 1, 1], bool), np.arange(8) / 10
+    assert [run.tolist() for run in stretches(seen, time)] == [[0, 1, 3, 6, 7]]
+    assert [run.tolist() for run in stretches(seen, 2 * time)] == [[0, 1], [3], [6, 7]]
+    assert stretches(np.zeros(3, bool), np.arange(3.0)) == []

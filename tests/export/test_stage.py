@@ -63,6 +63,13 @@ def test_a_gap_splits_the_motion_longest_part_first(clip: Clip, tmp_path: Path) 
     assert "0.60 to 0.90 s, 0.20 to 0.30 s" in note
 
 
+def test_a_hole_in_the_video_parts_the_motion(clip: Clip) -> None:
+    whole = without_gap(clip).joints
+    assert stage.motion_parts(whole) == [slice(0, T)]
+    late = replace(whole, time=whole.time + 2.0 * (np.arange(T) >= 3))
+    assert stage.motion_parts(late) == [slice(3, T), slice(0, 3)]
+
+
 def test_angles_in_degrees_lengths_in_metres_the_patella_in_radians(clip: Clip, tmp_path: Path) -> None:
     motion = read_motion(export(clip, tmp_path / "out")[0])
     rows = np.arange(4, 8)
