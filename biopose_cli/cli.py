@@ -63,6 +63,7 @@ app.add_typer(evaluate_app)
 _ParserError: type[Exception] = typer.BadParameter.__mro__[2]
 _INTERRUPTED = 130
 _FIELDS = Settings.__dataclass_fields__
+_CAMERA = ("focal", "fov", "intrinsics")  # ways to give one thing
 
 
 @app.command()
@@ -225,12 +226,24 @@ def import_mesh(
     _process(context)
 
 
+def _source(context: typer.Context, name: str) -> str:
+    """Whence an option's value is: COMMANDLINE, DEFAULT_MAP (the config file) or DEFAULT."""
+    source = context.get_parameter_source(name)
+    return "DEFAULT" if source is None else source.name
+
+
 def _process(context: typer.Context, only: str | None = None) -> None:
     """Run the videos one after the other; one that fails does not stop the others."""
     from biopose_cli import console, folder, pipeline
 
     options = context.params
     videos: list[Path] = options["videos"]
+    sources = {name: _source(context, name) for name in options}
+    given = {name for name, source in sources.items() if source != "DEFAULT"}
+    if any(
+        sources.get(name) == "COMMANDLINE" for name in _CAMERA
+    ):  # it stands in the place of the config file's
+        options.update({name: None for name in _CAMERA if sources.get(name) == "DEFAULT_MAP"})
     settings = Settings(**{key: value for key, value in options.items() if key in _FIELDS})
     folder.check_names(videos)
     results: list[dict[str, Any]] = []
@@ -248,6 +261,7 @@ def _process(context: typer.Context, only: str | None = None) -> None:
                     first=options.get("from_stage"),
                     only=only,
                     overwrite=options.get("overwrite", False),
+                    given=given,
                 )
             results.append(console.as_json(result))
             if not options["quiet"] and not options["json_output"]:

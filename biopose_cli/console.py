@@ -142,6 +142,8 @@ def print_closing(result: Result) -> None:
     console = Console(highlight=False)
     if "export" not in result.done:
         console.print(f"wrote {result.clip.file(result.steps[-1].step)}", markup=False, soft_wrap=True)
+        for warning in result.warnings:
+            console.print(f"warning: {warning}", markup=False, soft_wrap=True)
         return
     table = Table(
         title=str(result.clip.folder), title_justify="left", title_style="bold", show_header=False, box=None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from biopose_cli.video.probe import content_hash
 
 # bytes; file systems allow 255, of which "_overlay", ".mp4" and the temporary names take some
 _LONGEST_NAME = 200
+_BELONGS = {"mesh": ("track", "track_id"), "ik": ("ik_iterations", "ik_smoothness")}
 
 
 def claim(folder: Path, video: Path, overwrite: bool) -> tuple[str, bool]:
@@ -97,11 +98,16 @@ def remember(folder: Path, settings: Settings, keys: tuple[str, ...]) -> None:
         temporary.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def remembered(folder: Path, settings: Settings) -> Settings:
-    """`settings` with what was not given (what equals its default) taken from the runs before."""
+def remembered(folder: Path, settings: Settings, given: Collection[str] | None = None) -> Settings:
+    """`settings` with what was not `given` taken from the runs before; by default, given is what is not at its default.
+
+    What belongs to a choice that is now given anew is not taken: the track of an import, the solver's numbers.
+    """
     known = _noted(folder / "stages" / "settings.json")
-    given = {spec.name for spec in fields(settings) if getattr(settings, spec.name) != spec.default}
-    earlier = {key: value for key, value in known.items() if key not in given}
+    if given is None:
+        given = {spec.name for spec in fields(settings) if getattr(settings, spec.name) != spec.default}
+    dropped = {name for choice, names in _BELONGS.items() if choice in given for name in names}
+    earlier = {key: value for key, value in known.items() if key not in {*given, *dropped}}
     paths = {key: Path(earlier[key]) for key in ("intrinsics", "track", "body", "model") if earlier.get(key)}
     return replace(settings, **earlier | paths)
 

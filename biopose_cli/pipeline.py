@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,8 @@ class Result:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(w for report in self.steps for w in report.warnings))
+        steps = (warning for report in self.steps for warning in report.warnings)
+        return tuple(dict.fromkeys((*self.clip.info.warnings, *steps)))
 
 
 def run(
@@ -208,6 +209,7 @@ def run(
     first: str | None = None,
     only: str | None = None,
     overwrite: bool = False,
+    given: Collection[str] | None = None,
 ) -> Result:
     """Take one video through the stages, reusing what is up to date.
 
@@ -219,7 +221,9 @@ def run(
         A stage (`--from`): it and all after it run even when nothing changed.
     only
         A stage run alone: the steps before it are taken as they are on disk, those after it stay as they are, and
-        what `settings` leaves at its default is as it was in the runs before.
+        what was not given is as it was in the runs before.
+    given
+        The settings that somebody asked for; by default those that are not at their defaults.
     overwrite
         Run everything, and allow replacing another video's results.
 
@@ -229,14 +233,16 @@ def run(
         See `errors.py`; finished steps stay on disk.
     """
     info, folder = probe(video), out / video.stem
-    clip = Clip(info, folder, remembered(folder, settings) if only not in {None, "detect"} else settings)
+    clip = Clip(
+        info, folder, remembered(folder, settings, given) if only not in {None, "detect"} else settings
+    )
     resolve(info, settings)  # a mistake in the camera's options shows now, not after the search for people
     if only:
         _check_order(clip, only)
     with locked(clip.folder):
         sha256, video_changed = claim(clip.folder, clip.info.path, overwrite)
         if only:
-            return _run_alone(clip, sha256, only, progress)
+            return _run_alone(clip, sha256, only, overwrite, progress)
         return _run_all(clip, sha256, video_changed, first, overwrite, progress)
 
 
@@ -263,7 +269,7 @@ def _run_all(
     return Result(clip, tuple(reports), done)
 
 
-def _run_alone(clip: Clip, sha256: str, stage: str, progress: Progress) -> Result:
+def _run_alone(clip: Clip, sha256: str, stage: str, overwrite: bool, progress: Progress) -> Result:
     done: dict[str, Any] = {}
     prints: dict[str, str] = {}
     reports: list[StepReport] = []
@@ -271,7 +277,9 @@ def _run_alone(clip: Clip, sha256: str, stage: str, progress: Progress) -> Resul
         if step.stage == stage:
             prints[step.name] = _fingerprint(step, clip, sha256, prints)
             artifact, why = (
-                _reusable(step, clip, prints[step.name]) if step.name == "tracks" else (None, "running")
+                _reusable(step, clip, prints[step.name])
+                if step.name == "tracks" and not overwrite
+                else (None, "running")
             )
             reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
         elif STAGES.index(step.stage) < STAGES.index(stage):
@@ -280,6 +288,13 @@ def _run_alone(clip: Clip, sha256: str, stage: str, progress: Progress) -> Resul
                 raise StageOrderError(
                     f"the video changed since {clip.file(step.name)} was made from it",
                     "Run `biopose run`, or every stage again from `biopose detect`",
+                )
+            if other := next(
+                (name for name in step.reads if _short(prints[name]) not in prints[step.name]), None
+            ):
+                raise StageOrderError(
+                    f"{clip.file(step.name)} was made from another {clip.file(other).name} than the one there",
+                    f"Run `biopose {step.stage}` first, or `biopose run`",
                 )
     return Result(clip, tuple(reports), done)
 
@@ -358,7 +373,8 @@ def _finish(
 
 
 def _fingerprint(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) -> str:
-    """A hash of everything the step's result depends on; it begins with the video's own."""
+    """A hash of everything the step's result depends on. It begins with the video's own, and ends with what tells the
+    files apart that the step reads."""
     settings = {
         key: content_hash(value) if isinstance(value, Path) and value.is_file() else str(value)
         for key, value in asdict(clip.settings).items()
@@ -373,4 +389,10 @@ def _fingerprint(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) ->
         if path.is_file() and path.suffix != ".pyc"
     }
     parts = [sha256, step.name, settings, source, {name: prints[name] for name in step.reads}]
-    return f"{sha256[:16]}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
+    own = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return "-".join([sha256[:16], own, *(_short(prints[name]) for name in step.reads)])
+
+
+def _short(fingerprint: str) -> str:
+    """What tells a step's file apart from others of the same step."""
+    return fingerprint.split("-")[1][:16]

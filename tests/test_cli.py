@@ -93,6 +93,21 @@ def test_config_file_gives_defaults_that_options_override(
     assert "run the same command again" in one_line(error)
 
 
+def test_a_camera_on_the_command_line_replaces_the_config_files(
+    biopose: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Settings, set[str]]] = []
+    monkeypatch.setattr(
+        pipeline, "run", lambda video, out, settings, *_, given, **__: seen.append((settings, given))
+    )
+    (tmp_path / "c.toml").write_text("fov = 60\nheight = 1.7\n")
+    biopose("run", "walk.mp4", "--config", tmp_path / "c.toml", "--focal", "1500", "--ik", "neural")
+    settings, given = seen[0]
+    assert (settings.focal, settings.fov, settings.height) == (1500, None, 1.7)
+    assert {"focal", "height", "ik"} <= given
+    assert "mesh" not in given
+
+
 def test_config_paths_are_relative_to_the_config_file(
     biopose: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

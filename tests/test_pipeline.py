@@ -246,6 +246,34 @@ def test_a_stage_alone_keeps_the_settings_of_the_runs_before(
     assert (changed.height, changed.mass) == (1.8, 80)
 
 
+def test_a_stage_alone_refuses_files_of_different_runs(stages: Stages, video: Path, tmp_path: Path) -> None:
+    again(stages, video, tmp_path / "out")
+    again(stages, video, tmp_path / "out", Settings(max_gap=0.1), only="detect")
+    with pytest.raises(StageOrderError, match=r"mesh\.npz was made from another detect\.npz") as caught:
+        pipeline.run(video, tmp_path / "out", Settings(), Silent(), only="refine")
+    assert "biopose mesh" in str(caught.value)
+    for stage in pipeline.STAGES[1:]:
+        again(stages, video, tmp_path / "out", only=stage)
+
+
+def test_what_is_given_wins_even_at_its_default(stages: Stages, video: Path, tmp_path: Path) -> None:
+    again(stages, video, tmp_path / "out", Settings(ik="opensim"))
+    back = pipeline.run(video, tmp_path / "out", Settings(), Silent(), only="neurik", given={"ik"})
+    assert back.clip.settings.ik == "neural"
+    again(stages, video, tmp_path / "other", Settings(ik_iterations=5))
+    opensim = pipeline.run(
+        video, tmp_path / "other", Settings(ik="opensim"), Silent(), only="neurik", given={"ik"}
+    )
+    assert opensim.clip.settings.ik_iterations == Settings().ik_iterations
+
+
+def test_detect_alone_starts_anew_with_overwrite(stages: Stages, video: Path, tmp_path: Path) -> None:
+    again(stages, video, tmp_path / "out")
+    assert again(stages, video, tmp_path / "out", only="detect")[0] == ["detect"]
+    ran, _ = again(stages, video, tmp_path / "out", only="detect", overwrite=True)
+    assert ran == ["tracks", "detect"]
+
+
 @pytest.mark.parametrize("stage", pipeline.STAGES[1:])
 def test_a_stage_without_the_one_before_it(stages: Stages, video: Path, tmp_path: Path, stage: str) -> None:
     with pytest.raises(StageOrderError, match=f"{stage} needs the detect stage") as caught:

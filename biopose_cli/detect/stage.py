@@ -7,7 +7,7 @@ import numpy as np
 from biopose_cli import assets
 from biopose_cli.artifact import LANDMARKS, Array, Detection, Tracks
 from biopose_cli.detect.gaps import fill, fillable, holes
-from biopose_cli.detect.identity import Person, people
+from biopose_cli.detect.identity import FORGET, Person, people
 from biopose_cli.detect.network import LIMBS, Detector, Landmarker
 from biopose_cli.detect.repair import repair
 from biopose_cli.detect.tracker import Tracker
@@ -139,6 +139,7 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
     swapped = tracks.swapped[person - 1, span]
     outside = ((keypoints[:, 11:] < 0) | (keypoints[:, 11:] > size)).any(axis=(1, 2)) & visible
     lost = holes(time)
+    away = float(np.diff(tracks.time[seen]).max(initial=0.0))
     warnings = [
         len(lost)
         and f"pictures are missing in the video at {len(lost)} places, up to {np.diff(time)[lost].max():.2f} s",
@@ -148,6 +149,8 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
         and f"{filled.sum()} of {len(time)} frames, in which the person was not found, were interpolated",
         (missing := int((~visible & ~filled).sum()))
         and f"{missing} of {len(time)} frames are in gaps longer than {settings.max_gap:g} s and stay empty",
+        away > FORGET
+        and f"the person was out of sight for {away:.1f} s and recognised by the clothes' colours only",
         swapped.any()
         and f"left and right were exchanged by the network in {swapped.sum()} frames, and repaired",
         outside.any() and f"the person reaches beyond the image in {outside.sum()} of {len(time)} frames",

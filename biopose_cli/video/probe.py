@@ -120,6 +120,7 @@ def square_pixels(width: int, height: int, pixel_shape: Fraction | None) -> tupl
     return (round(width * shape), height) if shape >= 1.0 else (width, round(height / shape))
 
 
+_SLOWER = 1.5  # so many times as many pictures were filmed as are stored a second
 Packet = tuple[tuple[int | None, int | None], bool]  # presentation and decoding stamp, not to be shown
 
 
@@ -155,6 +156,14 @@ def _orientation(frame: Any, path: Path) -> Orientation:
     return orientation
 
 
+def _number(text: str | None) -> float:
+    """The number in a tag, or 0."""
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
+
+
 def _doubts(
     container: Any, stream: Any, orientation: Orientation, packets: int, clock: Clock
 ) -> tuple[str, ...]:
@@ -170,6 +179,12 @@ def _doubts(
     if (videos := len(moving_pictures(container))) > 1:
         doubts.append(
             f"the file holds {videos} videos; the one of {stream.width} x {stream.height} px is used"
+        )
+    filmed = _number(container.metadata.get("com.android.capture.fps"))
+    if clock.frame_rate and filmed > _SLOWER * clock.frame_rate:
+        doubts.append(
+            f"slow motion: filmed at {filmed:.0f} pictures a second, stored at {clock.frame_rate:.0f}; "
+            f"times here are {filmed / clock.frame_rate:.1f} times as long as they were, speeds as much smaller"
         )
     promised = float((container.duration or 0) / 1_000_000)
     if packets < len(stream.index_entries) or clock.duration < promised - max(0.5, 0.05 * promised):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -54,7 +55,7 @@ class VideoWriter:
             self._container = container
             self._stream = _h264(container, self._shape)
             self._reformatter = VideoReformatter()
-            self._tick = -1
+            self._tick, self._time = -1, -math.inf
             yield
             if self._origin is None:
                 raise ValueError("no frame was written")
@@ -70,10 +71,11 @@ class VideoWriter:
         if image.shape != self._shape or image.dtype != np.uint8:
             raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 {self._shape}")
         self._origin = time if self._origin is None else self._origin
-        tick = round((time - self._origin) * _TICKS)
-        if tick <= self._tick:
+        if time <= self._time:
             raise ValueError(f"time {time} s does not come after the frame before")
-        self._tick = tick
+        self._time = time
+        # stamps of a finer clock than this one may come closer than a tick
+        tick = self._tick = max(self._tick + 1, round((time - self._origin) * _TICKS))
         odd = [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)]
         even = np.pad(image, odd, mode="edge") if np.any(odd) else image
         frame = self._reformatter.reformat(

@@ -150,3 +150,11 @@ def test_describe_names_the_guess_and_its_remedy(tmp_path):
     assert facts["focal_source"] == "default"
     assert facts["fov_deg"] == pytest.approx(60.0)
     assert "--focal" in facts["warnings"][0]
+
+
+@pytest.mark.parametrize(("rate", "warned"), [("240.000000", True), ("30.0", False), ("fast", False)])
+def test_slow_motion_is_said(tmp_path, rate, warned):
+    """Telephones store how fast they filmed; the file plays at 30 pictures a second."""
+    tags = {"com.android.capture.fps": rate}
+    info = probe(make(tmp_path / "a.mp4", frames=30, metadata=tags, muxing={"movflags": "use_metadata_tags"}))
+    assert any("slow motion" in text and "8.0 times" in text for text in info.warnings) == warned

@@ -74,6 +74,13 @@ def test_refuses_wrong_pictures_and_times(tmp_path):
             writer.write(picture(1, 64, 48).astype(np.float32), 2.0)
 
 
+def test_pictures_may_be_closer_than_a_tick(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", 64, 48) as writer:
+        for index, time in enumerate((0.0, 3e-6, 6e-6, 0.1)):
+            writer.write(picture(index, 64, 48), time)
+    assert probe(tmp_path / "a.mp4").frame_count == 4
+
+
 def test_refuses_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write"), VideoWriter(tmp_path / "file" / "a.mp4", 64, 48):
