@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -389,6 +390,9 @@ def _root(
 
 def main() -> None:
     """Run the command line: one clear line on stderr for every error, exit code 2 for a user's, 1 for a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a console's or pipe's encoding may lack a file name's letters
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(_guarded())
 
 

@@ -22,11 +22,15 @@ def opened(path: Path) -> Iterator[Any]:
     VideoError
         Missing, a folder, empty, unreadable, or of no format FFmpeg knows.
     """
-    if not path.exists():
-        raise VideoError(f"{path} does not exist", "Check the name and the folder")
+    try:
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VideoError(f"{path} does not exist", "Check the name and the folder") from error
+    except OSError as error:
+        raise VideoError(f"{path} cannot be read ({error.strerror})") from error
     if path.is_dir():
         raise VideoError(f"{path} is a folder, not a video", "Name the video inside it")
-    if path.stat().st_size == 0:
+    if size == 0:
         raise VideoError(f"{path} is empty (0 bytes)", "Copy it from the camera again")
     try:
         # "file:" keeps a name such as "12:30.mp4" from being read as a protocol; the whitelist keeps a playlist from

@@ -152,6 +152,11 @@ def test_describe_names_the_guess_and_its_remedy(tmp_path):
     assert "--focal" in facts["warnings"][0]
 
 
+def test_a_name_that_no_file_can_have_is_an_error_of_the_users(tmp_path):
+    with pytest.raises(VideoError, match="cannot be read|does not exist"):
+        probe(tmp_path / ("a" * 300 + ".mp4"))
+
+
 @pytest.mark.parametrize(("rate", "warned"), [("240.000000", True), ("30.0", False), ("fast", False)])
 def test_slow_motion_is_said(tmp_path, rate, warned):
     """Telephones store how fast they filmed; the file plays at 30 pictures a second."""
