@@ -153,7 +153,7 @@ def test_describe_names_the_guess_and_its_remedy(tmp_path):
 
 
 def test_a_name_that_no_file_can_have_is_an_error_of_the_users(tmp_path):
-    with pytest.raises(VideoError, match="cannot be read|does not exist"):
+    with pytest.raises(VideoError, match=r"cannot be read|does not exist"):
         probe(tmp_path / ("a" * 300 + ".mp4"))
 
 
