@@ -98,9 +98,9 @@ def _lean_from_floor(footholds: Array, lean: Array, free: Array) -> tuple[Array,
     uncertainty. An axis that is not stays as it is.
     """
     up = up_vector(*lean)
-    right = np.array([1.0, 0.0, 0.0]) - up[0] * up
-    right /= np.linalg.norm(right)
-    ahead = np.cross(up, right)  # the camera's forward, made horizontal
+    ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up  # the camera's forward, made horizontal
+    ahead /= np.linalg.norm(ahead)
+    right = np.cross(ahead, up)  # not from the picture's right, which is the left of a camera upside down
     centred = footholds - footholds.mean(axis=0)
     across = np.stack([centred @ right, centred @ ahead], axis=1)
     height = centred @ up

@@ -22,6 +22,11 @@ def _camera(pitch: float, roll: float) -> Array:
     return clockwise @ look_down @ LEVEL
 
 
+def _tilt(result: ground.Ground, camera: Array) -> float:
+    """Degrees between the true up and the ground's."""
+    return float(np.degrees(np.arccos((result.matrix[:3, :3] @ camera)[1, 1].clip(-1.0, 1.0))))
+
+
 class Walker:
     """Someone in a world with y up: the pelvis 0.95 m over the floor, each sole point resting by turns.
 
@@ -101,8 +106,7 @@ def test_a_walk_in_depth_and_across_shows_the_lean(pitch: float, roll: float) ->
     person = Walker(TO_CAMERA, TO_CAMERA, then=np.array([1.0, 0.0, 0.0]))
     camera = _camera(pitch, roll)
     result = person.seen(camera)
-    up = result.matrix[:3, :3] @ camera @ [0.0, 1.0, 0.0]
-    assert np.degrees(np.arccos(up[1])) < 1.0
+    assert _tilt(result, camera) < 1.0
     assert result.warnings == ()
 
 
@@ -114,6 +118,13 @@ def test_a_walk_across_says_nothing_about_pitch() -> None:
 def test_a_stated_angle_is_not_overruled_by_the_feet() -> None:
     person = Walker(TO_CAMERA, TO_CAMERA)
     assert person.seen(_camera(8.0, 0.0), pitch=0.0, roll=0.0).leaned == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("roll", [0.0, 45.0, -45.0, 90.0, -90.0, 120.0, 180.0])
+def test_the_pitch_is_found_whichever_way_the_camera_is_turned(roll: float) -> None:
+    result = Walker(TO_CAMERA, TO_CAMERA).seen(_camera(8.0, roll), roll=roll)
+    assert result.leaned == (pytest.approx(roll), pytest.approx(8.0, abs=0.5))
+    assert _tilt(result, _camera(8.0, roll)) < 0.5
 
 
 def test_a_slope_that_no_floor_has_is_ignored_with_a_warning() -> None:
