@@ -5,7 +5,7 @@ Camera: OpenCV (x right, y down, z forward). Ground: x forward, y up, z to the s
 
 Up is what `--camera-pitch` and `--camera-roll` say; an angle not given is taken as level, unless the places
 where the feet stand show better: they lie on one floor, so a floor that they spread over far enough tells how
-the camera leans.
+the camera leans that way.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may stand (a swinging 
 CONTACT_HEIGHT = 0.06  # m above the lowest sole point of the frame
 HEIGHT_NOISE = 0.03  # m, one standard deviation of a foothold's height in a fitted body; our choice
 LEAN_PRIOR = np.radians([3.0, 6.0])  # rad, how far from level a camera is in roll and pitch; our choice
+OBSERVED = (
+    2.0  # times: the footholds count where they make the prior's uncertainty so much smaller; our choice
+)
 MAX_LEAN = np.radians(15.0)  # rad: a steeper "floor" is stairs or a mistake
 WALKED = 0.6  # m: who moves this far, walks
 WALK_CONE = np.radians(45.0)  # rad: walking forward means within this of where the pelvis faces
@@ -92,37 +95,30 @@ def _footholds(time: Array, soles: Array, up: Array) -> Array:
 
 
 def _lean_from_floor(footholds: Array, lean: Array, free: Array) -> tuple[Array, tuple[str, ...]]:
-    """Add to `lean` (roll, pitch) the slope of the footholds' plane, about axes that are `free` and observed.
+    """Add to `lean` (roll, pitch) what the slope of the footholds' plane says of the angles that are `free`.
 
-    A Gaussian prior holds the camera level; an axis counts as observed when the footholds halve the prior's
-    uncertainty. An axis that is not stays as it is.
+    A Gaussian prior holds the camera level. A walk shows the slope along it, which is roll and pitch in one, and
+    nothing across it. So both are found at once, along the axes in which the footholds show most and least next to
+    the prior; an axis counts when the footholds halve the prior's uncertainty, else it stays as it is.
     """
     up = up_vector(*lean)
     ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up  # the camera's forward, made horizontal
     ahead /= np.linalg.norm(ahead)
     right = np.cross(ahead, up)  # not from the picture's right, which is the left of a camera upside down
-    centred = footholds - footholds.mean(axis=0)
-    across = np.stack([centred @ right, centred @ ahead], axis=1)
-    height = centred @ up
-    while free.any():
-        prior = LEAN_PRIOR[free]
-        information = across[:, free].T @ across[:, free] / HEIGHT_NOISE**2 + np.diag(prior**-2.0)
-        covariance = np.linalg.inv(information)
-        observed = np.sqrt(np.diag(covariance)) < prior / 2
-        if observed.all():
-            break
-        free = free.copy()
-        free[np.flatnonzero(free)[~observed]] = False
-    else:
-        return lean, ()
-    slope = covariance @ (across[:, free].T @ height) / HEIGHT_NOISE**2
-    if np.abs(slope).max() > np.tan(MAX_LEAN):
-        steep = float(np.degrees(np.arctan(np.abs(slope).max())))
-        return lean, (f"the footholds lie on a slope of {steep:.0f} degrees: the camera was taken as level",)
     # to a camera taken as level, the floor rises to the right when it is rolled clockwise, ahead when it looks down
-    change = np.zeros(2)
-    change[free] = np.arctan(slope)
-    return lean + change, ()
+    rise = np.stack([right * np.cos(lean[1]), ahead], axis=1)
+    prior = np.where(free, LEAN_PRIOR, 0.0)
+    centred = footholds - footholds.mean(axis=0)
+    height = centred @ up / HEIGHT_NOISE  # this and what follows: in standard deviations
+    across = centred @ rise * prior / HEIGHT_NOISE
+    information, axes = np.linalg.eigh(across.T @ across)
+    along = np.where(1 + information >= OBSERVED**2, axes.T @ (across.T @ height) / (1 + information), 0.0)
+    leaned = lean + np.arctan(prior * (axes @ along))
+    slope = float(np.arccos(np.clip(up @ up_vector(*leaned), -1.0, 1.0)))
+    if slope > MAX_LEAN:
+        steep = f"the footholds lie on a slope of {np.degrees(slope):.0f} degrees"
+        return lean, (f"{steep}: what --camera-pitch and --camera-roll do not say was taken as level",)
+    return leaned, ()
 
 
 def _heading(pelvis: Array, facing: Array, up: Array) -> Array:

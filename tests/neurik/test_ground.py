@@ -112,7 +112,32 @@ def test_a_walk_in_depth_and_across_shows_the_lean(pitch: float, roll: float) ->
 
 def test_a_walk_across_says_nothing_about_pitch() -> None:
     person = Walker(np.array([1.2, 0.0, 0.0]), np.array([1.0, 0.0, 0.0]))
-    assert person.seen(_camera(8.0, 0.0)).leaned == (pytest.approx(0.0, abs=0.5), 0.0)
+    assert person.seen(_camera(8.0, 0.0)).leaned == pytest.approx((0.0, 0.0), abs=0.5)
+
+
+@pytest.mark.parametrize("heading", [-60.0, -45.0, 45.0, 60.0])
+def test_an_oblique_walk_is_level_whatever_angle_of_the_camera_it_shows(heading: float) -> None:
+    """Only the slope along the walk is seen, and roll and pitch share it as is likeliest."""
+    walk = Rotation.from_euler("y", heading, degrees=True).apply(TO_CAMERA)
+    tilts = []
+    for pitch, roll in ((6.0, 3.0), (6.0, -3.0)):  # as much of each as the prior has
+        camera = _camera(pitch, roll)
+        result = Walker(walk, walk, seconds=3.0).seen(camera)
+        assert abs((result.matrix[:3, :3] @ camera @ walk)[1]) < np.sin(np.radians(0.5))
+        tilts.append(_tilt(result, camera))
+    assert np.mean(tilts) < 3.6
+
+
+def test_someone_who_stands_says_nothing_about_the_camera() -> None:
+    assert Walker(STILL, TO_CAMERA).seen(_camera(8.0, 3.0)).leaned == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("given", [{"pitch": 30.0}, {"roll": 4.0}], ids=["pitch", "roll"])
+def test_the_feet_show_the_angle_that_was_not_stated(given: dict[str, float]) -> None:
+    walk = Rotation.from_euler("y", 60, degrees=True).apply(TO_CAMERA)
+    roll, pitch = 4.0, given.get("pitch", 8.0)
+    leaned = Walker(walk, walk).seen(_camera(pitch, roll), **given).leaned
+    assert leaned == pytest.approx((roll, pitch), abs=0.3)
 
 
 def test_a_stated_angle_is_not_overruled_by_the_feet() -> None:
