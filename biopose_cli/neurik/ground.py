@@ -20,11 +20,10 @@ CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may stand (a swinging 
 CONTACT_HEIGHT = 0.06  # m above the lowest sole point of the frame
 HEIGHT_NOISE = 0.03  # m, one standard deviation of a foothold's height in a fitted body; our choice
 LEAN_PRIOR = np.radians([3.0, 6.0])  # rad, how far from level a camera is in roll and pitch; our choice
-OBSERVED = (
-    2.0  # times: the footholds count where they make the prior's uncertainty so much smaller; our choice
-)
+OBSERVED = 2.0  # footholds count where they divide the prior's uncertainty by this; our choice
 MAX_LEAN = np.radians(15.0)  # rad: a steeper "floor" is stairs or a mistake
 WALKED = 0.6  # m: who moves this far, walks
+LYING = 0.5  # of a unit vector horizontal, or less: the pelvis faces up or down, over 60 degrees
 WALK_CONE = np.radians(45.0)  # rad: walking forward means within this of where the pelvis faces
 
 
@@ -41,15 +40,17 @@ def camera_to_ground(
     time: Array,
     pelvis: Array,
     facing: Array,
+    trunk: Array,
     soles: Array,
     pitch: float | None = None,
     roll: float | None = None,
 ) -> Ground:
     """The change from camera to ground for a clip.
 
-    time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. soles: (T, K, 3) m,
-    points under the feet. pitch, roll: degrees, positive when the camera looks down, and when it is rolled
-    clockwise; None: not known. All vectors in the camera frame, without NaN.
+    time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. trunk: (T, 3) unit
+    vectors square to them, the pelvis's own up. soles: (T, K, 3) m, points under the feet. pitch, roll: degrees,
+    positive when the camera looks down, and when it is rolled clockwise; None: not known. All vectors in the
+    camera frame, without NaN.
     """
     given = (roll, pitch)
     lean = np.radians([0.0 if angle is None else angle for angle in given])
@@ -60,7 +61,7 @@ def camera_to_ground(
     up = up_vector(*lean)
     standing = footholds @ up if len(footholds) else np.min(soles @ up, axis=1)
     floor = float(np.median(standing)) if len(footholds) else float(np.percentile(standing, 10))
-    forward = _heading(pelvis, facing, up)
+    forward = _heading(pelvis, facing, trunk, up)
     rotation = np.stack([forward, up, np.cross(forward, up)])
     matrix = np.eye(4)
     matrix[:3, :3] = rotation
@@ -121,21 +122,32 @@ def _lean_from_floor(footholds: Array, lean: Array, free: Array) -> tuple[Array,
     return leaned, ()
 
 
-def _heading(pelvis: Array, facing: Array, up: Array) -> Array:
+def _heading(pelvis: Array, facing: Array, trunk: Array, up: Array) -> Array:
     """Forward (3): along the walk if the person walks forward, else where the pelvis first faces; horizontal, unit."""
-
-    def flat(vectors: Array) -> Array:
-        return np.asarray(vectors - (vectors @ up)[..., None] * up)
-
-    first = flat(facing[: max(1, min(len(facing), 5))].mean(axis=0))
-    away = flat(pelvis - pelvis[0])
+    start = min(len(facing), 5)
+    forward = _forward(facing[:start], trunk[:start], up)
+    away = _flat(pelvis - pelvis[0], up)
     far = np.flatnonzero(np.linalg.norm(away, axis=-1) > WALKED)
     if far.size:
         end = int(far[0])
-        meanwhile = flat(facing[: end + 1].mean(axis=0))
-        cosine = (away[end] @ meanwhile) / (np.linalg.norm(away[end]) * np.linalg.norm(meanwhile) + 1e-9)
-        if cosine > np.cos(WALK_CONE):
-            first = away[end]
-    if np.linalg.norm(first) < 1e-6:  # lying: the pelvis faces straight up or down
-        first = flat(np.array([0.0, 0.0, -1.0]))
-    return np.asarray(first / np.linalg.norm(first))
+        walk = away[end] / np.linalg.norm(away[end])
+        if walk @ _forward(facing[: end + 1], trunk[: end + 1], up) > np.cos(WALK_CONE):
+            return np.asarray(walk)
+    return forward
+
+
+def _forward(facing: Array, trunk: Array, up: Array) -> Array:
+    """Where a pelvis faces on average (3), horizontal, unit.
+
+    One that faces up or down points anywhere by chance; where its own up axis points is where it will face, or
+    its back, once it is upright again.
+    """
+    mean = facing.mean(axis=0)
+    level = _flat(mean, up)
+    if np.linalg.norm(level) < LYING * np.linalg.norm(mean):
+        level = -np.sign(mean @ up) * _flat(trunk.mean(axis=0), up)
+    return np.asarray(level / max(float(np.linalg.norm(level)), 1e-9))
+
+
+def _flat(vectors: Array, up: Array) -> Array:
+    return np.asarray(vectors - (vectors @ up)[..., None] * up)

@@ -101,10 +101,14 @@ def _ground(time: Array, posed: Posed, standing: Standing, settings: Settings) -
     )
     facing = (rasi + lasi) - (rpsi + lpsi)
     facing /= np.linalg.norm(facing, axis=-1, keepdims=True)
+    trunk = np.cross((rasi + rpsi) - (lasi + lpsi), facing)
+    trunk /= np.linalg.norm(trunk, axis=-1, keepdims=True)
     under = np.stack(
         [_carried(markers, standing, name, point) for name, point in soles(standing).items()], axis=1
     )
-    return ground.camera_to_ground(time, pelvis, facing, under, settings.camera_pitch, settings.camera_roll)
+    return ground.camera_to_ground(
+        time, pelvis, facing, trunk, under, settings.camera_pitch, settings.camera_roll
+    )
 
 
 def _carried(markers: Array, standing: Standing, name: str, point: Array) -> Array:

@@ -27,6 +27,12 @@ def _tilt(result: ground.Ground, camera: Array) -> float:
     return float(np.degrees(np.arccos((result.matrix[:3, :3] @ camera)[1, 1].clip(-1.0, 1.0))))
 
 
+def _pelvis_angles(from_world: Array, facing: Array, trunk: Array) -> Array:
+    """`pelvis_tilt`, `pelvis_list` and `pelvis_rotation` in degrees."""
+    axes = np.stack([facing, trunk, np.cross(facing, trunk)], axis=1)
+    return np.asarray(Rotation.from_matrix(from_world @ axes).as_euler("ZXY", degrees=True))
+
+
 class Walker:
     """Someone in a world with y up: the pelvis 0.95 m over the floor, each sole point resting by turns.
 
@@ -38,6 +44,7 @@ class Walker:
     ) -> None:
         self.time = np.arange(round(seconds * RATE)) / RATE
         self.facing = np.tile(facing, (len(self.time), 1))
+        self.trunk = np.tile([0.0, 1.0, 0.0], (len(self.time), 1))
         late = (self.time > seconds / 2)[:, None]
         velocities = np.where(late, velocity if then is None else then, velocity)
         start = np.array([-1.0, -1.1, -6.0])
@@ -56,7 +63,9 @@ class Walker:
 
     def seen(self, camera: Array, **given: float) -> ground.Ground:
         return ground.camera_to_ground(
-            self.time, self.pelvis @ camera.T, self.facing @ camera.T, self.soles @ camera.T, **given
+            self.time,
+            *(vectors @ camera.T for vectors in (self.pelvis, self.facing, self.trunk, self.soles)),
+            **given,
         )
 
 
@@ -175,8 +184,42 @@ def test_one_frame_is_enough() -> None:
     np.testing.assert_allclose(feet[..., 1], 0.0, atol=1e-6)
 
 
-def test_someone_lying_still_gets_a_ground() -> None:
-    person = Walker(STILL, np.array([0.0, 1.0, 0.0]))
+@pytest.mark.parametrize("posture", [1.0, -1.0], ids=["on the back", "on the face"])
+@pytest.mark.parametrize("towards", [0.0, 50.0, 180.0])
+def test_someone_who_lies_has_tilt_and_neither_list_nor_a_chance_heading(
+    posture: float, towards: float
+) -> None:
+    """`towards`: where the head points. The pelvis is turned by a few degrees every which way."""
+    lying = Rotation.from_euler("y", towards, degrees=True) * Rotation.from_euler(
+        "x", -90 * posture, degrees=True
+    )
+    for turn in np.random.default_rng(0).normal(0, 3, (20, 3)):
+        facing, trunk = (Rotation.from_euler("xyz", turn, degrees=True) * lying).apply(
+            [TO_CAMERA, [0.0, 1.0, 0.0]]
+        )
+        person = Walker(STILL, facing)
+        person.trunk[:] = trunk
+        matrix = person.seen(LEVEL, pitch=0.0, roll=0.0).matrix
+        np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-9)
+        tilt, side, rotation = _pelvis_angles(matrix[:3, :3] @ LEVEL, facing, trunk)
+        assert (tilt, side, rotation) == (
+            pytest.approx(90 * posture, abs=12),
+            pytest.approx(0, abs=1),
+            pytest.approx(0, abs=12),
+        )
+
+
+def test_someone_who_crawls_goes_forward() -> None:
+    person = Walker(TO_CAMERA, np.array([0.05, -1.0, 0.02]) / np.linalg.norm([0.05, -1.0, 0.02]))
+    person.trunk[:] = Rotation.from_euler("y", 20, degrees=True).apply(TO_CAMERA)
     matrix = person.seen(LEVEL).matrix
-    assert np.isfinite(matrix).all()
-    np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(matrix[:3, :3] @ LEVEL @ TO_CAMERA, [1.0, 0.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("bend", [-80.0, -50.0, 0.0, 50.0, 70.0, 85.0, 110.0])
+def test_bending_does_not_turn_the_person(bend: float) -> None:
+    bent = Rotation.from_euler("x", bend, degrees=True)
+    person = Walker(STILL, bent.apply(TO_CAMERA))
+    person.trunk[:] = bent.apply([0.0, 1.0, 0.0])
+    matrix = person.seen(LEVEL).matrix
+    np.testing.assert_allclose(matrix[:3, :3] @ LEVEL @ TO_CAMERA, [1.0, 0.0, 0.0], atol=1e-6)
