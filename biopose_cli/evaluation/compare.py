@@ -117,8 +117,10 @@ def compare(
 
     if set(PELVIS) <= set(names):
         columns = [names.index(name) for name in PELVIS]
-        est_values[:, columns], est_heading = about_own_heading(est_values[:, columns])
-        ref_values[:, columns], ref_heading = about_own_heading(ref_values[:, columns])
+        est_pelvis, est_heading = about_own_heading(est_values[:, columns])
+        ref_pelvis, ref_heading = about_own_heading(ref_values[:, columns])
+        if est_heading is not None and ref_heading is not None:  # one turned, one not: two different angles
+            est_values[:, columns], ref_values[:, columns] = est_pelvis, ref_pelvis
         notes += _heading_note(est_heading, ref_heading)
     est_values -= 360 * np.round((est_values - ref_values).mean(axis=0) / 360)
     coordinates = {name: _figures(est_values[:, i], ref_values[:, i]) for i, name in enumerate(names)}

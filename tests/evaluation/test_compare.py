@@ -173,6 +173,18 @@ def test_heading_is_an_offset_of_the_rotation_only() -> None:
     assert found["pelvis_rotation"]["mae_offset_removed"] == pytest.approx(0, abs=1e-9)
 
 
+def test_no_heading_of_one_leaves_the_other_as_it_is() -> None:
+    time = np.arange(0, 3.6, 0.1)
+    names = ("pelvis_tilt", "pelvis_list", "pelvis_rotation")
+    towards_z = Motion(time, names, np.tile([10.0, 5.0, -90.0], (36, 1)))
+    circling = Motion(time, names, np.stack([0 * time, 0 * time, 100 * time], axis=1))
+    for est, ref in ((towards_z, circling), (circling, towards_z)):
+        found = compare(est, ref, shift=0)
+        assert found.coordinates["pelvis_tilt"]["mae"] == pytest.approx(10)
+        assert found.coordinates["pelvis_list"]["mae"] == pytest.approx(5)
+        assert any(note.startswith("no heading") for note in found.notes)
+
+
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     ref = walking(np.arange(0, 3, 1 / 50))
