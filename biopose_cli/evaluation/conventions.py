@@ -30,6 +30,7 @@ _HUMERUS = np.array([-0.0846, 0.9947, -0.0584])  # the axial rotation's axis in 
 SHOULDER_AXES = {
     side: sign * np.array([[0, 1, 0], [-1, 0, 0], _HUMERUS]) for side, sign in (("r", 1), ("l", -1))
 }
+BENT = 20.0  # degrees: a knee beyond it on the negative side is flexed, as none hyperextends that far; our choice
 MIRROR = {"r": np.array([1, 1, 1]), "l": np.array([1, -1, -1])}  # adduction and rotation of the left arm
 
 
@@ -49,11 +50,14 @@ def canonical(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
 
 
 def _knee(motion: Motion) -> tuple[Motion, str]:
-    """Flexion positive. A file says nothing about its sign, but models of Rajagopal's family cannot hyperextend, so
-    knees that are negative on average are of the other convention."""
+    """Flexion positive. A file says nothing about its sign, but knees that are negative on average and at times beyond
+    what hyperextension reaches are of the other convention. Straight ones that average just below 0 may be of either:
+    they stay."""
     knees = [i for i, name in enumerate(motion.names) if re.fullmatch(r"knee_angle_[rl]", name)]
     coupled = any(name.endswith("_beta") for name in motion.names)  # only Rajagopal's family has these
     if not knees or coupled or motion.values[:, knees].mean() >= 0:
+        return motion, ""
+    if np.percentile(motion.values[:, knees], 5) > -BENT:
         return motion, ""
     turned = [name.startswith(("knee_angle_", "mtp_angle_")) for name in motion.names]
     values = np.where(turned, -motion.values, motion.values)

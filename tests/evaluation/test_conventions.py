@@ -105,6 +105,21 @@ def test_negative_knees_are_reversed_together_with_the_toes() -> None:
     assert len(notes) == 1
 
 
+def test_straight_knees_just_below_zero_keep_their_sign() -> None:
+    sway = np.sin(np.arange(0, 6, 0.1))
+    given = motion(
+        knee_angle_r=list(4 * sway - 1.5), knee_angle_l=list(3 * sway - 2), mtp_angle_r=list(5 * sway)
+    )
+    converted, notes = canonical(given)
+    np.testing.assert_array_equal(converted.values, given.values)
+    assert notes == ()
+
+
+def test_one_bent_knee_of_two_is_enough_to_tell() -> None:
+    converted, _ = canonical(motion(knee_angle_r=[-1.0] * 60, knee_angle_l=list(-30 * np.ones(60))))
+    assert (converted.values > 0).all()
+
+
 def test_a_model_with_a_patella_may_hyperextend() -> None:
     given = motion(knee_angle_r=[-6, -5], knee_angle_r_beta=[-0.1, -0.1])
     converted, notes = canonical(given)
