@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from biopose_cli.artifact import Array
 from biopose_cli.errors import MotionFileError, SettingError
 from biopose_cli.evaluation.align import common_times, find_shift, sample
-from biopose_cli.evaluation.conventions import about_own_heading, canonical
+from biopose_cli.evaluation.conventions import THREE_TURNS, about_own_heading, canonical, named_as
 from biopose_cli.export.mot import Motion, is_rotation
 from biopose_cli.files import replacing
 
@@ -122,6 +122,7 @@ def compare(
         if est_heading is not None and ref_heading is not None:  # one turned, one not: two different angles
             est_values[:, columns], ref_values[:, columns] = est_pelvis, ref_pelvis
         notes += _heading_note(est_heading, ref_heading)
+    notes += _rename(names, est_values, ref_values)
     est_values -= 360 * np.round((est_values - ref_values).mean(axis=0) / 360)
     coordinates = {name: _figures(est_values[:, i], ref_values[:, i]) for i, name in enumerate(names)}
     still = [name for i, name in enumerate(names) if ref_values[:, i].std() < STILL]
@@ -165,6 +166,22 @@ def _heading_note(est: float | None, ref: float | None) -> list[str]:
     return [
         f"pelvis tilt and list are about each motion's own mean heading (EST {est:.0f}, REF {ref:.0f} degrees)"
     ]
+
+
+def _rename(names: tuple[str, ...], est: Array, ref: Array) -> list[str]:
+    """Put EST's angles, in place, under the names of their postures that are nearer to REF; a note per joint."""
+    notes = []
+    for joint in THREE_TURNS:
+        if not set(joint) <= set(names):
+            continue
+        columns = [names.index(name) for name in joint]
+        est[:, columns], renamed = named_as(est[:, columns], ref[:, columns])
+        if renamed.any():
+            notes.append(
+                f"{', '.join(joint)}: in {renamed.sum()} of {len(renamed)} frames EST's other three angles for the "
+                "same posture are compared, which are nearer to REF"
+            )
+    return notes
 
 
 def _figures(est: Array, ref: Array) -> dict[str, float | int | None]:

@@ -26,6 +26,15 @@ SPINE_ANGLES = ("Flex_Ext", "Lat_Bending", "axial_rotation")
 LUMBAR = ("lumbar_extension", "lumbar_bending", "lumbar_rotation")
 SHOULDER = ("sh_plane_elev", "sh_elev", "sh_axial_rot")
 ARM = ("arm_flex", "arm_add", "arm_rot")
+HIP = ("hip_flexion", "hip_adduction", "hip_rotation")
+NECK = ("neck_extension", "neck_bending", "neck_rotation")
+# Joints that turn about three perpendicular axes in a row, and so have two names for every posture. The pelvis is not
+# among them: its rotation has an offset that is anybody's, so that nothing says which name is nearer.
+THREE_TURNS = (
+    LUMBAR,
+    NECK,
+    *(tuple(f"{name}_{side}" for name in joint) for joint in (HIP, ARM) for side in ("r", "l")),
+)
 _HUMERUS = np.array([-0.0846, 0.9947, -0.0584])  # the axial rotation's axis in Pose2Sim's model
 SHOULDER_AXES = {
     side: sign * np.array([[0, 1, 0], [-1, 0, 0], _HUMERUS]) for side, sign in (("r", 1), ("l", -1))
@@ -137,3 +146,25 @@ def about_own_heading(angles: Array) -> tuple[Array, float | None]:
     turned = to_zxy(Rotation.from_euler("y", -heading, degrees=True) * pelvis)
     turned[:, 2] += heading
     return turned, heading
+
+
+def named_as(angles: Array, reference: Array) -> tuple[Array, Array]:
+    """The same postures under whichever of their two names (see `skeleton/branches.py`) is nearer to the reference.
+
+    Parameters
+    ----------
+    angles, reference : (T, 3) degrees of one joint out of `THREE_TURNS`
+
+    Returns
+    -------
+    angles : (T, 3), the given ones where no frame has another name; otherwise without whole turns against the
+        reference, since a change of name in the middle cannot be told from half a turn and misleads unwrapping
+    renamed : (T) frames under the other name
+    """
+    names = np.stack([angles, angles * np.array([1, -1, 1]) + 180])  # (2, T, 3)
+    names -= 360 * np.round((names - reference) / 360)
+    own, other = np.abs(names - reference).sum(-1)
+    renamed: Array = other < own
+    if not renamed.any():
+        return angles, renamed
+    return np.where(renamed[:, None], names[1], names[0]), renamed

@@ -185,6 +185,45 @@ def test_no_heading_of_one_leaves_the_other_as_it_is() -> None:
         assert any(note.startswith("no heading") for note in found.notes)
 
 
+ARM = ("arm_flex_r", "arm_add_r", "arm_rot_r")
+
+
+def arm(time: np.ndarray, other: np.ndarray) -> Motion:
+    """An arm that sways around one posture; in frames `other` under its other name, cut to -180 to 180 degrees."""
+    sway = np.sin(np.outer(time, [1.0, 1.7, 2.3]))
+    angles = np.array([100.0, -100, 70]) + 8 * sway
+    flipped = (angles * [1, -1, 1] + 180 + 180) % 360 - 180
+    return Motion(time, ARM, np.where(other[:, None], flipped, angles))
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_two_names_of_one_posture_are_no_error(share: float) -> None:
+    time = np.arange(0, 6, 0.05)
+    never, partly = np.zeros(120, bool), (np.arange(120) % 40) / 40 >= 1 - share
+    np.testing.assert_allclose(arm(np.zeros(1), np.ones(1, bool)).values, [[-80, -80, -110]])
+    for est, ref in ((partly, never), (never, partly)):
+        found = compare(arm(time, est), arm(time, ref), shift=0)
+        for name in ARM:
+            assert found.coordinates[name]["mae"] == pytest.approx(0, abs=1e-9)
+            assert found.coordinates[name]["rom_error"] == pytest.approx(0, abs=1e-9)
+        (note,) = found.notes
+        assert note.startswith(f"arm_flex_r, arm_add_r, arm_rot_r: in {partly.sum()} of 120 frames")
+
+
+def test_names_that_agree_are_left_alone() -> None:
+    """Also where the error is large, whole turns are between the files, or only part of the joint is there."""
+    time = np.arange(0, 6, 0.05)
+    ref = arm(time, np.zeros(120, bool))
+    for error in ([5, -3, 4], [40, 30, -80], [3, 360, -720], [170, 2, 3]):
+        est = Motion(time, ARM, ref.values + error)
+        found = compare(est, ref, shift=0)
+        expected = np.abs((np.array(error) + 180) % 360 - 180)
+        np.testing.assert_allclose([found.coordinates[name]["mae"] for name in ARM], expected, atol=1e-9)
+        assert found.notes == ()
+    half = Motion(time, ARM[:2], arm(time, np.ones(120, bool)).values[:, :2])
+    assert compare(half, ref, shift=0).coordinates["arm_flex_r"]["mae"] == pytest.approx(180)
+
+
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     ref = walking(np.arange(0, 3, 1 / 50))

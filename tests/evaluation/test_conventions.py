@@ -15,13 +15,17 @@ from biopose_cli.evaluation.conventions import (
     SHOULDER,
     SPINE,
     SPINE_ANGLES,
+    THREE_TURNS,
     about_own_heading,
     canonical,
     euler_zxy,
+    named_as,
 )
 from biopose_cli.export.mot import Motion
+from biopose_cli.skeleton.branches import three_turns
 from biopose_cli.skeleton.build import build_model
 from biopose_cli.skeleton.osim import load_model
+from biopose_cli.skeleton.table import read_table
 
 MODELS = {
     "rajagopal": "data/models/Rajagopal2016.osim",
@@ -167,3 +171,22 @@ def test_somebody_turning_in_a_circle_has_no_heading() -> None:
     found, heading = about_own_heading(angles)
     assert heading is None
     np.testing.assert_array_equal(found, angles)
+
+
+def test_joints_with_two_names_are_those_of_our_skeleton() -> None:
+    table = read_table(build_model())
+    found = {tuple(table.coordinates[c] for c in columns) for columns in three_turns(table)}
+    assert set(THREE_TURNS) <= found
+
+
+def test_the_nearer_name_is_the_same_posture() -> None:
+    rng = np.random.default_rng(0)
+    given, reference = rng.uniform(-400, 400, (2, 300, 3))
+    named, renamed = named_as(given, reference)
+    assert 50 < renamed.sum() < 250
+    turned = euler_zxy(named) * euler_zxy(given).inv()
+    np.testing.assert_allclose(turned.magnitude(), 0, atol=1e-6)
+    assert np.abs(named - reference).max() <= 180
+    again, none = named_as(named, reference)
+    np.testing.assert_array_equal(again, named)
+    assert not none.any()
