@@ -22,6 +22,7 @@ from biopose_cli.artifact import Array
 from biopose_cli.banded import LinAlgError, System
 from biopose_cli.errors import ModelFileError, SolverError
 from biopose_cli.neurik.lm import DAMPING, GAIN, HOLD, LONGEST, STEP, STUCK
+from biopose_cli.neurik.smoothness import add_bends, bends
 from biopose_cli.neurik.solver import BATCH, Solver
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.table import Table
@@ -30,7 +31,6 @@ SCALE_FRAMES = 200  # of a clip, evenly spaced, that find the scales: more of th
 # m2, (marker noise / spread of log-scales)^2 = (10 mm / 0.1)^2: a frame's markers weigh a hundred times that
 SCALE_PRIOR = 0.01
 _LONGEST_SCALE = 0.2  # of a log-scale, in one step
-_SECOND = (1.0, -2.0, 1.0)  # difference, of frames t, t + 1, t + 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def solve_clip(
     *,
     weights: Array | None = None,
     smoothness: float = 0.0,
+    time: Array | None = None,
     groups: Array | None = None,
     places: Array | None = None,
     iterations: int = 20,
@@ -62,7 +63,7 @@ def solve_clip(
     Parameters
     ----------
     markers
-        (T, M, 3); NaN where a marker was not seen. Frames evenly spaced in time.
+        (T, M, 3); NaN where a marker was not seen.
     start
         (T, D).
     weights
@@ -72,6 +73,9 @@ def solve_clip(
         over three frames to the sum of squared distances. At f frames/s, markers with noise n (m) and motion with
         accelerations a (rad/s2) ask for (n f^2 / a)^2: 1 for 10 mm, 30 frames/s and 9 rad/s2. Frames without markers
         are bridged. The default skeleton then takes 0.1 MB of memory per frame.
+    time
+        (T) s, increasing, for the smoothness: its differences are those of the true times, f frames/s that of the
+        median step. None: evenly spaced frames.
     groups
         (J, 3, S), 1 where a scale parameter rules the axis of a body (`table_groups`); None: the bodies keep their
         size. A weak prior, `SCALE_PRIOR` times the squared log-scales, keeps at 1 what no marker shows. In a clip of
@@ -86,7 +90,7 @@ def solve_clip(
     SolverError
         The start is not a finite pose everywhere.
     """
-    problem = _Problem.of(kinematics, markers, weights, smoothness, groups, places)
+    problem = _Problem.of(kinematics, markers, weights, smoothness, groups, places, time)
     # The matrices are small: more threads than one only wait for each other.
     with threadpool_limits(limits=1, user_api="blas"):
         q = problem.inside(kinematics.tensor(start))
@@ -137,6 +141,7 @@ class _Problem:
     places: Tensor  # (M, 3)
     groups: Tensor  # (J, 3, S)
     smoothness: float
+    time: Tensor  # (T)
 
     @staticmethod
     def of(
@@ -146,6 +151,7 @@ class _Problem:
         smoothness: float,
         groups: Array | None,
         places: Array | None,
+        time: Array | None = None,
     ) -> _Problem:
         points = kinematics.tensor(markers)
         seen = torch.isfinite(points).all(-1)
@@ -158,10 +164,11 @@ class _Problem:
             kinematics.marker_places if places is None else kinematics.tensor(places),
             kinematics.tensor(none if groups is None else groups),
             smoothness,
+            kinematics.tensor(np.arange(len(points)) if time is None else time),
         )
 
     def part(self, rows: Tensor) -> _Problem:
-        return replace(self, targets=self.targets[rows], weights=self.weights[rows])
+        return replace(self, targets=self.targets[rows], weights=self.weights[rows], time=self.time[rows])
 
     def inside(self, q: Tensor) -> Tensor:
         """Inside the ranges, locked coordinates at their value, unlimited angles without whole turns between frames."""
@@ -182,7 +189,7 @@ class _Problem:
     def cost(self, q: Tensor, log_scale: Tensor) -> float:
         markers = self.solver.kinematics.markers(q, self.factors(log_scale), self.places)
         misses = (self.weights[..., None] * (markers - self.targets) ** 2).sum()
-        rough = (torch.diff(q[:, self.solver.free], n=2, dim=0) ** 2).sum()
+        rough = (bends(q[:, self.solver.free], self.time) ** 2).sum()
         return float(0.5 * (misses + self.smoothness * rough + SCALE_PRIOR * (log_scale**2).sum()))
 
     def system(self, q: Tensor, log_scale: Tensor) -> System:
@@ -190,7 +197,7 @@ class _Problem:
         system = System(len(q), int(self.solver.free.sum()), len(log_scale))
         for first in range(0, len(q), BATCH):
             self._add_markers(system, slice(first, first + BATCH), q, log_scale)
-        self._add_smoothness(system, q)
+        add_bends(system, q[:, self.solver.free], self.time, self.smoothness)
         system.shape[np.diag_indices(len(log_scale))] += SCALE_PRIOR
         system.shape_gradient += SCALE_PRIOR * log_scale.numpy()
         return system
@@ -227,14 +234,6 @@ class _Problem:
         if chain is not None:  # what a dependent coordinate does, the one it follows does
             motion = (chain.transpose(1, 2) @ motion.flatten(2)).unflatten(2, motion.shape[2:])
         return motion[:, self.solver.free].flatten(2).transpose(1, 2), x
-
-    def _add_smoothness(self, system: System, q: Tensor) -> None:
-        rough = self.smoothness * torch.diff(q[:, self.solver.free], n=2, dim=0).numpy()
-        count, every = len(rough), np.arange(rough.shape[1])
-        for i, a in enumerate(_SECOND):
-            system.gradient[i : count + i] += a * rough
-            for j, b in enumerate(_SECOND[: i + 1]):
-                system.blocks[i - j][j : count + j, every, every] += self.smoothness * a * b
 
 
 def _flat(values: Tensor) -> Array:

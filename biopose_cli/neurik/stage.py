@@ -170,13 +170,17 @@ def _angles(
             last = solution.q[-1]
             q[run], found = solution.q, solution.markers
         else:
-            q[run], found = _solved(solver, measured, None if guess is None else guess[run], settings)
+            q[run], found = _solved(
+                solver, measured, time[run], None if guess is None else guess[run], settings
+            )
             progress.advance(end - start)
         residual[run, columns] = np.linalg.norm(found - measured, axis=-1)
     return q, residual
 
 
-def _solved(solver: Solver, markers: Array, guess: Array | None, settings: Settings) -> tuple[Array, Array]:
+def _solved(
+    solver: Solver, markers: Array, time: Array, guess: Array | None, settings: Settings
+) -> tuple[Array, Array]:
     """q (T, D) and the model's markers (T, M, 3): the guess, or the solver's from there, smoothed if asked for."""
     if guess is not None and settings.ik_iterations == 0:
         q = solver.kinematics.coupled(torch.as_tensor(guess))
@@ -185,7 +189,7 @@ def _solved(solver: Solver, markers: Array, guess: Array | None, settings: Setti
     found = solver.solve(markers, guess, iterations=steps)
     if not settings.ik_smoothness:
         return found.q, found.markers
-    smooth = solve_clip(solver.kinematics, markers, found.q, smoothness=settings.ik_smoothness)
+    smooth = solve_clip(solver.kinematics, markers, found.q, smoothness=settings.ik_smoothness, time=time)
     return smooth.q, smooth.markers
 
 

@@ -141,6 +141,29 @@ def test_smoothness_takes_noise_away(skeleton: Kinematics) -> None:
     assert np.sqrt(((smooth - true) ** 2).mean()) < 0.6 * np.sqrt(((alone - true) ** 2).mean())
 
 
+def test_smoothness_knows_true_time(skeleton: Kinematics) -> None:
+    """With two frames in a row missing of every 15, as in films of variable frame rate."""
+    q, knee = motion(skeleton, "walk", 90), skeleton.table.coordinates.index("knee_angle_r")
+    kept = np.arange(90)[np.arange(90) % 15 < 13]
+    markers = markers_of(skeleton, q[kept])
+    blind, knowing = (
+        solve_clip(skeleton, markers, nearby(q[kept]), smoothness=0.01, time=time).q[:, knee] - q[kept, knee]
+        for time in (None, kept / FPS)
+    )
+    assert np.abs(knowing).mean() < 0.5 * np.abs(blind).mean()
+    assert np.degrees(np.abs(knowing).max()) < 0.4 * np.degrees(np.abs(blind).max())
+
+
+def test_even_times_change_nothing(skeleton: Kinematics) -> None:
+    q = motion(skeleton, "walk")
+    markers = markers_of(skeleton, q) + np.random.default_rng(3).normal(0, NOISE, (FRAMES, 69, 3))
+    untimed, timed = (
+        solve_clip(skeleton, markers, nearby(q), smoothness=1.0, time=time).q
+        for time in (None, 7 + np.arange(FRAMES) / 29.97)
+    )
+    np.testing.assert_allclose(timed, untimed, atol=1e-9)
+
+
 def test_without_options_it_is_the_solver(skeleton: Kinematics) -> None:
     q = motion(skeleton, "walk")
     markers = markers_of(skeleton, q) + np.random.default_rng(4).normal(0, 0.002, (FRAMES, 69, 3))
@@ -211,8 +234,11 @@ def test_a_follower_moves_with_its_leader() -> None:
     np.testing.assert_allclose(found.q[:, 1], 2 * found.q[:, 0] + 0.1)
 
 
+@pytest.mark.parametrize("steps", [None, [0.03, 0.1, 0.03]])
 @pytest.mark.parametrize("which", ["skeleton", "arm"])
-def test_equations_are_those_of_the_residuals(which: str, skeleton: Kinematics, groups: Array) -> None:
+def test_equations_are_those_of_the_residuals(
+    which: str, steps: list[float] | None, skeleton: Kinematics, groups: Array
+) -> None:
     """Gradient and Gauss-Newton matrix against automatic differentiation of all residuals."""
     kinematics = thinned(skeleton) if which == "skeleton" else coupled_arm()
     table, rng, frames, smoothness = kinematics.table, np.random.default_rng(6), 4, 0.7
@@ -221,7 +247,15 @@ def test_equations_are_those_of_the_residuals(which: str, skeleton: Kinematics, 
     markers = rng.normal(size=(frames, len(table.markers), 3))
     markers[1, 0] = np.nan
     weights = rng.uniform(0.5, 2, len(table.markers))
-    problem = clip._Problem.of(kinematics, markers, weights, smoothness, groups, None)
+    time = None if steps is None else np.cumsum([2.0, *steps])
+    second = torch.tensor([[1.0, -2, 1, 0], [0, 1, -2, 1]], dtype=torch.float64)
+    if (
+        steps is not None
+    ):  # 2 / (h1 + h2) ((q3 - q2) / h2 - (q2 - q1) / h1), h1 = 0.03, h2 = 0.1, times 0.03 squared
+        long, short = 0.0009 * 2 / 0.13 / 0.1, 0.0009 * 2 / 0.13 / 0.03
+        rows = [[short, -short - long, long, 0], [0, long, -short - long, short]]
+        second = torch.tensor(rows, dtype=torch.float64)
+    problem = clip._Problem.of(kinematics, markers, weights, smoothness, groups, None, time)
     free = problem.solver.free
     q, log_scale = (torch.as_tensor(rng.normal(0, 0.3, n)) for n in ((frames, len(free)), groups.shape[-1]))
 
@@ -230,7 +264,7 @@ def test_equations_are_those_of_the_residuals(which: str, skeleton: Kinematics, 
         whole = torch.zeros(frames, len(free), dtype=x.dtype).index_copy(1, torch.nonzero(free)[:, 0], poses)
         scale = (torch.as_tensor(groups) @ logs).exp()
         misses = (problem.weights**0.5)[..., None] * (kinematics.markers(whole, scale) - problem.targets)
-        rough = smoothness**0.5 * torch.diff(poses, n=2, dim=0)
+        rough = smoothness**0.5 * second @ poses
         return torch.cat([misses.reshape(-1), rough.reshape(-1), SCALE_PRIOR**0.5 * logs])
 
     x = torch.cat([q[:, free].reshape(-1), log_scale])

@@ -15,6 +15,7 @@ from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import JOINT_NAMES
 from biopose_cli.errors import ModelFileError, PersonError, SettingError
 from biopose_cli.neurik import stage
+from biopose_cli.neurik.clip import solve_clip
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
 
@@ -242,6 +243,25 @@ def test_smoothness_takes_the_jitter_out(walking: tuple[Detection, Refined]) -> 
         return float(np.abs(np.diff(joints.q[:, joints.rotational], n=2, axis=0)).mean())
 
     assert jitter(smooth) < 0.5 * jitter(rough)
+
+
+def test_smoothness_gets_the_times_of_the_frames(
+    walking: tuple[Detection, Refined], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detection, body = walking
+    uneven = np.cumsum(np.where(np.arange(40) % 7 == 3, 0.1, 1 / 30))
+    visible = np.arange(40) != 20
+    given: list[Array] = []
+
+    def record(*args: Any, **options: Any) -> Any:
+        given.append(options["time"])
+        return solve_clip(*args, **options)
+
+    monkeypatch.setattr(stage, "solve_clip", record)
+    clip = Detection(**{**vars(detection), "time": uneven, "visible": visible})
+    stage.run(clip, body, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=1.0), Silent())
+    np.testing.assert_array_equal(given[0], uneven[:20])
+    np.testing.assert_array_equal(given[1], uneven[21:])
 
 
 @pytest.mark.parametrize(
