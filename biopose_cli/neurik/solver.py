@@ -63,10 +63,10 @@ class Solver:
         self.defaults = torch.as_tensor(table.defaults)
         self.depth = _depths(table.parents)
         self.triples = three_turns(table)
-        self.turning = torch.as_tensor(table.angles) & torch.isinf(self.upper)
         self.root = [
             i for i in range(len(table.coordinates)) if self.free[i] and self.depth[table.joint_of[i]] == 0
         ]
+        self.turning = [i for i in self.root if table.angles[i] and torch.isinf(self.upper[i])]
 
     def solve(
         self,
@@ -101,6 +101,12 @@ class Solver:
             q = self._named(self.kinematics.coupled(q))
             model = torch.cat([self.kinematics.markers(part) for part in q.split(BATCH)])
         return Solution(q.numpy(), model.numpy(), data.rms(cost).numpy())
+
+    def turned_near(self, q: Array, pose: Array) -> Array:
+        """`q` (T, D), the root's angles changed by the whole turns that bring the first frame nearest to `pose` (D)."""
+        q, columns = q.copy(), self.turning
+        q[:, columns] -= _TURN * np.round((q[0, columns] - pose[columns]) / _TURN)
+        return q
 
     def _minimise(
         self,
@@ -270,10 +276,9 @@ class Solver:
         """Joints of two names under the smaller; the root's angles without whole turns from frame to frame, as near to
         zero as that allows."""
         q = torch.as_tensor(canonical(self.kinematics.table, q.numpy()))
-        for column in self.root:
-            if self.kinematics.table.angles[column] and torch.isinf(self.upper[column]):
-                angle = torch.as_tensor(np.unwrap(q[:, column].numpy()))
-                q[:, column] = angle - _TURN * torch.round(angle.median() / _TURN)
+        for column in self.turning:
+            angle = torch.as_tensor(np.unwrap(q[:, column].numpy()))
+            q[:, column] = angle - _TURN * torch.round(angle.median() / _TURN)
         return q
 
 

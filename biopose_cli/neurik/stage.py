@@ -167,13 +167,15 @@ def _angles(
         measured = markers[run][:, columns]
         if solver is None:
             solution = ik.solve(calibrated.model, calibrated.markers, measured, time[run], progress, last)
-            last = solution.q[-1]
             q[run], found = solution.q, solution.markers
         else:
             q[run], found = _solved(
                 solver, measured, time[run], None if guess is None else guess[run], settings
             )
+            if last is not None:
+                q[run] = solver.turned_near(q[run], last)
             progress.advance(end - start)
+        last = q[end - 1]
         residual[run, columns] = np.linalg.norm(found - measured, axis=-1)
     return q, residual
 

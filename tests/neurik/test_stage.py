@@ -161,6 +161,24 @@ def test_frames_without_the_person_stay_empty() -> None:
     np.testing.assert_array_equal(np.isfinite(joints.marker_residual).all(axis=1), valid)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"ik_iterations": 0}, {"ik": "opensim"}], ids=["both", "alone", "opensim"]
+)
+def test_a_turn_goes_on_after_a_gap(options: dict[str, Any]) -> None:
+    """Someone who turns nearly once round, is not seen for a while, and comes back 15 degrees further round."""
+    headings = np.concatenate([np.linspace(0, 350, 36), np.full(5, np.nan), np.linspace(365, 380, 4)])
+    valid = np.isfinite(headings)
+    body = _body([{}] * len(headings))
+    body.global_orient[valid] = (
+        Rotation.from_euler("x", 180, degrees=True)
+        * Rotation.from_euler("y", headings[valid, None], degrees=True)
+    ).as_rotvec()
+    settings = Settings(camera_pitch=0.0, camera_roll=0.0, **options)
+    joints = stage.run(_detection(len(headings), valid), body, settings, Silent())
+    heading = np.degrees(joints.q[valid, list(joints.coordinates).index("pelvis_rotation")])
+    np.testing.assert_allclose(heading - heading[0], headings[valid], atol=5.0)
+
+
 def test_a_given_mass_is_used_and_named() -> None:
     joints = stage.run(_detection(1), _body([{}]), Settings(mass=80.0), Silent())
     assert joints.mass_kg == pytest.approx(80.0)
