@@ -8,6 +8,7 @@ that segment.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ _LIMBS = {  # segments scaled by the distance between two joint centres
     ("humerus",): ("shoulder", "elbow"),
     ("ulna", "radius", "hand"): ("elbow", "wrist"),
 }
+_LIMB_BEFORE = {"tibia": "femur", "talus": "tibia", "ulna": "humerus"}  # by the first of a limb's segments
 
 
 def calibrate(path: Path, default: Calibrated, standing: Standing) -> Calibrated:
@@ -85,7 +87,7 @@ def calibrate(path: Path, default: Calibrated, standing: Standing) -> Calibrated
     _free_root(model)
     own = {"".join(key): name for key, name in bodies.items()}
     target = _joint_centres(default.model, default.pose, _default_bodies(default.model))
-    factors = _factors(model, _joint_centres(model, PALMS_IN, bodies), target, default.factors, bodies)
+    factors = _factors(model, _joint_centres(model, PALMS_IN, bodies), target, bodies)
     apply_scale(model, factors, default.mass)
     pose = {name: value for name, value in default.pose.items() if not name.startswith("pelvis_t")}
     found = _joint_centres(model, pose, bodies)
@@ -168,26 +170,27 @@ def _joint_centres(model: Any, pose: dict[str, float], bodies: dict[tuple[str, s
     return points
 
 
-def _factors(
-    model: Any, own: Points, target: Points, default: Factors, bodies: dict[tuple[str, str], str]
-) -> Factors:
-    """(3) per body of the user's model. What its joints do not show is taken from what they do show nearest by."""
+def _factors(model: Any, own: Points, target: Points, bodies: dict[tuple[str, str], str]) -> Factors:
+    """(3) per body of the user's model. What its joints do not show is taken from what they do show nearest by: another
+    model's factors would change the size of one that is already scaled."""
 
-    def ratio(start: str, end: str, axis: int | None = None) -> float | None:
+    def ratio(*path: str, axis: int | None = None) -> float | None:
+        """Of the way along joint centres, both sides together; along one axis if given."""
+        sides = (
+            [path] if path[0][-2:] in {"_r", "_l"} else [[name + s for name in path] for s in ("_r", "_l")]
+        )
         lengths = []
         for points in (target, own):
-            pairs = (
-                [(start, end)] if start[-2:] in {"_r", "_l"} else [(start + s, end + s) for s in ("_r", "_l")]
-            )
-            if not all(name in points for pair in pairs for name in pair):
+            if not all(name in points for side in sides for name in side):
                 return None
-            between = [points[b] - points[a] for a, b in pairs]
-            lengths.append(np.mean([np.linalg.norm(d) if axis is None else abs(d[axis]) for d in between]))
+            steps = [points[b] - points[a] for side in sides for a, b in pairwise(side)]
+            lengths.append(sum(np.linalg.norm(step) if axis is None else abs(step[axis]) for step in steps))
         return float(lengths[0] / lengths[1])
 
-    across = ratio("hip_r", "hip_l") or float(default["pelvis"][2])
-    up = ratio("hip", "shoulder", axis=1) or float(default["torso"][1])
-    wide = ratio("shoulder_r", "shoulder_l") or float(default["torso"][2])
+    legs = ratio("hip", "knee", "ankle") or ratio("hip", "knee") or 1.0
+    across = ratio("hip_r", "hip_l") or legs
+    up = ratio("hip", "shoulder", axis=1) or legs
+    wide = ratio("shoulder_r", "shoulder_l") or across
     chest = np.array([wide, up, wide])
     measured: dict[str, Array] = {
         bodies["pelvis", ""]: np.array([across, up, across]),
@@ -196,13 +199,15 @@ def _factors(
     for segment in ("lumbar", "head"):
         if (segment, "") in bodies:
             measured.setdefault(bodies[segment, ""], chest)
+    limbs: dict[str, float] = {}
     for segments, (start, end) in _LIMBS.items():
-        factor = ratio(start, end)
+        first = segments[0]
+        limbs[first] = ratio(start, end) or limbs.get(_LIMB_BEFORE.get(first, ""), up)
         for segment in segments:
             for side in ("_r", "_l"):
                 body = bodies.get((segment, side))
                 if body is not None and body not in measured:
-                    measured[body] = np.full(3, default[segment + side][0] if factor is None else factor)
+                    measured[body] = np.full(3, limbs[first])
     return _spread(model, measured)
 
 

@@ -75,6 +75,26 @@ def test_an_already_scaled_model_keeps_its_size(
         np.testing.assert_allclose(factor, 1.0, atol=0.01, err_msg=body)
 
 
+def test_an_already_scaled_model_without_arms_keeps_its_size(
+    shared: Path, calibrated: Calibrated, standing: Standing, tmp_path: Path
+) -> None:
+    once = user.calibrate(shared / "data/models/gait2392_thelen2003muscle.osim", calibrated, standing)
+    path = tmp_path / "mine.osim"
+    path.write_text(osim.to_xml(once.model), encoding="utf-8")
+    for body, factor in user.calibrate(path, calibrated, standing).factors.items():
+        np.testing.assert_allclose(factor, 1.0, atol=1e-4, err_msg=body)
+
+
+@pytest.mark.parametrize("missing", ["humerus", "toes", "talus", "hand"])
+def test_what_a_scaled_model_does_not_show_keeps_its_size(
+    missing: str, calibrated: Calibrated, standing: Standing, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.osim"
+    path.write_text(osim.to_xml(calibrated.model).replace(missing, "nameless"), encoding="utf-8")
+    for body, factor in user.calibrate(path, calibrated, standing).factors.items():
+        np.testing.assert_allclose(factor, 1.0, atol=0.02, err_msg=body)
+
+
 def test_a_model_without_feet_or_trunk_is_refused_by_name(
     calibrated: Calibrated, standing: Standing, tmp_path: Path
 ) -> None:
