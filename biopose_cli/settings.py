@@ -98,9 +98,10 @@ class Settings:
                 "--ik-smoothness needs the solver: it has no meaning with --ik opensim or --ik-iterations 0",
                 "Leave one of them out",
             )
-        if self.ik_iterations == 0 and self.model is not None:
+        if self.ik_iterations is not None and self.model is not None:
             raise SettingError(
-                "--ik-iterations 0 does not go with --model: the network knows BioPose's own skeleton only",
+                "--ik-iterations does not go with --model: it counts the solver's steps after the network, "
+                "which knows BioPose's own skeleton only",
                 "Leave one of them out",
             )
         if self.start is not None and self.end is not None and self.start >= self.end:

@@ -96,7 +96,7 @@ class Solver:
                 steady = canonical(self.kinematics.table, start, SLACK)
                 given = self._inside(torch.as_tensor(steady, dtype=torch.float64))
                 q, cost = self._minimise(data, given, iterations)
-            if start is None or iterations == ITERATIONS:
+            if start is None or iterations >= ITERATIONS:
                 q, cost = self._rescued(data, q, cost)
             q = self._named(self.kinematics.coupled(q))
             model = torch.cat([self.kinematics.markers(part) for part in q.split(BATCH)])

@@ -293,3 +293,12 @@ def test_smoothness_gets_the_times_of_the_frames(
 def test_options_that_contradict_each_other_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
         Settings(**wrong)
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 60])
+def test_a_users_model_takes_no_number_of_iterations(iterations: int, tmp_path: Path) -> None:
+    """They follow the network, which does not know it."""
+    path = tmp_path / "mine.osim"
+    path.touch()
+    with pytest.raises(SettingError, match="--ik-iterations does not go with --model"):
+        Settings(model=path, ik_iterations=iterations)
