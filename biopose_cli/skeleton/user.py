@@ -17,7 +17,7 @@ import numpy as np
 from biopose_cli.artifact import Array
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.errors import ModelFileError
-from biopose_cli.skeleton.osim import load_model
+from biopose_cli.skeleton.osim import array3, load_model, matrix, opensim
 from biopose_cli.skeleton.scaling import (
     PALMS_IN,
     Calibrated,
@@ -72,6 +72,8 @@ _LIMBS = {  # segments scaled by the distance between two joint centres
     ("ulna", "radius", "hand"): ("elbow", "wrist"),
 }
 _LIMB_BEFORE = {"tibia": "femur", "talus": "tibia", "ulna": "humerus"}  # by the first of a limb's segments
+
+_TIPS = 0.7  # vertical part of an axis: turning about one with less tips the person over
 
 
 def calibrate(path: Path, default: Calibrated, standing: Standing) -> Calibrated:
@@ -136,11 +138,41 @@ def segment_bodies(model: Any, path: Path) -> dict[tuple[str, str], str]:
 
 
 def _free_root(model: Any) -> None:
-    """Let the person walk and turn as far as they do: the ranges of the joint to ground are no anatomy."""
+    """Let the person walk and turn as far as they do: the ranges of the joint to ground are no anatomy.
+
+    The middle one of three turns goes from -90 to 90 degrees, as the default skeleton's: that reaches every attitude,
+    and beyond it each would have a second name (`branches.py`). Not if it is the heading, which people turn round.
+    """
     for joint in model.getJointSet():
-        if joint.getParentFrame().findBaseFrame().getName() == "ground":
-            for index in range(joint.numCoordinates()):
-                joint.upd_coordinates(index).setDefaultClamped(False)
+        if joint.getParentFrame().findBaseFrame().getName() != "ground":
+            continue
+        middle = _middle_turn(joint)
+        for index in range(joint.numCoordinates()):
+            coordinate = joint.upd_coordinates(index)
+            coordinate.setDefaultClamped(coordinate.getName() == middle)
+            if coordinate.getName() == middle:
+                coordinate.setRangeMin(-np.pi / 2)
+                coordinate.setRangeMax(np.pi / 2)
+
+
+def _middle_turn(joint: Any) -> str | None:
+    """The second coordinate of a joint that turns about three perpendicular axes by themselves, if it tips over."""
+    upright = matrix(joint.getParentFrame().findTransformInBaseFrame())[1, :3]
+    if joint.getConcreteClassName() in {"FreeJoint", "BallJoint", "GimbalJoint"}:
+        return str(joint.get_coordinates(1).getName()) if abs(upright[1]) < _TIPS else None
+    custom = opensim.CustomJoint.safeDownCast(joint)
+    if custom is None:
+        return None
+    turns = [custom.getSpatialTransform().getTransformAxis(i) for i in range(3)]
+    names = [turn.getCoordinateNames() for turn in turns]
+    axes = np.stack([array3(turn.getAxis()) for turn in turns])
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    lines = [opensim.LinearFunction.safeDownCast(turn.getFunction()) for turn in turns]
+    plain = all(line and (abs(line.getSlope()), line.getIntercept()) == (1.0, 0.0) for line in lines)
+    apart = len({name.getValue(0) for name in names if name.size() == 1}) == 3
+    square = np.allclose(axes @ axes.T, np.eye(3), atol=1e-6)
+    tips = abs(upright @ axes[1]) < _TIPS
+    return str(names[1].getValue(0)) if plain and apart and square and tips else None
 
 
 def _sides(aliases: tuple[str, ...]) -> tuple[str, ...]:

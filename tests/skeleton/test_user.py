@@ -6,12 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from biopose_cli.errors import ModelFileError
+from biopose_cli.neurik.solver import Solver
 from biopose_cli.progress import Silent
 from biopose_cli.skeleton import build, ik, osim, user
+from biopose_cli.skeleton.kinematics import Kinematics
+from biopose_cli.skeleton.osim import opensim, vec3
 from biopose_cli.skeleton.scaling import Calibrated
 from biopose_cli.skeleton.standing import Standing
+from biopose_cli.skeleton.table import read_table
 
 MODELS = {
     "models/Rajagopal2016": (22, 80),
@@ -63,6 +68,38 @@ def test_a_users_model_may_turn_round(shared: Path, calibrated: Calibrated, stan
     start[2] = 2.8
     q = ik.solve(fitted.model, fitted.markers, turned, np.zeros(1), Silent(), start).q[0]
     assert np.degrees(q[2]) == pytest.approx(180.0, abs=2.0)
+
+
+def test_the_pelvis_has_one_name_per_attitude(
+    shared: Path, calibrated: Calibrated, standing: Standing
+) -> None:
+    """gait2392 clamps nothing: tipped over, its pelvis_list came out beyond 90 degrees, tilt and heading half round."""
+    path = shared / "data/models/gait2392_thelen2003muscle.osim"
+    solver = Solver(Kinematics(read_table(user.calibrate(path, calibrated, standing).model)))
+    generator = np.random.default_rng(0)
+    q = np.zeros((60, len(solver.kinematics.table.coordinates)))
+    q[:, :3] = np.radians(generator.uniform([-180, -80, -180], [180, 80, 180], (60, 3)))
+    markers = solver.kinematics.markers(torch.as_tensor(q)).numpy()
+    found = [solver.solve(frame[None]) for frame in markers]
+    assert max(solution.rms[0] for solution in found) < 1e-4
+    np.testing.assert_allclose([solution.q[0, 1] for solution in found], q[:, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("axes", ["zxy", "xyz"])
+def test_the_root_may_turn_all_round_about_the_vertical(
+    axes: str, calibrated: Calibrated, standing: Standing, tmp_path: Path
+) -> None:
+    """Only a middle turn that tips over is kept within 90 degrees; one about the vertical is the heading."""
+    model = calibrated.model.clone()
+    transform = opensim.CustomJoint.safeDownCast(
+        model.updJointSet().get("ground_pelvis")
+    ).updSpatialTransform()
+    for slot, axis in enumerate(axes):
+        transform.updTransformAxis(slot).setAxis(vec3(np.eye(3)["xyz".index(axis)]))
+    path = tmp_path / "mine.osim"
+    path.write_text(osim.to_xml(model), encoding="utf-8")
+    table = read_table(user.calibrate(path, calibrated, standing).model)
+    assert table.clamped[:3].tolist() == [False, axes == "zxy", False]
 
 
 def test_an_already_scaled_model_keeps_its_size(
