@@ -4,8 +4,8 @@ A joint moves its child body by `X = P [R1 R2 R3 | sum t_i a_i] C^-1`: P and C a
 parent and the child body, R_i the turn about the i-th rotation axis, t_i the way along the i-th translation
 axis a_i; every turn and way is a function of one coordinate (or constant). That covers OpenSim's Custom, Pin,
 Slider, Universal, Gimbal, Ball, Planar, Free and Weld joints with Constant, LinearFunction, SimmSpline,
-PolynomialFunction and MultiplierFunction. J bodies (each with its inboard joint), D coordinates, M markers;
-m and rad.
+PolynomialFunction and MultiplierFunction. Of the constraints it covers CoordinateCouplerConstraint. J bodies
+(each with its inboard joint), D coordinates, M markers; m and rad.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def read_table(model: Any) -> Table:
     Raises
     ------
     ModelFileError
-        It has a joint, function or coupler that is not in the list above, or bodies that form a loop.
+        It has a joint, function or enforced constraint that is not in the list above, or bodies that form a loop.
     """
     model.initSystem()
     coordinates = tuple(c.getName() for c in model.getCoordinateSet())
@@ -233,9 +233,15 @@ def _knots(spline: Any) -> Array:
 def _couplers(model: Any, index: dict[str, int]) -> tuple[Coupler, ...]:
     found = []
     for constraint in model.getConstraintSet():
-        coupler = opensim.CoordinateCouplerConstraint.safeDownCast(constraint)
-        if coupler is None or not constraint.get_isEnforced():
+        if not constraint.get_isEnforced():
             continue
+        coupler = opensim.CoordinateCouplerConstraint.safeDownCast(constraint)
+        if coupler is None:
+            raise ModelFileError(
+                f"the model's constraint {constraint.getName()} is a {constraint.getConcreteClassName()}, and only "
+                "coordinate couplers can be kept",
+                "Call with --ik opensim, which keeps it, or set its isEnforced to false",
+            )
         names = coupler.getIndependentCoordinateNames()
         if names.getSize() != 1:
             raise ModelFileError(

@@ -13,7 +13,9 @@ from biopose_cli.errors import ModelFileError, SolverError
 from biopose_cli.export.trc import write_trc
 from biopose_cli.progress import Silent
 from biopose_cli.skeleton import ik, osim
-from biopose_cli.skeleton.scaling import PALMS_IN, Calibrated, skeleton_points
+from biopose_cli.skeleton.osim import array3, opensim, vec3
+from biopose_cli.skeleton.scaling import PALMS_IN, Calibrated, body_frames, skeleton_points
+from biopose_cli.skeleton.standing import Standing
 
 RATE = 30.0
 
@@ -126,6 +128,23 @@ def test_a_run_goes_on_from_where_the_last_one_ended(calibrated: Calibrated) -> 
         calibrated.model, calibrated.markers, _markers(calibrated, q), np.zeros(1), Silent(), q[0]
     )
     assert np.degrees(found.q[0, 2]) == pytest.approx(540.0, abs=1.0)
+
+
+def test_constraints_hold(calibrated: Calibrated, standing: Standing) -> None:
+    """A right hand tied to a point on the pelvis, 4 cm from where the markers have it."""
+    model = calibrated.model.clone()
+    frames = body_frames(model, calibrated.pose)
+    tied = frames["hand_r"][:3, 3] + [0.03, 0.03, 0.0] - frames["pelvis"][:3, 3]
+    point = vec3(frames["pelvis"][:3, :3].T @ tied)
+    pelvis, hand = (model.getBodySet().get(name) for name in ("pelvis", "hand_r"))
+    model.addConstraint(opensim.PointConstraint(pelvis, point, hand, vec3([0, 0, 0])))
+    model.finalizeConnections()
+    model = osim.load_xml(osim.to_xml(model))
+    found = ik.solve(model, calibrated.markers, standing.markers[None], np.zeros(1), Silent())
+    frames = body_frames(calibrated.model, dict(zip(ik.coordinate_names(model), found.q[0], strict=True)))
+    held = frames["pelvis"] @ [*array3(point), 1.0]
+    np.testing.assert_allclose(frames["hand_r"][:3, 3], held[:3], atol=1e-4)
+    assert 0.005 < np.linalg.norm(found.markers - standing.markers, axis=-1).mean() < 0.02
 
 
 def test_the_tool_refuses_what_it_cannot_read(tmp_path: Path, calibrated: Calibrated) -> None:

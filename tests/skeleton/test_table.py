@@ -68,6 +68,22 @@ def test_couplers_that_are_off_are_left_out() -> None:
     assert _dependents(model) == ["c1"]
 
 
+def _tied() -> Any:
+    model = chain("PinJoint", "PinJoint", "PinJoint")
+    first, last = (model.getBodySet().get(name) for name in ("body0", "body2"))
+    tie = opensim.ConstantDistanceConstraint(first, vec3([0, 0, 0]), last, vec3([0, 0, 0]), 0.1)
+    tie.setName("string")
+    model.addConstraint(tie)
+    model.finalizeConnections()
+    return model
+
+
+def test_a_constraint_that_is_off_hinders_nothing() -> None:
+    model = _tied()
+    model.updConstraintSet().get(0).set_isEnforced(False)
+    assert _dependents(model) == []
+
+
 def _dependents(model: Any) -> list[str]:
     table = read_table(model)
     return [table.coordinates[coupler.dependent] for coupler in table.couplers]
@@ -119,6 +135,7 @@ def _odd_function() -> Any:
         (_two_leaders, "several others"),
         (_circle, "circle"),
         (_odd_function, "Sine"),
+        (_tied, "string is a ConstantDistanceConstraint.*--ik opensim"),
     ],
 )
 def test_a_model_that_cannot_be_read_is_named(make: Callable[[], Any], said: str) -> None:
