@@ -33,6 +33,8 @@ _STARTS: tuple[dict[str, float], ...] = (
     {"pelvis_tilt": -90},
     {"pelvis_tilt": 90},
 )
+# What these starts leave as it is: where the person is, and faces
+_KEPT = ("pelvis_tx", "pelvis_ty", "pelvis_tz", "pelvis_rotation")
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ def _restart(model: Any, solver: Any, state: Any, order: list[int], target: Arra
     values = {name: places.get(name).getValue(state) for name in coordinate_names(model)}
     poses = [values]
     for start in _STARTS:
-        pose = {name: 0.0 for name in values if not name.startswith("pelvis_t")}
+        pose = {name: 0.0 for name in values if name not in _KEPT}
         poses.append(
             values | pose | {name: np.radians(angle) for name, angle in start.items() if name in values}
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from biopose_cli.artifact import Array
 from biopose_cli.errors import ModelFileError, SolverError
@@ -118,6 +119,32 @@ def test_a_first_frame_far_from_standing_is_found(calibrated: Calibrated, postur
     markers = _markers(calibrated, q)
     found = ik.solve(calibrated.model, calibrated.markers, markers, np.zeros(1), Silent())
     assert np.linalg.norm(found.markers - markers, axis=-1).mean() < 0.01
+
+
+def test_a_lost_frame_starts_again_upright_where_the_person_is_and_faces(
+    calibrated: Calibrated, standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Markers that no pose explains, of someone who bends forward and faces backwards."""
+    assemble, tried = ik._assemble_from, []
+
+    def watched(*arguments: Any) -> tuple[float, Array]:
+        tried.append(dict(arguments[-1]))
+        return assemble(*arguments)
+
+    monkeypatch.setattr(ik, "_assemble_from", watched)
+    start = np.zeros(len(ik.coordinate_names(calibrated.model)))
+    start[2] = 2.6
+    turn = Rotation.from_euler("zy", [-30, 150], degrees=True)
+    markers = turn.apply(1.4 * standing.markers)
+    ik.solve(calibrated.model, calibrated.markers, markers[None], np.zeros(1), Silent(), start)
+    lost, upright, *others = tried
+    kept = ("pelvis_rotation", "pelvis_tx", "pelvis_ty", "pelvis_tz")
+    assert abs(lost["pelvis_tilt"]) > 0.2
+    assert abs(lost["pelvis_rotation"]) > 2
+    assert upright["pelvis_tilt"] == 0.0
+    assert upright["pelvis_list"] == 0.0
+    for pose in (upright, *others[:-1]):
+        assert [pose[name] for name in kept] == [lost[name] for name in kept]
 
 
 def test_a_run_goes_on_from_where_the_last_one_ended(calibrated: Calibrated) -> None:
