@@ -61,8 +61,8 @@ def train(
     """
     if config.frozen and begin is None:
         raise SettingError("frozen = true needs weights to begin with", "Name them with --begin")
-    claim(folder, config, begin)
     where = choose_device(device)
+    claim(folder, config, begin)
     body = load_body()
     progress.start("motion capture", None)
     motions, held = captured_motions(motion, body)
