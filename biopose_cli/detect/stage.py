@@ -142,7 +142,7 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
     away = float(np.diff(tracks.time[seen]).max(initial=0.0))
     warnings = [
         len(lost)
-        and f"pictures are missing in the video at {len(lost)} places, up to {np.diff(time)[lost].max():.2f} s",
+        and f"pictures are missing in the video {len(lost)} times, up to {np.diff(time)[lost].max():.2f} s",
         (count > 1 and settings.person is None)
         and f"{count} people are in view: person 1 was chosen, the longest and largest in view; others by --person",
         filled.any()
