@@ -16,6 +16,7 @@ from biopose_cli import __version__
 from biopose_cli.errors import BioPoseError, OutputError, SettingError
 from biopose_cli.options import (
     Body,
+    CaptureRate,
     Config,
     Device,
     End,
@@ -87,6 +88,7 @@ def run(
     ik_smoothness: IkSmoothness = 0.0,
     start: Start = None,
     end: End = None,
+    capture_rate: CaptureRate = None,
     max_gap: MaxGap = 0.25,
     camera_pitch: Pitch = None,
     camera_roll: Roll = None,
@@ -110,6 +112,7 @@ def detect(
     start: Start = None,
     end: End = None,
     person: Person = None,
+    capture_rate: CaptureRate = None,
     max_gap: MaxGap = 0.25,
     focal: Focal = None,
     fov: Fov = None,
@@ -213,6 +216,7 @@ def import_mesh(
     ik_smoothness: IkSmoothness = 0.0,
     start: Start = None,
     end: End = None,
+    capture_rate: CaptureRate = None,
     max_gap: MaxGap = 0.25,
     camera_pitch: Pitch = None,
     camera_roll: Roll = None,

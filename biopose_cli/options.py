@@ -84,6 +84,13 @@ Person = Annotated[
         help="Which person, as numbered in the overlay.", show_default="the longest and largest track"
     ),
 ]
+CaptureRate = Annotated[
+    float | None,
+    typer.Option(
+        help="For slow motion: frames/s that were filmed. Times are then those of the motion.",
+        show_default="the video's own rate",
+    ),
+]
 MaxGap = Annotated[
     float, typer.Option(help="Longest gap in the person's track that is filled (and flagged), s.")
 ]

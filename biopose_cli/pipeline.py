@@ -138,7 +138,14 @@ def _export(clip: Clip, done: dict[str, Any], progress: Progress) -> Exported:
 
 
 STEPS = (
-    Step(Tracks, "detect", (), ("weights", "start", "end"), ("assets.py", "video", "detect"), _tracks),
+    Step(
+        Tracks,
+        "detect",
+        (),
+        ("weights", "start", "end", "capture_rate"),
+        ("assets.py", "video", "detect"),
+        _tracks,
+    ),
     Step(
         Detection,
         "detect",

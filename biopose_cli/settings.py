@@ -30,6 +30,12 @@ _RANGES = {  # lowest and highest value that can be meant, unit, what to do
     "person": (1, 1000, "", "Persons are numbered from 1, as the overlay shows"),
     "start": (0.0, math.inf, "s", "Give a time on the video's own clock"),
     "end": (0.0, math.inf, "s", "Give a time on the video's own clock"),
+    "capture_rate": (
+        1.0,
+        1e5,
+        "frames/s",
+        "Give how many pictures a second were filmed, such as --capture-rate 240",
+    ),
 }
 
 
@@ -47,6 +53,7 @@ class Settings:
     weights: str = "heavy"  # heavy, full or lite
     start: float | None = None  # s, of the video's own clock
     end: float | None = None  # s
+    capture_rate: float | None = None  # frames/s that were filmed; None: as many as the video shows
     person: int | None = None  # 1-based; None: the longest and largest track
     max_gap: float = 0.25  # s, the longest gap that is filled
     focal: float | None = None  # px, of the upright image

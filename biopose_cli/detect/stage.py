@@ -26,6 +26,7 @@ GUESSED = 0.5  # what an interpolated landmark keeps of its confidence
 def track(info: VideoInfo, settings: Settings, progress: Progress) -> Tracks:
     """Follow everybody through the video from `settings.start` to `settings.end`, in one pass.
 
+    With `settings.capture_rate` times are those of the motion, from the video's own beginning.
     People are numbered by how long and how large they are seen, the most prominent first. Memory holds one picture.
 
     Raises
@@ -39,11 +40,12 @@ def track(info: VideoInfo, settings: Settings, progress: Progress) -> Tracks:
     paths = assets.ensure(assets.needed(settings.weights), progress)
     tracker = Tracker(Detector(paths["detector"]), Landmarker(paths[settings.weights]))
     progress.start("detect", expected_frames(info, settings.start, settings.end))
+    pace = info.frame_rate / settings.capture_rate if settings.capture_rate else 1.0
     times: list[float] = []
     numbers: list[int] = []
     for position, picture in enumerate(pictures):
-        tracker.step(position, picture.time, picture.image)
-        times.append(picture.time)
+        times.append(pace * picture.time)
+        tracker.step(position, times[-1], picture.image)
         numbers.append(picture.index)
         progress.advance()
     time = np.array(times)

@@ -183,8 +183,8 @@ def _doubts(
     filmed = _number(container.metadata.get("com.android.capture.fps"))
     if clock.frame_rate and filmed > _SLOWER * clock.frame_rate:
         doubts.append(
-            f"slow motion: filmed at {filmed:.0f} pictures a second, stored at {clock.frame_rate:.0f}; "
-            f"times here are {filmed / clock.frame_rate:.1f} times as long as they were, speeds as much smaller"
+            f"slow motion: filmed at {filmed:.0f} frames/s, stored at {clock.frame_rate:.0f}: times are those of the "
+            f"motion with --capture-rate {filmed:.0f}, and without {filmed / clock.frame_rate:.1f} times as long"
         )
     promised = float((container.duration or 0) / 1_000_000)
     if packets < len(stream.index_entries) or clock.duration < promised - max(0.5, 0.05 * promised):

@@ -148,6 +148,14 @@ def test_nobody_in_the_video(tmp_path: Path, weights: dict[str, Path]) -> None:
         stage.choose(found, info, Settings())
 
 
+def test_slow_motion_has_the_times_of_the_motion(tmp_path: Path, weights: dict[str, Path]) -> None:
+    info = probe(write_video(tmp_path / "noise.mp4", frames=4))
+    plain = stage.track(info, Settings(), Silent()).time
+    slow = stage.track(info, Settings(capture_rate=8 * info.frame_rate), Silent()).time
+    np.testing.assert_allclose(8 * slow, plain)
+    assert plain[-1] > 0
+
+
 def test_the_embedded_clip(sample_clip: Path, tmp_path: Path, weights: dict[str, Path]) -> None:
     if not sample_clip.is_file():
         pytest.skip("the embedded clip has not been made")
