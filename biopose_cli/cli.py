@@ -245,9 +245,8 @@ def _process(context: typer.Context, only: str | None = None) -> None:
     videos: list[Path] = options["videos"]
     sources = {name: _source(context, name) for name in options}
     given = {name for name, source in sources.items() if source != "DEFAULT"}
-    if any(
-        sources.get(name) == "COMMANDLINE" for name in _CAMERA
-    ):  # it stands in the place of the config file's
+    # a camera on the command line stands in the place of the config file's
+    if any(sources.get(name) == "COMMANDLINE" for name in _CAMERA):
         options.update({name: None for name in _CAMERA if sources.get(name) == "DEFAULT_MAP"})
     settings = Settings(**{key: value for key, value in options.items() if key in _FIELDS})
     folder.check_names(videos)

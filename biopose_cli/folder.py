@@ -17,7 +17,11 @@ from biopose_cli.video.probe import content_hash
 
 # bytes; file systems allow 255, of which "_overlay", ".mp4" and the temporary names take some
 _LONGEST_NAME = 200
-_BELONGS = {"mesh": ("track", "track_id"), "ik": ("ik_iterations", "ik_smoothness")}
+_BELONGS = {
+    "mesh": ("track", "track_id"),
+    "ik": ("ik_iterations", "ik_smoothness"),
+    "model": ("ik_iterations",),
+}
 
 
 def claim(folder: Path, video: Path, overwrite: bool) -> tuple[str, bool]:

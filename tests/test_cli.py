@@ -171,6 +171,18 @@ def test_help_loads_nothing_heavy() -> None:
     )
 
 
+def test_a_name_that_the_console_cannot_write_is_no_error(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "\u0439.mp4")
+    found = subprocess.run(
+        [sys.executable, "-m", "biopose_cli", "info", str(path)],
+        check=False,
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252", "COLUMNS": "300"},
+    )
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert b"0439.mp4" in found.stdout
+
+
 def test_version(biopose: Call) -> None:
     from biopose_cli import __version__
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from biopose_cli.console import Display
+from biopose_cli.console import Display, print_closing
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +44,15 @@ def test_what_an_interrupt_left_half_made_goes_silently(
         signal.raise_signal(signal.SIGINT)
     _HalfMade()
     assert capsys.readouterr().err == ""
+
+
+def test_a_stage_alone_tells_its_warnings_too(capsys: pytest.CaptureFixture[str]) -> None:
+    clip: Any = SimpleNamespace(file=lambda step: f"{step}.npz")
+    result: Any = SimpleNamespace(
+        clip=clip, done={}, steps=[SimpleNamespace(step="detect")], warnings=["it is odd"]
+    )
+    print_closing(result)
+    assert capsys.readouterr().out == "wrote detect.npz\nwarning: it is odd\n"
 
 
 def test_nothing_stops_without_an_interrupt() -> None:

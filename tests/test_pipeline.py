@@ -267,6 +267,16 @@ def test_what_is_given_wins_even_at_its_default(stages: Stages, video: Path, tmp
     assert opensim.clip.settings.ik_iterations == Settings().ik_iterations
 
 
+def test_what_is_odd_about_the_video_is_among_the_warnings(
+    stages: Stages, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = replace(pipeline.probe(video), warnings=("it is odd",))
+    monkeypatch.setattr(pipeline, "probe", lambda path: odd)
+    for only in (None, "detect"):
+        result = pipeline.run(video, tmp_path / "out", Settings(), Silent(), only=only)
+        assert result.warnings[0] == "it is odd"
+
+
 def test_detect_alone_starts_anew_with_overwrite(stages: Stages, video: Path, tmp_path: Path) -> None:
     again(stages, video, tmp_path / "out")
     assert again(stages, video, tmp_path / "out", only="detect")[0] == ["detect"]

@@ -20,7 +20,10 @@ STATES = np.array(
 PRICE = 1.0  # per frame and exchange; the whole body at once is one exchange
 NOISE = 0.01  # acceleration (1/frame^2, over the body's size) that costs 1 per landmark
 LIMIT = 16.0  # the most that one landmark's acceleration costs
-FOLLOWED = 0.3  # s, the longest gap over which sides are followed
+FOLLOWED = (
+    0.3  # s, the longest gap over which sides are followed, or, in a video of few frames/s, of its intervals
+)
+_SLOW = 1.5
 UNSURE = 0.3  # least weight of a landmark: the network is unsure exactly where it exchanges
 
 
@@ -42,7 +45,7 @@ def repair(
     world : (T, 33, 3) m
     size : (T,) px, of the body
     doubtful : (T, 3) bool, legs, arms, trunk: the network contradicts itself
-    seen : (T,) bool; the stretches without a gap of more than `FOLLOWED` are repaired one by one
+    seen : (T,) bool; the stretches without a gap of more than that are repaired one by one
     time : (T,) s
 
     Returns
@@ -51,9 +54,9 @@ def repair(
     """
     keypoints, confidence, world = keypoints.copy(), confidence.copy(), world.copy()
     swapped = np.zeros(len(seen), bool)
-    steps = np.diff(time)
-    frames = np.concatenate([[0.0], np.cumsum(steps)]) / (np.median(steps) if len(steps) else 1.0)
-    for stretch in stretches(seen, time):
+    interval = float(np.median(np.diff(time))) if len(time) > 1 else 1.0
+    frames = time / interval
+    for stretch in stretches(seen, time, max(FOLLOWED, _SLOW * interval)):
         found = exchanges(
             keypoints[stretch], confidence[stretch], size[stretch], doubtful[stretch], frames[stretch]
         )
@@ -114,8 +117,8 @@ def _accelerations(keypoints: Array, confidence: Array, size: Array, steps: Arra
     return np.asarray((np.minimum(acceleration / NOISE, LIMIT) * weight).sum(axis=(-2, -1)))
 
 
-def stretches(seen: Array, time: Array) -> list[Array]:
-    """Indices of the true values, parted where they are more than `FOLLOWED` apart."""
+def stretches(seen: Array, time: Array, longest: float) -> list[Array]:
+    """Indices of the true values, parted where they are more than `longest` s apart."""
     where = np.flatnonzero(seen)
-    apart = np.diff(time[where]) > FOLLOWED + 1e-5
+    apart = np.diff(time[where]) > longest + 1e-5
     return [run for run in np.split(where, np.flatnonzero(apart) + 1) if len(run)]

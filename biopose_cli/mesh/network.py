@@ -138,9 +138,8 @@ class MQHMR(nn.Module):
             ]
             code = code + torch.cat(heads, 1)
         doubt = self.doubt(tokens.mean(1) if known is None else known).float().clamp(*_DOUBTS)
-        with torch.autocast(
-            code.device.type, enabled=False
-        ):  # bfloat16 would bend rotations by half a degree
+        # in bfloat16, while training, rotations would be bent by half a degree
+        with torch.autocast(code.device.type, enabled=False):
             return self._recovered(code.float(), view, tokens, doubt.exp().unflatten(1, (_TURNS, 3)))
 
     def _recovered(self, code: Tensor, view: View, tokens: Tensor, spread: Tensor) -> Recovered:

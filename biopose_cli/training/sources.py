@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli import assets
+from biopose_cli.artifact import Array
 from biopose_cli.body.model import Body
 from biopose_cli.mesh.taps import CROP, DEFAULT
 from biopose_cli.progress import Progress
@@ -48,20 +49,13 @@ def pictured(
     subjects = np.repeat([motion.subject for motion in held], [len(motion.pose) for motion in held])
     share = max(1, config.pictures // _HELD_OUT)
     stored = (CROP,) if config.encoder else DEFAULT
+    people, everybody = _posed(postures, config.seed)
     sets = [
-        _rendered(folder / "pictures", postures, config.pictures, config.seed, stored, progress),
-        pictures.make(
-            folder / "held_out",
-            load_actor(),
-            _detector(progress),
-            of_held,
-            subjects,
-            share,
-            config.seed + 30_000,
-            stored,
-            progress,
-            processes=os.cpu_count() or 1,
-        ),
+        _rendered(folder / name, poses, who, count, seed, stored, progress)
+        for name, poses, who, count, seed in (
+            ("pictures", people, everybody, config.pictures, config.seed),
+            ("held_out", of_held, subjects, share, config.seed + 30_000),
+        )
     ]
     taps = config.size.seen
     learn, check = (
@@ -75,30 +69,30 @@ def pictured(
 def _bank(path: Path, config: Config, postures: Postures, body: Body, progress: Progress) -> Bank:
     """The detector's errors on rendered people, from `path` if they are there."""
     if not path.exists():
-        seen = _rendered(path.parent / "looks", postures, config.looks, config.seed, (), progress)
+        people = _posed(postures, config.seed)
+        seen = _rendered(path.parent / "looks", *people, config.looks, config.seed, (), progress)
         Bank.of(seen.looks, body).save(path)
     return Bank.load(path)
 
 
-def _rendered(
-    folder: Path, postures: Postures, count: int, seed: int, taps: Sequence[str], progress: Progress
-) -> pictures.Pictures:
-    """Pictures of people in these postures, and what the detector sees of them."""
+def _posed(postures: Postures, seed: int) -> tuple[Array, Array]:
+    """Poses (P, 24, 3) of which pictures are taken, and whose they are."""
     poses = postures.draw(_POSES, np.random.default_rng((seed, 2)))
-    everybody = np.full(len(poses), "training")
+    return poses, np.full(len(poses), "training")
+
+
+def _rendered(
+    folder: Path,
+    poses: Array,
+    subjects: Array,
+    count: int,
+    seed: int,
+    taps: Sequence[str],
+    progress: Progress,
+) -> pictures.Pictures:
+    """Pictures of people in these poses, and what the detector sees of them."""
+    weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
+    processes = os.cpu_count() or 1
     return pictures.make(
-        folder,
-        load_actor(),
-        _detector(progress),
-        poses,
-        everybody,
-        count,
-        seed,
-        taps,
-        progress,
-        processes=os.cpu_count() or 1,
+        folder, load_actor(), weights, poses, subjects, count, seed, taps, progress, processes=processes
     )
-
-
-def _detector(progress: Progress) -> Path:
-    return assets.ensure(assets.needed("heavy"), progress)["heavy"]

@@ -32,7 +32,7 @@ def exchanged(points: Array, groups: list[int], frames: Array) -> Array:
     return result
 
 
-def repaired(points: Array, seen: Array | None = None) -> tuple[Array, Array]:
+def repaired(points: Array, seen: Array | None = None, pace: float = 1.0) -> tuple[Array, Array]:
     world = np.concatenate([points, points[..., :1]], axis=-1)
     keypoints, _, turned, swapped = repair(
         points,
@@ -41,7 +41,7 @@ def repaired(points: Array, seen: Array | None = None) -> tuple[Array, Array]:
         np.full(FRAMES, 1000.0),
         np.zeros((FRAMES, 3), bool),
         np.ones(FRAMES, bool) if seen is None else seen,
-        TIME,
+        pace * TIME,
     )
     np.testing.assert_array_equal(turned[..., :2], keypoints)  # the 3D landmarks go with the keypoints
     return keypoints, swapped
@@ -99,8 +99,14 @@ def test_what_is_right_is_left_alone_beside_gaps() -> None:
     np.testing.assert_array_equal(keypoints, points)
 
 
+def test_few_frames_a_second_follow_each_other_too() -> None:
+    points, frames = walker(view=0.0), np.arange(41, 46)
+    _, swapped = repaired(exchanged(points, [0], frames), pace=20.0)
+    assert np.flatnonzero(swapped).tolist() == frames.tolist()
+
+
 def test_long_gaps_part_the_track() -> None:
     seen, time = np.array([1, 1, 0, 1, 0, 0, 1, 1], bool), np.arange(8) / 10
-    assert [run.tolist() for run in stretches(seen, time)] == [[0, 1, 3, 6, 7]]
-    assert [run.tolist() for run in stretches(seen, 2 * time)] == [[0, 1], [3], [6, 7]]
-    assert stretches(np.zeros(3, bool), np.arange(3.0)) == []
+    assert [run.tolist() for run in stretches(seen, time, 0.3)] == [[0, 1, 3, 6, 7]]
+    assert [run.tolist() for run in stretches(seen, 2 * time, 0.3)] == [[0, 1], [3], [6, 7]]
+    assert stretches(np.zeros(3, bool), np.arange(3.0), 0.3) == []

@@ -135,6 +135,15 @@ def test_repairs_and_cut_off_limbs_are_reported() -> None:
     assert any("beyond the image in 3 of 60" in warning for warning in found.warnings)
 
 
+def test_who_comes_back_after_long_is_said_to_be_known_by_clothes_only() -> None:
+    def said(seen: list[int]) -> bool:
+        found = stage.choose(tracks(seen, time=np.arange(60) / 10), INFO, Settings())
+        return any("clothes" in warning for warning in found.warnings)
+
+    assert said([*range(20), *range(45, 60)])
+    assert not said([*range(20), *range(35, 60)])
+
+
 def test_a_wrong_camera_is_refused_before_anything_else_is_done() -> None:
     with pytest.raises(SettingError):
         stage.choose(tracks(range(60)), INFO, Settings(focal=500, fov=60))

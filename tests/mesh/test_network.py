@@ -76,6 +76,13 @@ def test_a_body_comes_out_whatever_goes_in(size: Size, view: View) -> None:
     assert torch.equal(found.rotations[:, list(HANDS)], unit[:, list(HANDS)])
 
 
+def test_rotations_are_exact_where_the_products_are_not(view: View) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network(LIFTER)(view, UNKNOWN).rotations
+    unit = torch.eye(3).expand(COUNT, 24, 3, 3)
+    torch.testing.assert_close(found @ found.transpose(-1, -2), unit, atol=1e-5, rtol=0)
+
+
 def test_each_input_matters_and_each_may_be_absent(view: View) -> None:
     made, places = network(WHOLE), 0.5 + 0.2 * view.rays
     answers = [

@@ -85,6 +85,8 @@ def test_it_learns_and_a_cut_run_ends_with_the_same_weights(
         assert torch.equal(value, again[name]), name
     with pytest.raises(SettingError, match="another configuration"):
         train(replace(TINY, steps=50), motion, folder, Silent())
+    with pytest.raises(SettingError, match="another configuration or beginning"):
+        train(TINY, motion, folder, Silent(), begin=path)
 
 
 def test_nonsense_is_refused(tmp_path: Path) -> None:
