@@ -71,10 +71,9 @@ def planted(seen: Observations, pose: Pose) -> Array:
 
     From the keypoints' speed across the view at the fitted distance; a rest lasts at least 0.1 s.
     """
-    metres = pose.transl[:, 2] / seen.matrix[0, 0]
-    place = seen.keypoints[:, FOOT] * metres[:, None, None]
+    metres = pose.transl[:, 2] / seen.matrix[0, 0]  # of a pixel
     known = seen.weight[:, FOOT] > 0
-    speed = _speed(seen.time, place)
+    speed = _speed(seen.time, seen.keypoints[:, FOOT]) * metres[:, None]
     still = known & (speed < 2 * _STILL)
     weight = np.where(_lasting(still, seen.time), 1 / (1 + (speed / _STILL) ** 4), 0.0)
     confidence = seen.weight[:, FOOT] / np.maximum(seen.share[:, None], 1e-9)
@@ -82,7 +81,7 @@ def planted(seen: Observations, pose: Pose) -> Array:
 
 
 def _speed(time: Array, place: Array) -> Array:
-    """Speed (T,4) m/s by a straight line through `_WINDOW` around each frame; `place` (T,4,2) m."""
+    """Speed (T,4) px/s by a straight line through `_WINDOW` around each frame; `place` (T,4,2) px."""
     result = np.empty(place.shape[:2])
     for t, now in enumerate(time):
         near = np.flatnonzero(np.abs(time - now) <= _WINDOW / 2 + 1e-9)
