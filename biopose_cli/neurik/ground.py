@@ -3,9 +3,9 @@
 Camera: OpenCV (x right, y down, z forward). Ground: x forward, y up, z to the subject's right, floor at y =
 0, the origin under the pelvis in the first frame. All in m; T frames, K sole points.
 
-Up is what `--camera-pitch` and `--camera-roll` say; an angle not given is taken as level, unless the places
-where the feet stand show better: they lie on one floor, so a floor that they spread over far enough tells how
-the camera leans that way.
+Up is what `--camera-pitch` and `--camera-roll` say. An angle not given is near level; how far from it, the person's
+balance tells (`balance.py`), and the places where the feet stand: they lie on one floor, so a floor that they spread
+over far enough tells how the camera leans that way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may stand (a swinging 
 CONTACT_HEIGHT = 0.06  # m above the lowest sole point of the frame
 HEIGHT_NOISE = 0.03  # m, one standard deviation of a foothold's height in a fitted body; our choice
 LEAN_PRIOR = np.radians([3.0, 6.0])  # rad, how far from level a camera is in roll and pitch; our choice
-OBSERVED = 2.0  # footholds count where they divide the prior's uncertainty by this; our choice
+BALANCE_NOISE = np.radians(2.5)  # rad, one standard deviation of the up that balance tells, about each axis
+OBSERVED = 2.0  # footholds count where they divide the uncertainty without them by this; our choice
 MAX_LEAN = np.radians(15.0)  # rad: a steeper "floor" is stairs or a mistake
 WALKED = 0.6  # m: who moves this far, walks
 LYING = 0.5  # of a unit vector horizontal, or less: the pelvis faces up or down, over 60 degrees
@@ -44,20 +45,20 @@ def camera_to_ground(
     soles: Array,
     pitch: float | None = None,
     roll: float | None = None,
+    balanced: Array | None = None,
 ) -> Ground:
     """The change from camera to ground for a clip.
 
     time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. trunk: (T, 3) unit
     vectors square to them, the pelvis's own up. soles: (T, K, 3) m, points under the feet. pitch, roll: degrees,
-    positive when the camera looks down, and when it is rolled clockwise; None: not known. All vectors in the
-    camera frame, without NaN.
+    positive when the camera looks down, and when it is rolled clockwise; None: not known. balanced: (3) unit, what
+    the person's balance says of up; None: nothing. All vectors in the camera frame, without NaN.
     """
-    given = (roll, pitch)
-    lean = np.radians([0.0 if angle is None else angle for angle in given])
+    lean, unsure = _lean(pitch, roll, balanced)
     footholds = _footholds(time, soles, up_vector(*lean))
     warnings: tuple[str, ...] = ()
-    if None in given and len(footholds):
-        lean, warnings = _lean_from_floor(footholds, lean, np.array([angle is None for angle in given]))
+    if unsure.any() and len(footholds):
+        lean, warnings = _lean_from_floor(footholds, lean, unsure)
     up = up_vector(*lean)
     standing = footholds @ up if len(footholds) else np.min(soles @ up, axis=1)
     floor = float(np.median(standing)) if len(footholds) else float(np.percentile(standing, 10))
@@ -72,6 +73,23 @@ def camera_to_ground(
 def up_vector(roll: float, pitch: float) -> Array:
     """Up (3) in the camera frame of a camera with this roll and pitch in rad."""
     return np.array([-np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
+
+
+def level_up(pitch: float | None, roll: float | None) -> Array:
+    """Up (3) in the camera frame, as it is given in degrees; an angle that is None counts as 0."""
+    return up_vector(np.radians(roll or 0.0), np.radians(pitch or 0.0))
+
+
+def _lean(pitch: float | None, roll: float | None, balanced: Array | None) -> tuple[Array, Array]:
+    """Roll and pitch (2) as given, or as balance and the prior have them, and how unsure that is (2), rad."""
+    free = np.array([roll is None, pitch is None])
+    lean = np.radians([roll or 0.0, pitch or 0.0])
+    unsure = np.where(free, LEAN_PRIOR, 0.0)
+    if balanced is None:
+        return lean, unsure
+    told = np.array([np.arctan2(-balanced[0], -balanced[1]), np.arcsin(-balanced[2])])
+    share = unsure**2 / (unsure**2 + BALANCE_NOISE**2)
+    return lean + share * (told - lean), np.sqrt(share) * BALANCE_NOISE
 
 
 def apply(matrix: Array, points: Array) -> Array:
@@ -95,10 +113,10 @@ def _footholds(time: Array, soles: Array, up: Array) -> Array:
     return np.array(stances).reshape(-1, 3)
 
 
-def _lean_from_floor(footholds: Array, lean: Array, free: Array) -> tuple[Array, tuple[str, ...]]:
-    """Add to `lean` (roll, pitch) what the slope of the footholds' plane says of the angles that are `free`.
+def _lean_from_floor(footholds: Array, lean: Array, unsure: Array) -> tuple[Array, tuple[str, ...]]:
+    """Add to `lean` (roll, pitch), known within `unsure`, what the slope of the footholds' plane says of it.
 
-    A Gaussian prior holds the camera level. A walk shows the slope along it, which is roll and pitch in one, and
+    A Gaussian holds the lean where it was. A walk shows the slope along it, which is roll and pitch in one, and
     nothing across it. So both are found at once, along the axes in which the footholds show most and least next to
     the prior; an axis counts when the footholds halve the prior's uncertainty, else it stays as it is.
     """
@@ -108,17 +126,16 @@ def _lean_from_floor(footholds: Array, lean: Array, free: Array) -> tuple[Array,
     right = np.cross(ahead, up)  # not from the picture's right, which is the left of a camera upside down
     # to a camera taken as level, the floor rises to the right when it is rolled clockwise, ahead when it looks down
     rise = np.stack([right * np.cos(lean[1]), ahead], axis=1)
-    prior = np.where(free, LEAN_PRIOR, 0.0)
     centred = footholds - footholds.mean(axis=0)
     height = centred @ up / HEIGHT_NOISE  # this and what follows: in standard deviations
-    across = centred @ rise * prior / HEIGHT_NOISE
+    across = centred @ rise * unsure / HEIGHT_NOISE
     information, axes = np.linalg.eigh(across.T @ across)
     along = np.where(1 + information >= OBSERVED**2, axes.T @ (across.T @ height) / (1 + information), 0.0)
-    leaned = lean + np.arctan(prior * (axes @ along))
+    leaned = lean + np.arctan(unsure * (axes @ along))
     slope = float(np.arccos(np.clip(up @ up_vector(*leaned), -1.0, 1.0)))
     if slope > MAX_LEAN:
         steep = f"the footholds lie on a slope of {np.degrees(slope):.0f} degrees"
-        return lean, (f"{steep}: what --camera-pitch and --camera-roll do not say was taken as level",)
+        return lean, (f"{steep}, which no floor has: they were not asked how the camera leans",)
     return leaned, ()
 
 

@@ -13,6 +13,7 @@ from biopose_cli.body.model import JOINT_NAMES, Body, Posed, load_body
 from biopose_cli.device import choose_device
 from biopose_cli.errors import PersonError
 from biopose_cli.neurik import ground
+from biopose_cli.neurik.balance import balanced_up
 from biopose_cli.neurik.clip import solve_clip
 from biopose_cli.neurik.predict import predict
 from biopose_cli.neurik.solver import ITERATIONS, Solver
@@ -106,9 +107,9 @@ def _ground(time: Array, posed: Posed, standing: Standing, settings: Settings) -
     under = np.stack(
         [_carried(markers, standing, name, point) for name, point in soles(standing).items()], axis=1
     )
-    return ground.camera_to_ground(
-        time, pelvis, facing, trunk, under, settings.camera_pitch, settings.camera_roll
-    )
+    pitch, roll = settings.camera_pitch, settings.camera_roll
+    balanced = balanced_up(time, posed.joints.double().numpy(), ground.level_up(pitch, roll))
+    return ground.camera_to_ground(time, pelvis, facing, trunk, under, pitch, roll, balanced)
 
 
 def _carried(markers: Array, standing: Standing, name: str, point: Array) -> Array:

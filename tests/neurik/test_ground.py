@@ -61,11 +61,12 @@ class Walker:
             soles.append(place + along + width + lift[:, None] * [0, 1, 0])
         self.soles = np.stack(soles, axis=1)
 
-    def seen(self, camera: Array, **given: float) -> ground.Ground:
+    def seen(self, camera: Array, balanced: Array | None = None, **given: float) -> ground.Ground:
         return ground.camera_to_ground(
             self.time,
             *(vectors @ camera.T for vectors in (self.pelvis, self.facing, self.trunk, self.soles)),
             **given,
+            balanced=balanced,
         )
 
 
@@ -139,6 +140,31 @@ def test_an_oblique_walk_is_level_whatever_angle_of_the_camera_it_shows(heading:
 
 def test_someone_who_stands_says_nothing_about_the_camera() -> None:
     assert Walker(STILL, TO_CAMERA).seen(_camera(8.0, 3.0)).leaned == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("pitch", "roll"), [(8.0, 3.0), (25.0, -15.0)])
+def test_balance_shows_most_of_the_lean(pitch: float, roll: float) -> None:
+    """The prior, that cameras are level, takes two fifths of the roll and a seventh of the pitch."""
+    camera = _camera(pitch, roll)
+    result = Walker(STILL, TO_CAMERA).seen(camera, balanced=camera @ [0.0, 1.0, 0.0])
+    assert result.leaned == (pytest.approx(0.590 * roll, abs=0.02), pytest.approx(0.852 * pitch, abs=0.02))
+
+
+def test_balance_and_the_floor_together_show_more_than_either() -> None:
+    camera = _camera(10.0, 8.0)
+    person = Walker(np.array([1.2, 0.0, 0.0]), np.array([1.0, 0.0, 0.0]))  # across: the floor shows roll only
+    together = person.seen(camera, balanced=camera @ [0.0, 1.0, 0.0])
+    assert _tilt(together, camera) < 1.5
+    assert _tilt(person.seen(camera), camera) > 6.0
+    assert _tilt(Walker(STILL, TO_CAMERA).seen(camera, balanced=camera @ [0.0, 1.0, 0.0]), camera) > 2.5
+
+
+@pytest.mark.parametrize("given", [{"pitch": 0.0}, {"roll": 0.0}], ids=["pitch", "roll"])
+def test_a_stated_angle_is_not_overruled_by_balance(given: dict[str, float]) -> None:
+    camera = _camera(8.0, 3.0)
+    leaned = Walker(STILL, TO_CAMERA).seen(camera, balanced=camera @ [0.0, 1.0, 0.0], **given).leaned
+    assert leaned[1 if "pitch" in given else 0] == 0.0
+    assert leaned[0 if "pitch" in given else 1] > 1.5
 
 
 @pytest.mark.parametrize("given", [{"pitch": 30.0}, {"roll": 4.0}], ids=["pitch", "roll"])
