@@ -50,7 +50,8 @@ def test_the_mass_centre_is_in_the_belly() -> None:
         stature = float(load_body().stature(torch.zeros(10)))
     floor = body[0, JOINT_NAMES.index("left_foot"), 1] - 0.02
     assert (mass_centre(body)[0, 1] - floor) / stature == pytest.approx(0.56, abs=0.03)
-    np.testing.assert_allclose(mass_centre(body + [1.0, 2.0, 3.0]), mass_centre(body) + [1.0, 2.0, 3.0])
+    away = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(mass_centre(body + away), mass_centre(body) + away)
 
 
 def test_a_walk_shows_up(walk: tuple[Array, Array]) -> None:
@@ -77,7 +78,12 @@ def test_who_stands_on_one_leg_is_over_that_foot() -> None:
 @pytest.mark.parametrize(
     "turned",
     [
-        {"left_hip": (-90, 0, 0), "left_knee": (90, 0, 0), "right_hip": (-90, 0, 0), "right_knee": (90, 0, 0)},
+        {
+            "left_hip": (-90, 0, 0),
+            "left_knee": (90, 0, 0),
+            "right_hip": (-90, 0, 0),
+            "right_knee": (90, 0, 0),
+        },
         {"left_hip": (-85, 0, 0), "right_hip": (-85, 0, 0)},
         {"left_knee": (120, 0, 0), "right_knee": (120, 0, 0)},
         {"pelvis": (-85, 0, 0)},

@@ -43,6 +43,16 @@ def test_finds_the_feet_that_stand(clip: Clip) -> None:
     assert weight[23:].max() == 0
 
 
+def test_a_wrong_distance_does_not_move_a_foot_that_stands(clip: Clip) -> None:
+    """Far from the picture's corner, a distance that drifts is no speed across the view."""
+    pose = rest_then_go(clip)
+    seen = observe(make_detection(clip.chain, pose, TIME))
+    drifting = dataclasses.replace(
+        pose, transl=pose.transl + np.linspace(0, 1, len(TIME))[:, None] * [0, 0, 1]
+    )
+    assert planted(seen, drifting)[:17].min() > 0.8
+
+
 def test_a_short_rest_is_no_stance(clip: Clip) -> None:
     pose = rest_then_go(clip)
     moving = pose.transl.copy()
