@@ -184,10 +184,17 @@ Mass = Annotated[
     float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the stature")
 ]
 Pitch = Annotated[
-    float | None, typer.Option(help="Camera tilt, degrees, positive looking down.", show_default="level")
+    float | None,
+    typer.Option(
+        help="Camera tilt, degrees, positive looking down.",
+        show_default="by the person's balance and the floor",
+    ),
 ]
 Roll = Annotated[
-    float | None, typer.Option(help="Camera roll, degrees, positive clockwise.", show_default="level")
+    float | None,
+    typer.Option(
+        help="Camera roll, degrees, positive clockwise.", show_default="by the person's balance and the floor"
+    ),
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],

@@ -86,6 +86,9 @@ def test_summary_is_json_and_names_every_source(folder: Path) -> None:
     text = json.dumps(summary)
     assert "NaN" not in text
     assert summary["camera"]["focal_source"] == "metadata"
+    assert summary["camera"]["pitch_source"] == "the person's balance and the floor"
+    assert abs(summary["camera"]["pitch_deg"]) < 2.0  # the clip's camera is level
+    assert abs(summary["camera"]["roll_deg"]) < 2.0
 
 
 def test_overlay_has_every_frame(folder: Path, sample_clip: Path) -> None:

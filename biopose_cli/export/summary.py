@@ -15,9 +15,11 @@ import numpy as np
 from biopose_cli import __version__
 from biopose_cli.artifact import Array, Detection, Joints, Refined
 from biopose_cli.files import replacing
+from biopose_cli.neurik.ground import lean_of
 from biopose_cli.settings import Settings
 from biopose_cli.video.probe import VideoInfo, content_hash
 
+_LEVEL = 1e-3  # degrees
 SCHEMA = 1  # grows when a key changes its meaning or goes away
 PACKAGES = ("opensim", "torch", "smplx", "numpy", "scipy", "opencv-python-headless", "av", "ai-edge-litert")
 
@@ -51,6 +53,7 @@ def write_summary(
             "focal_source": detection.focal_source,
             "camera_matrix": detection.camera_matrix,
             "dist_coeffs": detection.dist_coeffs,
+            **_lean(joints, settings),
         },
         "person": {
             "number": detection.person,
@@ -109,6 +112,18 @@ def _video(info: VideoInfo) -> dict[str, Any]:
         "focal_px": info.focal_px,
         "focal_tag": info.focal_tag,
     }
+
+
+def _lean(joints: Joints, settings: Settings) -> dict[str, Any]:
+    """How the camera leaned, degrees, and from where that is known."""
+    roll, pitch = np.degrees(lean_of(joints.ground_from_camera[1, :3]))
+    found = {"pitch": (pitch, settings.camera_pitch), "roll": (roll, settings.camera_roll)}
+    summary: dict[str, Any] = {}
+    for name, (angle, given) in found.items():
+        guessed = "assumed: level" if abs(angle) < _LEVEL else "the person's balance and the floor"
+        summary[f"{name}_deg"] = angle
+        summary[f"{name}_source"] = guessed if given is None else f"--camera-{name}"
+    return summary
 
 
 def _frames(detection: Detection, joints: Joints) -> dict[str, Any]:

@@ -75,6 +75,11 @@ def up_vector(roll: float, pitch: float) -> Array:
     return np.array([-np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
 
 
+def lean_of(up: Array) -> Array:
+    """Roll and pitch (2), rad, of a camera in whose frame this (3) unit vector is up: the inverse of `up_vector`."""
+    return np.array([np.arctan2(-up[0], -up[1]), -np.arcsin(np.clip(up[2], -1.0, 1.0))])
+
+
 def level_up(pitch: float | None, roll: float | None) -> Array:
     """Up (3) in the camera frame, as it is given in degrees; an angle that is None counts as 0."""
     return up_vector(np.radians(roll or 0.0), np.radians(pitch or 0.0))
@@ -87,9 +92,8 @@ def _lean(pitch: float | None, roll: float | None, balanced: Array | None) -> tu
     unsure = np.where(free, LEAN_PRIOR, 0.0)
     if balanced is None:
         return lean, unsure
-    told = np.array([np.arctan2(-balanced[0], -balanced[1]), np.arcsin(-balanced[2])])
     share = unsure**2 / (unsure**2 + BALANCE_NOISE**2)
-    return lean + share * (told - lean), np.sqrt(share) * BALANCE_NOISE
+    return lean + share * (lean_of(balanced) - lean), np.sqrt(share) * BALANCE_NOISE
 
 
 def apply(matrix: Array, points: Array) -> Array:
