@@ -27,7 +27,7 @@ ITERATIONS = 20
 TOLERANCE = 1e-3  # of the energy: going on changes joints by 0.04 degrees on average, in twice the time
 _DELTA = 3.0  # standard deviations from which a keypoint counts less
 _FILLED = 1 / 16  # of what the network says of a frame, if that lies between what it says of others
-_FAR = 1.0  # standard deviations from which what the network says of a joint counts less
+_FAR = 0.5  # standard deviations from which what the network says of a joint counts less
 
 
 @dataclass(frozen=True)

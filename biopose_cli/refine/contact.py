@@ -16,7 +16,7 @@ from biopose_cli.mesh.observe import Observations
 from biopose_cli.mesh.terms import State, robust
 
 FOOT = (29, 30, 31, 32)  # BlazePose's left and right heel, left and right foot index
-_STILL = 0.2  # m/s, speed across the view up to which a foot may stand
+_STILL = 0.15  # m/s, speed across the view up to which a foot may stand
 _WINDOW = 0.2  # s, over which the speed is measured: the keypoints' jitter would hide it in one frame
 _SHORTEST = 0.10  # s, shorter rests are turning points of the swing
 
