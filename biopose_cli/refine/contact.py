@@ -11,12 +11,12 @@ import numpy as np
 
 from biopose_cli.artifact import Array
 from biopose_cli.banded import System
-from biopose_cli.mesh.kinematics import Pose
 from biopose_cli.mesh.observe import Observations
 from biopose_cli.mesh.terms import State, robust
 
 FOOT = (29, 30, 31, 32)  # BlazePose's left and right heel, left and right foot index
-_STILL = 0.15  # m/s, speed across the view up to which a foot may stand
+_STILL = 0.2  # m/s, speed across the view up to which a foot may stand
+_SWINGING = 1.0  # m/s, and in depth: a fit errs by half of that, a swinging foot is two to four times as fast
 _WINDOW = 0.2  # s, over which the speed is measured: the keypoints' jitter would hide it in one frame
 _SHORTEST = 0.10  # s, shorter rests are turning points of the swing
 
@@ -66,14 +66,17 @@ class Planted:
         system.shape_gradient += flat.T @ residual.reshape(-1)
 
 
-def planted(seen: Observations, pose: Pose) -> Array:
+def planted(seen: Observations, landmarks: Array) -> Array:
     """How surely each landmark of `FOOT` stands still from a frame to the next, (T-1,4), 0..1.
 
-    From the keypoints' speed across the view at the fitted distance; a rest lasts at least 0.1 s.
+    landmarks: (T,33,3) m, of the fitted body, camera frame. From the keypoints' speed across the view at the fitted
+    distance; a rest lasts at least 0.1 s. A foot that swings towards the camera hardly moves across the view: the
+    fitted body tells.
     """
-    metres = pose.transl[:, 2] / seen.matrix[0, 0]  # of a pixel
+    depth = landmarks[:, FOOT, 2]
     known = seen.weight[:, FOOT] > 0
-    speed = _speed(seen.time, seen.keypoints[:, FOOT]) * metres[:, None]
+    speed = _speed(seen.time, seen.keypoints[:, FOOT]) * depth / seen.matrix[0, 0]
+    speed = np.hypot(speed, _STILL / _SWINGING * _speed(seen.time, depth[..., None]))
     still = known & (speed < 2 * _STILL)
     weight = np.where(_lasting(still, seen.time), 1 / (1 + (speed / _STILL) ** 4), 0.0)
     confidence = seen.weight[:, FOOT] / np.maximum(seen.share[:, None], 1e-9)
@@ -81,7 +84,7 @@ def planted(seen: Observations, pose: Pose) -> Array:
 
 
 def _speed(time: Array, place: Array) -> Array:
-    """Speed (T,4) px/s by a straight line through `_WINDOW` around each frame; `place` (T,4,2) px."""
+    """Speed (T,4) by a straight line through `_WINDOW` around each frame; `place` (T,4,D)."""
     result = np.empty(place.shape[:2])
     for t, now in enumerate(time):
         near = np.flatnonzero(np.abs(time - now) <= _WINDOW / 2 + 1e-9)

@@ -9,7 +9,7 @@ from biopose_cli.body.model import load_body
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.fit import pose_terms, reprojection
 from biopose_cli.mesh.guided import guide, guided_terms
-from biopose_cli.mesh.kinematics import BETAS, Pose, load_chain
+from biopose_cli.mesh.kinematics import BETAS, Pose, load_chain, place
 from biopose_cli.mesh.observe import observe
 from biopose_cli.mesh.solver import minimise
 from biopose_cli.mesh.stage import fields, shape_prior
@@ -42,7 +42,7 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
     known_shape = np.zeros(chain.shapes)
     known_shape[: BETAS + len(mesh.landmark_shape)] = np.concatenate([mesh.betas, mesh.landmark_shape])
     start = Pose(rotation.exp(vectors), mesh.transl.astype(np.float64), known_shape)
-    still = planted(seen, start)
+    still = planted(seen, place(chain, start).landmarks)
     told = None
     if settings.mesh == "mqhmr":
         told = guide(shipped(settings.device), seen, settings.height)
