@@ -3,8 +3,9 @@
     python tools/rendered_clips.py --motion FOLDER --out runs/clips
 
 Draws two clips of each held-out subject (random shape, clothes, room, and a phone's camera that sees the whole person),
-runs the program on them with `--mesh mqhmr` and `--mesh fit`, and prints the legs' mean absolute error, degrees, and
-without each angle's constant offset. The program is told the focal length and nothing else. What is there is kept.
+runs the program on them with `--mesh mqhmr` and `--mesh fit`, and prints mean absolute errors in degrees: the legs',
+the same without each angle's constant offset, and that of the pelvis's tilt and list. The program is told the focal
+length and nothing else. What is there is kept.
 """
 
 from __future__ import annotations
@@ -107,17 +108,21 @@ def phone(vertices: Array, rng: np.random.Generator) -> Camera:
 
 
 def errors(video: Path, truth: Path, out: Path, mesh: str, camera: Camera) -> list[float]:
-    """The legs' mean absolute error and the same without offset, degrees."""
+    """The legs' mean absolute error, the same without offset, and that of the pelvis's tilt and list, degrees."""
     settings = Settings(mesh=mesh, focal=float(camera.matrix[0, 0]))
     with Display(quiet=True) as display:
         pipeline.run(video, out, settings, display)
     found = read_motion(out / video.stem / f"{video.stem}.mot")
-    legs = compare(found, read_motion(truth), shift=0.0).groups["legs"]
-    return [legs["mae"], legs["mae_offset_removed"]]
+    compared = compare(found, read_motion(truth), shift=0.0)
+    legs = compared.groups["legs"]
+    tilted = np.mean([compared.coordinates[name]["mae"] for name in ("pelvis_tilt", "pelvis_list")])
+    return [legs["mae"], legs["mae_offset_removed"], float(tilted)]
 
 
 def row(name: str, figures: list[list[float]]) -> str:
-    return f"| {name} | " + " | ".join(f"{mae:.2f} / {rest:.2f}" for mae, rest in figures) + " |"
+    return (
+        f"| {name} | " + " | ".join(" / ".join(f"{mae:.2f}" for mae in of_mesh) for of_mesh in figures) + " |"
+    )
 
 
 if __name__ == "__main__":

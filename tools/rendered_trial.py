@@ -4,9 +4,9 @@
 
 The trial's joint angles (a `.mot` in the default skeleton's coordinates, which are Rajagopal's) move a body of random
 shape whose ankles stay where they are; a level camera films it. The program runs on the clips with `--mesh mqhmr` and
-`--mesh fit`, and is told the focal length and nothing else. Printed: the legs' mean absolute error and the same without
-each angle's offset, and the knees' mean flexion, true and found, where they are straight, half bent and bent. What is
-there is kept.
+`--mesh fit`, and is told the focal length and nothing else. Printed: mean absolute errors in degrees (the legs', the
+same without each angle's offset, the pelvis's tilt and list), and the knees' mean flexion, true and found, where they
+are straight, half bent and bent. What is there is kept.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def main() -> None:
     betas = np.random.default_rng(SEED).normal(size=10).clip(-1.5, 1.5)
     pose = poses(read_motion(chosen.trial))
     transl = on_the_spot(actor, pose, betas)
-    print("| seen from | mesh | legs | " + " | ".join(f"knees {name}" for name in BENT) + " |")
-    print("|---|---|---|" + "---|" * len(BENT))
+    print("| seen from | mesh | legs | pelvis | " + " | ".join(f"knees {name}" for name in BENT) + " |")
+    print("|---|---|---|---|" + "---|" * len(BENT))
     for heading in HEADINGS:
         name = f"{chosen.trial.stem}_{heading}"
         video, truth = (chosen.out / f"{name}{end}" for end in (".mp4", "_truth.mot"))
@@ -60,10 +60,13 @@ def main() -> None:
             write_video(video, (shot.image for shot in shots))
             write_angles(truth, actor, pose, betas, transl, camera)
         for mesh in MESHES:
-            mae, rest = errors(video, truth, chosen.out / mesh, mesh, camera)
+            mae, rest, tilted = errors(video, truth, chosen.out / mesh, mesh, camera)
             found = read_motion(chosen.out / mesh / name / f"{name}.mot")
             cells = " | ".join(knees(found, read_motion(truth)))
-            print(f"| {heading} | `--mesh {mesh}` | {mae:.1f} / {rest:.1f} | {cells} |", flush=True)
+            print(
+                f"| {heading} | `--mesh {mesh}` | {mae:.1f} / {rest:.1f} | {tilted:.1f} | {cells} |",
+                flush=True,
+            )
 
 
 def poses(trial: Motion) -> Array:
