@@ -17,14 +17,19 @@ from biopose_cli.mesh.terms import Landmarks3D, Reprojection, ShapePrior, Smooth
 PASSES = (12, 25, 25)  # most iterations: to the 3D guess, to the keypoints with the guess, to the keypoints
 ITERATIONS = 2 * sum(PASSES)
 _GUESS_SIGMA = 0.08  # m, spread of the network's 3D landmarks about the truth
-_LIMB, _TRUNK = 80.0, 10.0  # (rad/s^2)^2 s: a cut-off near 6 Hz for a limb
+# (rad/s^2)^2 s: a cut-off near 6 Hz for an arm; pushing off, an ankle turns by 30 degrees within an eighth of a second
+_ARM, _TRUNK, _LEG, _ANKLE = 80.0, 10.0, 240.0, 800.0
 _MOVING = np.full(3, 8.0)  # (m/s^2)^2 s
 _PRIOR_WEIGHT = 0.3  # poses of neighbouring frames are nearly one observation
-_TRUNK_JOINTS = (0, 3, 6, 9, 12, 13, 14, 15)
+_DENSITY = (
+    dict.fromkeys((0, 3, 6, 9, 12, 13, 14, 15), _TRUNK)
+    | dict.fromkeys((1, 2, 4, 5), _LEG)
+    | dict.fromkeys((7, 8), _ANKLE)
+)
 
 
 def smoothness(time: Array) -> Smoothness:
-    density = np.array([_TRUNK if j in _TRUNK_JOINTS else _LIMB for j in MOVING])
+    density = np.array([_DENSITY.get(joint, _ARM) for joint in MOVING])
     return Smoothness(time, density, _MOVING, delta=3.0)
 
 
