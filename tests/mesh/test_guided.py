@@ -15,7 +15,7 @@ from biopose_cli.mesh.observe import observe
 from biopose_cli.mesh.predict import Bodies
 from biopose_cli.training.mqhmr import new_network
 from biopose_cli.training.mqhmr_config import Config
-from tests.mesh.conftest import Clip, StickBody
+from tests.mesh.conftest import Clip, StickBody, make_detection
 
 SIGMA = np.radians(8.0)
 
@@ -85,6 +85,18 @@ def test_where_the_network_is_in_doubt_the_keypoints_decide(clip: Clip) -> None:
         return float(np.abs(rotation.log(turns)[:, 0]).mean())
 
     assert off(unsure) < 0.5 * off(sure)
+
+
+def test_pushing_off_is_not_smoothed_away(clip: Clip) -> None:
+    """An ankle that goes up by 30 degrees and back within a third of a second keeps most of it."""
+    time = np.arange(20) / 30
+    push = np.radians(30) * np.exp(-(((time - time[10]) / 0.07) ** 2))
+    rotations = clip.pose.rotations[:1].repeat(20, axis=0)
+    rotations[:, 7] = rotations[:, 7] @ rotation.exp(push[:, None] * [1, 0, 0])
+    pose = Pose(rotations, clip.pose.transl[:1].repeat(20, axis=0), clip.pose.shape)
+    pushing = Clip(clip.chain, pose, make_detection(clip.chain, pose, time))
+    ankle = rotation.log(fitted(pushing, told(pushing)).rotations[:, 7])[:, 0]
+    assert np.ptp(ankle) > np.radians(27)
 
 
 def test_frames_nobody_saw_lie_between_their_neighbours(clip: Clip) -> None:
