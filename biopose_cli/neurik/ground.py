@@ -80,11 +80,6 @@ def lean_of(up: Array) -> Array:
     return np.array([np.arctan2(-up[0], -up[1]), -np.arcsin(np.clip(up[2], -1.0, 1.0))])
 
 
-def level_up(pitch: float | None, roll: float | None) -> Array:
-    """Up (3) in the camera frame, as it is given in degrees; an angle that is None counts as 0."""
-    return up_vector(np.radians(roll or 0.0), np.radians(pitch or 0.0))
-
-
 def _lean(pitch: float | None, roll: float | None, balanced: Array | None) -> tuple[Array, Array]:
     """Roll and pitch (2) as given, or as balance and the prior have them, and how unsure that is (2), rad."""
     free = np.array([roll is None, pitch is None])
@@ -122,7 +117,7 @@ def _lean_from_floor(footholds: Array, lean: Array, unsure: Array) -> tuple[Arra
 
     A Gaussian holds the lean where it was. A walk shows the slope along it, which is roll and pitch in one, and
     nothing across it. So both are found at once, along the axes in which the footholds show most and least next to
-    the prior; an axis counts when the footholds halve the prior's uncertainty, else it stays as it is.
+    `unsure`; an axis counts when the footholds halve its uncertainty, else it stays as it is.
     """
     up = up_vector(*lean)
     ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up  # the camera's forward, made horizontal

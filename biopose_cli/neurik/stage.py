@@ -108,7 +108,8 @@ def _ground(time: Array, posed: Posed, standing: Standing, settings: Settings) -
         [_carried(markers, standing, name, point) for name, point in soles(standing).items()], axis=1
     )
     pitch, roll = settings.camera_pitch, settings.camera_roll
-    balanced = balanced_up(time, posed.joints.double().numpy(), ground.level_up(pitch, roll))
+    roughly = ground.up_vector(np.radians(roll or 0.0), np.radians(pitch or 0.0))
+    balanced = balanced_up(time, posed.joints.double().numpy(), roughly)
     return ground.camera_to_ground(time, pelvis, facing, trunk, under, pitch, roll, balanced)
 
 

@@ -73,26 +73,26 @@ def planted(seen: Observations, landmarks: Array) -> Array:
     distance; a rest lasts at least 0.1 s. A foot that swings towards the camera hardly moves across the view: the
     fitted body tells.
     """
-    depth = landmarks[:, FOOT, 2]
+    depth = landmarks[:, FOOT, 2:]
+    velocity = _velocity(seen.time, np.concatenate([seen.keypoints[:, FOOT], depth], axis=-1))
+    across = velocity[..., :2] * depth / seen.matrix[0, 0]
+    speed = np.linalg.norm(np.concatenate([across, velocity[..., 2:] * _STILL / _SWINGING], axis=-1), axis=-1)
     known = seen.weight[:, FOOT] > 0
-    speed = _speed(seen.time, seen.keypoints[:, FOOT]) * depth / seen.matrix[0, 0]
-    speed = np.hypot(speed, _STILL / _SWINGING * _speed(seen.time, depth[..., None]))
     still = known & (speed < 2 * _STILL)
     weight = np.where(_lasting(still, seen.time), 1 / (1 + (speed / _STILL) ** 4), 0.0)
     confidence = seen.weight[:, FOOT] / np.maximum(seen.share[:, None], 1e-9)
     return np.minimum(weight[:-1], weight[1:]) * np.sqrt(np.minimum(confidence[:-1], confidence[1:]))
 
 
-def _speed(time: Array, place: Array) -> Array:
-    """Speed (T,4) by a straight line through `_WINDOW` around each frame; `place` (T,4,D)."""
-    result = np.empty(place.shape[:2])
-    for t, now in enumerate(time):
-        near = np.flatnonzero(np.abs(time - now) <= _WINDOW / 2 + 1e-9)
-        if len(near) < 3:
-            near = np.arange(max(0, t - 1), min(len(time), t + 2))
+def _velocity(time: Array, place: Array) -> Array:
+    """Velocity (T,4,D) by a straight line through `_WINDOW` around each frame; `place` (T,4,D)."""
+    result = np.empty_like(place)
+    first = np.searchsorted(time, time - _WINDOW / 2 - 1e-9)
+    after = np.searchsorted(time, time + _WINDOW / 2 + 1e-9, side="right")
+    for t in range(len(time)):
+        near = slice(first[t], after[t]) if after[t] - first[t] > 2 else slice(max(0, t - 1), t + 2)
         centred = (time[near] - time[near].mean())[:, None, None]
-        slope = (centred * place[near]).sum(0) / max(float((centred**2).sum()), 1e-12)
-        result[t] = np.linalg.norm(slope, axis=-1)
+        result[t] = (centred * place[near]).sum(0) / max(float((centred**2).sum()), 1e-12)
     return result
 
 

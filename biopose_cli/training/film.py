@@ -13,6 +13,7 @@ from biopose_cli.artifact import LANDMARKS, Array, Detection, Refined
 from biopose_cli.export.mot import write_mot
 from biopose_cli.files import replacing
 from biopose_cli.neurik import stage as neurik
+from biopose_cli.neurik.ground import lean_of
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
 from biopose_cli.training.render import Actor, in_camera
@@ -94,5 +95,5 @@ def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Ar
 
 def tilt(camera: Camera) -> tuple[float, float]:
     """Pitch and roll of a camera, degrees, as `--camera-pitch` and `--camera-roll` want them."""
-    right, down, ahead = camera.rotation[:, 1]  # the world's up in the camera's axes
-    return float(np.degrees(np.arcsin(-ahead))), float(np.degrees(np.arctan2(-right, -down)))
+    roll, pitch = np.degrees(lean_of(camera.rotation[:, 1]))  # the world's up in the camera's axes
+    return float(pitch), float(roll)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from biopose_cli.errors import SolverError
 from biopose_cli.export import stage
@@ -29,9 +30,11 @@ class Listener(Silent):
         self.notes.append(message)
 
 
-def export(clip: Clip, folder: Path, listener: Silent | None = None) -> list[Path]:
+def export(
+    clip: Clip, folder: Path, listener: Silent | None = None, settings: Settings | None = None
+) -> list[Path]:
     parts = (clip.info, clip.detection, clip.refined, clip.joints)
-    return stage.run(*parts, Settings(), folder, "walk", listener or Silent())
+    return stage.run(*parts, settings or Settings(), folder, "walk", listener or Silent())
 
 
 def without_gap(clip: Clip) -> Clip:
@@ -148,6 +151,27 @@ def test_summary_says_what_happened(clip: Clip, tmp_path: Path) -> None:
     assert list(summary["files"]) == [file.name for file in files[:-1]]
     for file in files[:-1]:
         assert summary["files"][file.name] == {"sha256": content_hash(file), "bytes": file.stat().st_size}
+
+
+@pytest.mark.parametrize(
+    ("lean", "given", "source"),
+    [
+        (0.0, None, "assumed: level"),
+        (10.0, None, "the person's balance and the floor"),
+        (10.0, 10.0, "--camera-pitch"),
+    ],
+)
+def test_summary_says_how_the_camera_leaned(
+    clip: Clip, tmp_path: Path, lean: float, given: float | None, source: str
+) -> None:
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("x", 180 - lean, degrees=True).as_matrix()
+    leaning = replace(clip, joints=replace(clip.joints, ground_from_camera=matrix))
+    files = export(leaning, tmp_path / "out", settings=Settings(camera_pitch=given))
+    camera = json.loads(files[-1].read_text())["camera"]
+    assert camera["pitch_deg"] == pytest.approx(lean)
+    assert camera["roll_deg"] == pytest.approx(0.0)
+    assert (camera["pitch_source"], camera["roll_source"]) == (source, "assumed: level")
 
 
 def test_summary_has_null_for_what_is_not_known(clip: Clip, tmp_path: Path) -> None:

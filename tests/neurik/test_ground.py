@@ -253,6 +253,6 @@ def test_bending_does_not_turn_the_person(bend: float) -> None:
 
 @pytest.mark.parametrize(("roll", "pitch"), [(0.0, 0.0), (10.0, -30.0), (-170.0, 60.0), (90.0, 5.0)])
 def test_a_lean_follows_from_up(roll: float, pitch: float) -> None:
-    up = ground.level_up(pitch, roll)
+    up = ground.up_vector(*np.radians([roll, pitch]))
     np.testing.assert_allclose(up, _camera(pitch, roll) @ [0.0, 1.0, 0.0], atol=1e-12)
     np.testing.assert_allclose(np.degrees(ground.lean_of(up)), [roll, pitch], atol=1e-9)
