@@ -20,6 +20,9 @@ BioPoseError                 one clear line: what is wrong, where, what to do
 
 from __future__ import annotations
 
+import os
+import sys
+
 
 class BioPoseError(Exception):
     """A message of one line; `hint` says what to do about it."""
@@ -76,3 +79,18 @@ class DiskFullError(Failure): ...
 
 
 class SolverError(Failure): ...
+
+
+def explained(error: Exception) -> tuple[str, int]:
+    """What to tell the user, and the exit code; with BIOPOSE_DEBUG set, an unforeseen error is raised instead."""
+    if isinstance(error, BioPoseError):
+        return str(error), error.exit_code
+    if os.environ.get("BIOPOSE_DEBUG"):
+        raise error
+    said = f"internal error: {type(error).__name__}: {error}"
+    return f"{said}. Set BIOPOSE_DEBUG=1 for the details and report it", 1
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write("biopose: error: " + " ".join(message.split()) + "\n")

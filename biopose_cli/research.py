@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,7 +68,7 @@ def stages(
 
     with console.Display() as display:
         rows = bench_stages(video, weights, display)
-    _print(json.dumps(rows, indent=2)) if json_output else console.print_bench(rows)
+    typer.echo(json.dumps(rows, indent=2)) if json_output else console.print_bench(rows)
 
 
 @bench_app.command()
@@ -80,7 +79,7 @@ def ik(trials: Trials = None, json_output: Json = False) -> None:
 
     with console.Display() as display:
         report = bench_ik(trials, display)
-    _print(json.dumps(report, indent=2)) if json_output else tables.print_ik(report)
+    typer.echo(json.dumps(report, indent=2)) if json_output else tables.print_ik(report)
 
 
 @bench_app.command()
@@ -96,7 +95,7 @@ def neurik(
 
     with console.Display() as display:
         report = bench_neurik(frames, Settings(ik_iterations=iterations), display)
-    _print(json.dumps(report, indent=2)) if json_output else tables.print_stage(report)
+    typer.echo(json.dumps(report, indent=2)) if json_output else tables.print_stage(report)
 
 
 RunFolder = Annotated[
@@ -198,7 +197,7 @@ def evaluate_neurik(
             found = fitted_trials(trials, Settings(), display)
             results["trials"] = as_json(found)
     if json_output:
-        _print(json.dumps(results, indent=2))
+        typer.echo(json.dumps(results, indent=2))
         return
     if motion is not None:
         tables.print_evaluation(results)
@@ -258,7 +257,7 @@ def evaluate_mqhmr(
         clips = {"fit": recovery.fit, "network_and_fit": recovery.guided_by(weights)}
         report = mqhmr.evaluate(looks, views, frames, clips, display)
         report |= {} if images is None else compare(images, views, videos, display)
-    _print(json.dumps(report, indent=2) if json_output else "\n".join(points.lines(report)))
+    typer.echo(json.dumps(report, indent=2) if json_output else "\n".join(points.lines(report)))
 
 
 def _named(motion: Path | None) -> Path:
@@ -274,8 +273,4 @@ def _run(train: Callable[[Progress], Path], quiet: bool) -> None:
     with console.Display(quiet=quiet) as display:
         path = train(display)
     if not quiet:
-        _print(str(path))
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+        typer.echo(str(path))

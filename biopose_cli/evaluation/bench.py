@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from biopose_cli.errors import Failure, SettingError
-from biopose_cli.pipeline import STAGES
 from biopose_cli.progress import Progress
+from biopose_cli.steps import STAGES
 
 EMBEDDED_CLIP = Path(__file__).parents[2] / "sample_videos" / "walk.mp4"
 _SAMPLING = 0.02  # s between two looks at a process's memory
