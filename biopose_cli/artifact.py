@@ -188,12 +188,18 @@ class Mesh(Artifact):
 
 @dataclass(frozen=True)
 class Refined(Mesh):
-    """The mesh after refinement, with the loss per iteration."""
+    """The mesh after refinement, with the loss per iteration, and what the network says of its own errors."""
 
     name: ClassVar[str] = "refine"
 
     loss: Array = field(
         default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("I",), "dtype": np.float32}
+    )
+    # rad: by how much the joints of `mesh.kinematics.MOVING` may be turned wrongly, about each of their axes; no rows
+    # where no network said so (`--mesh fit`, an imported track)
+    spread: Array = field(
+        default_factory=lambda: np.zeros((0, 22, 3), np.float32),
+        metadata={"shape": ("S", 22, 3), "dtype": np.float32},
     )
 
 
@@ -214,6 +220,12 @@ class Joints(Artifact):
     marker_residual: Array = _array("T", "M")  # m, distance from the model's marker
     valid: Array = _array("T", dtype=np.bool_)
     ground_from_camera: Array = _array(4, 4, dtype=np.float64)  # homogeneous: ground = matrix @ camera
+    deviation: Array = (
+        field(  # rad and m, standard deviations of q; NaN as in q, no rows where they are not known
+            default_factory=lambda: np.zeros((0, 0), np.float32),
+            metadata={"shape": ("S", "E"), "dtype": np.float32},
+        )
+    )
     model_xml: str = ""  # the scaled .osim
     mass_kg: float = 0.0
     mass_source: str = ""

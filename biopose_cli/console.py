@@ -22,12 +22,14 @@ from rich.text import Text
 from biopose_cli.pipeline import Result
 
 if TYPE_CHECKING:
+    from biopose_cli.artifact import Joints
     from biopose_cli.assets import Status
     from biopose_cli.doctor import Check
     from biopose_cli.evaluation.compare import Comparison
 
 PLAIN_INTERVAL = 10.0  # s between two lines of progress where there is no terminal
 WIDE = 76  # columns of a terminal that has room for a bar
+_DOUBTED = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")
 
 
 class _Rate(ProgressColumn):
@@ -191,7 +193,20 @@ def _quality_rows(result: Result) -> list[tuple[str, str]]:
             f"{pixels:.1f} px from the body's, {100 * pixels / tall:.1f} % of the person's height in the image",
         ),
         ("markers", f"{residual:.1f} mm from the skeleton's"),
+        *_doubt_row(joints),
     ]
+
+
+def _doubt_row(joints: Joints) -> list[tuple[str, str]]:
+    """By how much the legs' angles may be wrong."""
+    names = [str(name) for name in joints.coordinates]
+    told = []
+    for angle in _DOUBTED:
+        columns = [names.index(name) for name in (f"{angle}_r", f"{angle}_l") if name in names]
+        if columns and len(joints.deviation):
+            degrees = np.rad2deg(np.nanmean(joints.deviation[:, columns]))
+            told.append(f"{angle.removesuffix('_angle').replace('_', ' ')} {degrees:.0f}")
+    return [("in doubt by", f"{', '.join(told)} degrees (one standard deviation, mean)")] if told else []
 
 
 def as_json(result: Result) -> dict[str, Any]:

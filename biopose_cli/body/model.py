@@ -8,6 +8,7 @@ reference: SMPL's (x to the subject's left, y up, z forward) at rest; m and rad.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,17 @@ class Body:
         """
         vertices: Tensor = _forward(self._mesh, body_pose, global_orient, betas, transl).vertices
         return vertices
+
+    @cached_property
+    def carried(self) -> Array:
+        """(M, 24): the share of every marker that is taken along by a turn of each joint: its skinning weights, of the
+        joint and all that hang on it."""
+        joints = len(self.parents)
+        below = np.eye(joints)
+        for joint in range(joints - 1, 0, -1):
+            below[self.parents[joint]] += below[joint]
+        weights = self._reduced.lbs_weights[: len(MARKERS)].double().numpy()
+        return np.asarray(weights @ below.T)
 
     def rest(self, betas: Tensor) -> Posed:
         """The T-pose of `betas` (10,), as one frame."""

@@ -20,6 +20,7 @@ from biopose_cli.video.reader import expected_frames, frames
 
 SHORTEST = 0.5  # s that a person must be seen in
 CLEAR = 0.1  # confidence of a landmark that counts for the box
+_PARTS = {"head": slice(0, 11), "arms": slice(11, 23), "hips or knees": slice(23, 27), "feet": slice(27, 33)}
 GUESSED = 0.5  # what an interpolated landmark keeps of its confidence
 
 
@@ -139,7 +140,6 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
     keypoints, confidence = whole(tracks.keypoints_2d), whole(tracks.confidence)
     confidence[filled] *= GUESSED
     swapped = tracks.swapped[person - 1, span]
-    outside = ((keypoints[:, 11:] < 0) | (keypoints[:, 11:] > size)).any(axis=(1, 2)) & visible
     lost = holes(time)
     away = float(np.diff(tracks.time[seen]).max(initial=0.0))
     warnings = [
@@ -155,7 +155,7 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
         and f"the person was out of sight for {away:.1f} s and recognised by the clothes' colours only",
         swapped.any()
         and f"left and right were exchanged by the network in {swapped.sum()} frames, and repaired",
-        outside.any() and f"the person reaches beyond the image in {outside.sum()} of {len(time)} frames",
+        _out_of_view(keypoints[visible], size),
     ]
     return Detection(
         time=time,
@@ -175,4 +175,16 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
         focal_source=camera.source,
         person=person,
         warnings=(*tracks.warnings, *(text for text in warnings if text), *camera.warnings),
+    )
+
+
+def _out_of_view(keypoints: Array, size: Array) -> str:
+    """What of the person (T, 33, 2) px is beyond the image, and what that means; nothing if all is within."""
+    outside = ((keypoints < 0) | (keypoints > size)).any(axis=-1)
+    counts = {part: int(outside[:, landmarks].any(axis=1).sum()) for part, landmarks in _PARTS.items()}
+    said = ", ".join(f"{part} in {count}" for part, count in counts.items() if count)
+    if not said:
+        return ""
+    return (
+        f"beyond the image: {said} of {len(keypoints)} frames; the joints there and next to there are a guess"
     )

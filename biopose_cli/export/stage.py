@@ -1,8 +1,8 @@
 """The export stage: the files that the user asked for. `docs/outputs.md` describes them.
 
 A `.mot` must not have a hole: `NAME.mot` holds the longest unbroken part of the angles, and the other parts go to
-`NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time. The `.trc` has them all in one file, without rows for
-the hole.
+`NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time, each with its own `_sd.sto`. The `.trc` has them all in
+one file, without rows for the hole.
 """
 
 from __future__ import annotations
@@ -53,14 +53,23 @@ def run(
             f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person"
         )
     motions = [folder / f"{name}.mot"] + [folder / f"{name}_part{i}.mot" for i in range(2, len(parts) + 1)]
+    doubts = [path.with_name(f"{path.stem}_sd.sto") for path in motions if len(joints.deviation)]
     model, markers = folder / f"{name}.osim", folder / f"{name}.trc"
     overlay, summary = folder / f"{name}_overlay.mp4", folder / f"{name}_summary.json"
 
-    progress.start("files", len(motions) + 2, unit="files")
-    _remove_old_parts(folder, name, keep=motions)
+    progress.start("files", len(motions) + len(doubts) + 2, unit="files")
+    _remove_old_parts(folder, name, keep=[*motions, *doubts])
     values = _file_units(joints)
     for path, part in zip(motions, parts, strict=True):
         write_mot(path, joints.time[part], [str(c) for c in joints.coordinates], values[part])
+        progress.advance()
+    for path, part in zip(doubts, parts, strict=False):
+        write_mot(
+            path,
+            joints.time[part],
+            angles_of(joints),
+            np.rad2deg(joints.deviation[part][:, joints.rotational]),
+        )
         progress.advance()
     with replacing(model) as temporary:
         temporary.write_text(joints.model_xml, encoding="utf-8", newline="\n")
@@ -73,7 +82,7 @@ def run(
     notes = warnings(joints, name)
     for note in notes:
         progress.note(note)
-    files = [*motions, model, markers, overlay]
+    files = [*motions, *doubts, model, markers, overlay]
     write_summary(summary, info, detection, refined, joints, settings, files, notes)
     return [*files, summary]
 
@@ -98,6 +107,11 @@ def warnings(joints: Joints, name: str) -> tuple[str, ...]:
     return (f"out of sight, or a hole in the video, for too long: the angles are in {files} ({spans})",)
 
 
+def angles_of(joints: Joints) -> list[str]:
+    """The coordinates that are angles of their own, which the deviations are written of."""
+    return [str(name) for name in joints.coordinates[joints.rotational]]
+
+
 def _file_units(joints: Joints) -> Array:
     """(T, D) values in degrees and m. Coupled coordinates (the patella's) are not `rotational`: they stay in rad."""
     q = joints.q.astype(np.float64)
@@ -107,7 +121,7 @@ def _file_units(joints: Joints) -> Array:
 def _remove_old_parts(folder: Path, name: str, keep: list[Path]) -> None:
     if not folder.is_dir():
         return
-    pattern = re.compile(re.escape(name) + r"_part\d+\.mot")
+    pattern = re.compile(re.escape(name) + r"(_part\d+(\.mot|_sd\.sto)|_sd\.sto)")
     for path in folder.iterdir():
         if pattern.fullmatch(path.name) and path not in keep:
             with explained(path):

@@ -152,6 +152,19 @@ def _quality(detection: Detection, refined: Refined, joints: Joints) -> dict[str
         "marker_residual_mm_mean": _mean(residual),
         "marker_residual_mm_max": np.nanmax(residual) if np.isfinite(residual).any() else None,
         "marker_residual_mm_by_marker": by_marker,
+        "standard_deviation_deg": _deviations(joints),
+    }
+
+
+def _deviations(joints: Joints) -> dict[str, Any] | None:
+    """By how much each angle may be wrong, on average and at worst; None where that is not known."""
+    if not len(joints.deviation):
+        return None
+    degrees = np.rad2deg(joints.deviation[joints.valid][:, joints.rotational].astype(np.float64))
+    names = map(str, joints.coordinates[joints.rotational])
+    return {
+        name: {"mean": column.mean(), "max": column.max()}
+        for name, column in zip(names, degrees.T, strict=True)
     }
 
 

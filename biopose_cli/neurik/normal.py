@@ -103,6 +103,19 @@ class MarkerTerms:
         matrix = inner + (product * self.strict).transpose(1, 2)
         return self._follow(q, Normal(cost, gradient, matrix))
 
+    def jacobian(self, q: Tensor) -> Tensor:
+        """(B, D, M, 3): how the model's markers move with each coordinate of q (B, D), m per rad or m."""
+        kinematics = self.kinematics
+        frames, turn, slide = kinematics.screws(q)
+        x = kinematics.points(frames, kinematics.marker_bodies, kinematics.marker_places)[:, None]
+        turn, slide = (screw.permute(2, 0, 1)[:, :, None] for screw in (turn, slide))
+        moved = self.moves[..., None] * (
+            torch.linalg.cross(turn.expand(-1, -1, x.shape[2], -1), x.expand(-1, turn.shape[1], -1, -1))
+            + slide
+        )
+        chain = self.chain(q)
+        return moved if chain is None else torch.einsum("bdmi,bdc->bcmi", moved, chain.expand(len(q), -1, -1))
+
     def chain(self, q: Tensor) -> Tensor | None:
         """How every coordinate (rows) moves with every other (columns) through the couplers: (B or 1, D, D); None if
         no marker notices."""

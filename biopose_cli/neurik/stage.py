@@ -15,6 +15,7 @@ from biopose_cli.errors import PersonError
 from biopose_cli.neurik import ground
 from biopose_cli.neurik.balance import balanced_up
 from biopose_cli.neurik.clip import solve_clip
+from biopose_cli.neurik.deviation import of_clip
 from biopose_cli.neurik.predict import predict
 from biopose_cli.neurik.solver import ITERATIONS, Solver
 from biopose_cli.neurik.weights import load_network
@@ -59,7 +60,13 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
         guess, scale, places = _ask_network(calibrated.model, markers, valid, settings.device)
         if settings.ik_iterations == 0:
             calibrated = scaling.scaled(scale, places, calibrated.mass)
-    q, residual = _angles(calibrated, markers, detection.time, valid, guess, settings, progress)
+    solver = None if settings.ik == "opensim" else Solver(Kinematics(read_table(calibrated.model)))
+    q, residual = _angles(solver, calibrated, markers, detection.time, valid, guess, settings, progress)
+    deviation = np.zeros((0, 0))
+    if solver is not None:
+        columns = [MARKER_NAMES.index(name) for name in calibrated.markers]
+        axes = change.matrix[:3, :3]
+        deviation = of_clip(solver, body, posed, refined, valid, axes, q, columns)
     factors = calibrated.factors
     return Joints(
         time=detection.time,
@@ -73,6 +80,7 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
         marker_residual=residual,
         valid=valid,
         ground_from_camera=change.matrix,
+        deviation=deviation,
         model_xml=to_xml(calibrated.model),
         mass_kg=calibrated.mass,
         mass_source="estimated from the stature" if settings.mass is None else "--mass",
@@ -149,6 +157,7 @@ def _ask_network(
 
 
 def _angles(
+    solver: Solver | None,
     calibrated: Calibrated,
     markers: Array,
     time: Array,
@@ -157,12 +166,12 @@ def _angles(
     settings: Settings,
     progress: Progress,
 ) -> tuple[Array, Array]:
-    """q (T, D) and the markers' residuals (T, M) in m, run of usable frames by run; NaN elsewhere."""
+    """q (T, D) and the markers' residuals (T, M) in m, run of usable frames by run; NaN elsewhere. Without a `solver`,
+    OpenSim's."""
     columns = [MARKER_NAMES.index(name) for name in calibrated.markers]
     q = np.full((len(valid), len(ik.coordinate_names(calibrated.model))), np.nan)
     residual = np.full(markers.shape[:2], np.nan)
     progress.start("inverse kinematics", int(valid.sum()))
-    solver = None if settings.ik == "opensim" else Solver(Kinematics(read_table(calibrated.model)))
     last: Array | None = None  # a person who turned around before a gap is still turned around after it
     for start, end in _runs(valid):
         run = slice(start, end)

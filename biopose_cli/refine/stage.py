@@ -9,7 +9,7 @@ from biopose_cli.body.model import load_body
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.fit import pose_terms, reprojection
 from biopose_cli.mesh.guided import guide, guided_terms
-from biopose_cli.mesh.kinematics import BETAS, Pose, load_chain, place
+from biopose_cli.mesh.kinematics import BETAS, MOVING, Pose, load_chain, place
 from biopose_cli.mesh.observe import observe
 from biopose_cli.mesh.solver import minimise
 from biopose_cli.mesh.stage import fields, shape_prior
@@ -73,4 +73,6 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
         pose = solve(windows[0], start, True)
     else:
         pose = in_windows(frames, lambda span: solve(span, start, False))
-    return Refined(**fields(body, chain, pose, seen, settings.height), loss=np.array(loss))
+    spread = np.zeros((0, len(MOVING), 3)) if told is None else told.spread
+    values = fields(body, chain, pose, seen, settings.height)
+    return Refined(**values, loss=np.array(loss), spread=spread)

@@ -1,0 +1,56 @@
+"""How often joint angles are as near to the truth as `NAME_sd.sto` says: a Markdown table over clips.
+
+    python tools/deviation_table.py runs/clips/mqhmr/*/*.mot --truth runs/clips
+
+Each clip's truth is `NAME_truth.mot` in the folder. Printed for every angle (both sides together): the mean error and
+the mean standard deviation, degrees, and the share of the frames whose error is within one and within two of these.
+If they were right and the errors normal, that would be 0.68 and 0.95.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from biopose_cli.artifact import Array
+from biopose_cli.export.mot import read_motion
+
+ANGLES = (
+    "pelvis_tilt", "pelvis_list", "hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle",
+    "lumbar_extension", "lumbar_bending", "lumbar_rotation", "arm_flex", "arm_add", "arm_rot", "elbow_flex",
+)  # fmt: skip
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("motions", type=Path, nargs="+", help="NAME.mot, with NAME_sd.sto beside")
+    options.add_argument("--truth", type=Path, required=True, help="folder with NAME_truth.mot")
+    chosen = options.parse_args()
+    errors: dict[str, list[Array]] = defaultdict(list)
+    for path in chosen.motions:
+        collect(path, chosen.truth / f"{path.stem}_truth.mot", errors)
+    print("| angle | error | standard deviation | within one | within two |")
+    print("|---|---|---|---|---|")
+    for angle in ANGLES:
+        error, deviation = np.concatenate(errors[angle], axis=1)
+        within = " | ".join(f"{np.mean(error <= times * deviation):.2f}" for times in (1, 2))
+        print(f"| {angle} | {error.mean():.1f} | {deviation.mean():.1f} | {within} |")
+
+
+def collect(path: Path, truth: Path, errors: dict[str, list[Array]]) -> None:
+    """Add a clip's absolute errors and their standard deviations (2, T), degrees, to those of its angles."""
+    found, true, doubt = (read_motion(file) for file in (path, truth, path.with_name(f"{path.stem}_sd.sto")))
+    for angle in ANGLES:
+        for name in {angle, f"{angle}_r", f"{angle}_l"} & set(found.names):
+            here, there, by = (motion.values[:, motion.names.index(name)] for motion in (found, true, doubt))
+            error = (here - np.interp(found.time, true.time, there) + 180) % 360 - 180
+            errors[angle].append(np.stack([np.abs(error), by]))
+
+
+if __name__ == "__main__":
+    main()
