@@ -180,7 +180,7 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
 
 def _out_of_view(keypoints: Array, size: Array) -> str:
     """What of the person (T, 33, 2) px is beyond the image, and what that means; nothing if all is within."""
-    outside = ((keypoints < 0) | (keypoints > size)).any(axis=-1)
+    outside: Array = np.any((keypoints < 0) | (keypoints > size), axis=-1)
     counts = {part: int(outside[:, landmarks].any(axis=1).sum()) for part, landmarks in _PARTS.items()}
     said = ", ".join(f"{part} in {count}" for part, count in counts.items() if count)
     if not said:
