@@ -1,4 +1,4 @@
-"""Ctrl-C while progress is shown."""
+"""Ctrl-C while progress is shown, and what the closing table says."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from biopose_cli.console import Display, print_closing
+from biopose_cli.console import Display, _doubt_row, print_closing
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,12 @@ def test_nothing_stops_without_an_interrupt() -> None:
         display.start("work", 3)
         display.advance()
         display.note("fine")
+
+
+def test_the_closing_table_says_how_sure_the_legs_are() -> None:
+    names = np.array(["hip_flexion_r", "knee_angle_r", "knee_angle_l", "pelvis_tx"])
+    rows = np.radians([[5.0, 4.0, 8.0, 90.0], [7.0, 4.0, 8.0, 90.0], [np.nan] * 4])
+    joints: Any = SimpleNamespace(coordinates=names, deviation=rows)
+    ((_, told),) = _doubt_row(joints)
+    assert told.startswith("hip flexion 6, knee 6 degrees")
+    assert _doubt_row(SimpleNamespace(coordinates=names, deviation=np.zeros((0, 0)))) == []  # type: ignore[arg-type]

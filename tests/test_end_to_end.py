@@ -43,6 +43,22 @@ def test_leg_angles_are_within_four_degrees_of_the_truth(folder: Path, sample_cl
     assert legs["mae"] < 4.0
 
 
+def test_the_legs_are_as_near_to_the_truth_as_the_results_say(folder: Path, sample_clip: Path) -> None:
+    found, doubt = read_motion(folder / "walk.mot"), read_motion(folder / "walk_sd.sto")
+    truth = read_motion(sample_clip.with_name("walk_truth.mot"))
+    joints = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")
+    legs = [f"{joint}_{side}" for joint in joints for side in "rl"]
+    error, told = (
+        np.array([columns[name] for name in legs])
+        for columns in (
+            {name: np.abs(found[name] - np.interp(found.time, truth.time, truth[name])) for name in legs},
+            doubt,
+        )
+    )
+    assert np.mean(error < 2 * told) > 0.9
+    assert told.mean() < 3 * error.mean()
+
+
 def test_opensim_reads_every_file_to_the_last_row(folder: Path, result: Result) -> None:
     from biopose_cli.skeleton.osim import opensim
 
@@ -51,6 +67,7 @@ def test_opensim_reads_every_file_to_the_last_row(folder: Path, result: Result) 
     assert motion.getSize() == frames
     assert motion.isInDegrees()
     assert opensim.TimeSeriesTable(str(folder / "walk.mot")).getNumRows() == frames
+    assert opensim.TimeSeriesTable(str(folder / "walk_sd.sto")).getNumRows() == frames
     assert opensim.MarkerData(str(folder / "walk.trc")).getNumFrames() == frames
     assert opensim.TimeSeriesTableVec3(str(folder / "walk.trc")).getNumRows() == frames
     model = opensim.Model(str(folder / "walk.osim"))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from biopose_cli.body.files import SMPL_PARENTS, read_body
+from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import DEFAULT_BODY, JOINT_NAMES, Body
 
 Pose = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -173,3 +174,14 @@ def test_file_is_smpl_format() -> None:
     assert arrays.f.max() < len(arrays.v_template) - 24  # the helper vertices are in no face
     np.testing.assert_allclose(arrays.weights.sum(1), 1, atol=2e-3)
     assert DEFAULT_BODY.stat().st_size < 2.5e6
+
+
+def test_a_turn_takes_along_what_hangs_on_the_joint(body: Body) -> None:
+    carried = body.carried
+    names = [marker.name for marker in MARKERS]
+    np.testing.assert_allclose(carried[:, 0], 1.0, atol=1e-3)  # the pelvis takes all
+    toes, head = names.index("RTOE"), names.index("HTOP")
+    for joint in ("right_hip", "right_knee", "right_ankle"):
+        assert carried[toes, JOINT_NAMES.index(joint)] > 0.95
+        assert carried[head, JOINT_NAMES.index(joint)] == 0.0
+    assert carried[head, JOINT_NAMES.index("spine1")] == pytest.approx(1.0, abs=1e-3)

@@ -132,7 +132,16 @@ def test_repairs_and_cut_off_limbs_are_reported() -> None:
     swapped[0, 20:25] = True
     found = stage.choose(tracks(range(60), keypoints_2d=keypoints, swapped=swapped), INFO, Settings())
     assert any("5 frames" in warning and "exchanged" in warning for warning in found.warnings)
-    assert any("beyond the image in 3 of 60" in warning for warning in found.warnings)
+    (out_of_view,) = (warning for warning in found.warnings if "beyond the image" in warning)
+    assert "beyond the image: feet in 3 of 60 frames" in out_of_view
+
+
+def test_every_part_out_of_view_is_named() -> None:
+    keypoints = np.full((1, 60, 33, 2), 100.0)
+    keypoints[0, :5, 0] = (300, -4)
+    keypoints[0, 40:, 25] = (641, 200)
+    found = stage.choose(tracks([*range(3), *range(6, 60)], keypoints_2d=keypoints), INFO, Settings())
+    assert any("image: head in 3, hips or knees in 20 of 57 frames" in warning for warning in found.warnings)
 
 
 def test_who_comes_back_after_long_is_said_to_be_known_by_clothes_only() -> None:

@@ -66,6 +66,33 @@ def test_a_gap_splits_the_motion_longest_part_first(clip: Clip, tmp_path: Path) 
     assert "0.60 to 0.90 s, 0.20 to 0.30 s" in note
 
 
+def doubted(clip: Clip) -> Clip:
+    """With standard deviations of 0.01, 0.02, 0.03 and 0 rad or m."""
+    deviation = np.where(np.isfinite(clip.joints.q), [0.01, 0.02, 0.03, 0.0], np.nan)
+    return replace(clip, joints=replace(clip.joints, deviation=deviation))
+
+
+def test_every_part_of_the_motion_has_its_standard_deviations(clip: Clip, tmp_path: Path) -> None:
+    files = export(doubted(clip), tmp_path / "out")
+    assert [file.name for file in files[2:4]] == ["walk_sd.sto", "walk_part2_sd.sto"]
+    for motion, doubt in zip(map(read_motion, files[:2]), map(read_motion, files[2:4]), strict=True):
+        np.testing.assert_array_equal(motion.time, doubt.time)
+        assert list(doubt.names) == ["pelvis_tilt", "knee_angle_r"]
+        np.testing.assert_allclose(doubt.values, np.rad2deg([[0.01, 0.03]] * len(doubt.time)), rtol=1e-6)
+    told = json.loads(files[-1].read_text())["quality"]["standard_deviation_deg"]
+    assert told["knee_angle_r"] == pytest.approx(
+        {"mean": np.rad2deg(0.03), "max": np.rad2deg(0.03)}, rel=1e-5
+    )
+    assert list(told) == ["pelvis_tilt", "knee_angle_r"]
+
+
+def test_standard_deviations_of_an_earlier_run_go_away(clip: Clip, tmp_path: Path) -> None:
+    export(doubted(clip), tmp_path / "out")
+    files = export(clip, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*_sd.sto"))
+    assert json.loads(files[-1].read_text())["quality"]["standard_deviation_deg"] is None
+
+
 def test_a_hole_in_the_video_parts_the_motion(clip: Clip) -> None:
     whole = without_gap(clip).joints
     assert stage.motion_parts(whole) == [slice(0, T)]

@@ -33,10 +33,12 @@ def _check(model: Any) -> None:
     torch.testing.assert_close(found.cost, 0.5 * (weighted * residual).sum((1, 2)))
     leading = torch.ones(len(table.coordinates), dtype=torch.bool)
     leading[[coupler.dependent for coupler in table.couplers]] = False
+    motion = MarkerTerms(kinematics).jacobian(q)
     for frame, pose in enumerate(q):
         jacobian = torch.autograd.functional.jacobian(lambda x: kinematics.markers(x[None])[0], pose)
         gradient = torch.einsum("mad,ma->d", jacobian, weighted[frame])
         matrix = torch.einsum("mad,m,mae->de", jacobian, weights[frame], jacobian)
+        torch.testing.assert_close(motion[frame, leading], jacobian.permute(2, 0, 1)[leading])
         torch.testing.assert_close(found.gradient[frame, leading], gradient[leading])
         torch.testing.assert_close(found.matrix[frame][leading][:, leading], matrix[leading][:, leading])
 
