@@ -117,7 +117,7 @@ def test_captions_fit_any_picture(size: tuple[int, int]) -> None:
     image = np.full((size[1], size[0], 3), 128, np.uint8)
     overlay._draw_caption(image, 12.345, 370, ["FILLED", "LEFT/RIGHT REPAIRED"])
     overlay._text(image, "person 1", np.array([size[0] - 1.0, -50.0]), overlay.YELLOW)
-    assert (image == 255).any()
+    assert (image > 200).any()  # letters
 
 
 def test_large_pictures_are_drawn_smaller(clip: Clip, tmp_path: Path) -> None:
