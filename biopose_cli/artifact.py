@@ -220,11 +220,10 @@ class Joints(Artifact):
     marker_residual: Array = _array("T", "M")  # m, distance from the model's marker
     valid: Array = _array("T", dtype=np.bool_)
     ground_from_camera: Array = _array(4, 4, dtype=np.float64)  # homogeneous: ground = matrix @ camera
-    deviation: Array = (
-        field(  # rad and m, standard deviations of q; NaN as in q, no rows where they are not known
-            default_factory=lambda: np.zeros((0, 0), np.float32),
-            metadata={"shape": ("S", "E"), "dtype": np.float32},
-        )
+    # rad and m: standard deviations of q, NaN also for coordinates that are not free; no rows where they are not known
+    deviation: Array = field(
+        default_factory=lambda: np.zeros((0, 0), np.float32),
+        metadata={"shape": ("S", "E"), "dtype": np.float32},
     )
     model_xml: str = ""  # the scaled .osim
     mass_kg: float = 0.0

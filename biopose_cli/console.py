@@ -199,13 +199,15 @@ def _quality_rows(result: Result) -> list[tuple[str, str]]:
 
 def _doubt_row(joints: Joints) -> list[tuple[str, str]]:
     """By how much the legs' angles may be wrong."""
-    names = [str(name) for name in joints.coordinates]
+    from biopose_cli.export.summary import deviations
+
+    names, degrees = deviations(joints)
     told = []
     for angle in _DOUBTED:
         columns = [names.index(name) for name in (f"{angle}_r", f"{angle}_l") if name in names]
-        if columns and len(joints.deviation):
-            degrees = np.rad2deg(np.nanmean(joints.deviation[:, columns]))
-            told.append(f"{angle.removesuffix('_angle').replace('_', ' ')} {degrees:.0f}")
+        if columns:
+            spoken = angle.removesuffix("_angle").replace("_", " ")
+            told.append(f"{spoken} {np.nanmean(degrees[:, columns]):.0f}")
     return [("in doubt by", f"{', '.join(told)} degrees (one standard deviation, mean)")] if told else []
 
 

@@ -66,7 +66,9 @@ def test_nothing_stops_without_an_interrupt() -> None:
 def test_the_closing_table_says_how_sure_the_legs_are() -> None:
     names = np.array(["hip_flexion_r", "knee_angle_r", "knee_angle_l", "pelvis_tx"])
     rows = np.radians([[5.0, 4.0, 8.0, 90.0], [7.0, 4.0, 8.0, 90.0], [np.nan] * 4])
-    joints: Any = SimpleNamespace(coordinates=names, deviation=rows)
+    valid = np.array([True, True, False])
+    turns = np.array([True, True, True, False])
+    joints: Any = SimpleNamespace(coordinates=names, deviation=rows, valid=valid, rotational=turns)
     ((_, told),) = _doubt_row(joints)
     assert told.startswith("hip flexion 6, knee 6 degrees")
-    assert _doubt_row(SimpleNamespace(coordinates=names, deviation=np.zeros((0, 0)))) == []  # type: ignore[arg-type]
+    assert _doubt_row(SimpleNamespace(deviation=np.zeros((0, 0)))) == []  # type: ignore[arg-type]

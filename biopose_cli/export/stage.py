@@ -17,7 +17,7 @@ from biopose_cli.detect.gaps import holes
 from biopose_cli.errors import SolverError
 from biopose_cli.export.mot import write_mot
 from biopose_cli.export.overlay import write_overlay
-from biopose_cli.export.summary import write_summary
+from biopose_cli.export.summary import deviations, write_summary
 from biopose_cli.export.trc import write_trc
 from biopose_cli.files import explained, replacing
 from biopose_cli.progress import Progress
@@ -63,13 +63,9 @@ def run(
     for path, part in zip(motions, parts, strict=True):
         write_mot(path, joints.time[part], [str(c) for c in joints.coordinates], values[part])
         progress.advance()
+    names, degrees = deviations(joints)
     for path, part in zip(doubts, parts, strict=False):
-        write_mot(
-            path,
-            joints.time[part],
-            angles_of(joints),
-            np.rad2deg(joints.deviation[part][:, joints.rotational]),
-        )
+        write_mot(path, joints.time[part], names, degrees[part])
         progress.advance()
     with replacing(model) as temporary:
         temporary.write_text(joints.model_xml, encoding="utf-8", newline="\n")
@@ -105,11 +101,6 @@ def warnings(joints: Joints, name: str) -> tuple[str, ...]:
     spans = ", ".join(f"{joints.time[p.start]:.2f} to {joints.time[p.stop - 1]:.2f} s" for p in parts)
     files = f"{len(parts)} files, {name}.mot to {name}_part{len(parts)}.mot"
     return (f"out of sight, or a hole in the video, for too long: the angles are in {files} ({spans})",)
-
-
-def angles_of(joints: Joints) -> list[str]:
-    """The coordinates that are angles of their own, which the deviations are written of."""
-    return [str(name) for name in joints.coordinates[joints.rotational]]
 
 
 def _file_units(joints: Joints) -> Array:

@@ -158,14 +158,20 @@ def _quality(detection: Detection, refined: Refined, joints: Joints) -> dict[str
 
 def _deviations(joints: Joints) -> dict[str, Any] | None:
     """By how much each angle may be wrong, on average and at worst; None where that is not known."""
-    if not len(joints.deviation):
+    names, degrees = deviations(joints)
+    if not names:
         return None
-    degrees = np.rad2deg(joints.deviation[joints.valid][:, joints.rotational].astype(np.float64))
-    names = map(str, joints.coordinates[joints.rotational])
-    return {
-        name: {"mean": column.mean(), "max": column.max()}
-        for name, column in zip(names, degrees.T, strict=True)
-    }
+    columns = zip(names, degrees[joints.valid].T, strict=True)
+    return {name: {"mean": column.mean(), "max": column.max()} for name, column in columns}
+
+
+def deviations(joints: Joints) -> tuple[list[str], Array]:
+    """The angles of which it is known by how much they may be wrong, and that (T, A), degrees, NaN in frames without
+    angles. Angles that the model locks, or that follow another, are not among them."""
+    if not len(joints.deviation):
+        return [], np.zeros((0, 0))
+    free = joints.rotational & np.isfinite(joints.deviation[joints.valid]).all(axis=0)
+    return list(map(str, joints.coordinates[free])), np.rad2deg(joints.deviation[:, free].astype(np.float64))
 
 
 def _ranges(joints: Joints) -> dict[str, Any]:

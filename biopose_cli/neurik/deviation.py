@@ -45,7 +45,7 @@ def pushes(body: Body, posed: Posed, rotations: Array, spread: Array, axes: Arra
 
 def deviations(solver: Solver, q: Array, pushed: Array) -> Array:
     """(T, D) rad, m: the standard deviations of the coordinates `q` (T, D), when each column of `pushed`
-    (T, M, 3, K), m in ground, is an independent displacement of the model's markers by one standard deviation. 0 for
+    (T, M, 3, K), m in ground, is an independent displacement of the model's markers by one standard deviation. NaN for
     what is locked or follows another coordinate."""
     with torch.no_grad():
         jacobian = solver.terms.jacobian(torch.as_tensor(q, dtype=torch.float64))[:, solver.free].flatten(2)
@@ -53,7 +53,7 @@ def deviations(solver: Solver, q: Array, pushed: Array) -> Array:
         matrix += _STILL * torch.eye(matrix.shape[1], dtype=matrix.dtype)
         pull: Tensor = jacobian @ torch.as_tensor(pushed).flatten(1, 2)
         moved = torch.linalg.solve(matrix, pull)
-    result = np.zeros(q.shape)
+    result = np.full(q.shape, np.nan)
     result[:, solver.free.numpy()] = np.minimum(moved.square().sum(-1).sqrt().numpy(), _MOST)
     return result
 

@@ -67,8 +67,8 @@ def test_a_gap_splits_the_motion_longest_part_first(clip: Clip, tmp_path: Path) 
 
 
 def doubted(clip: Clip) -> Clip:
-    """With standard deviations of 0.01, 0.02, 0.03 and 0 rad or m."""
-    deviation = np.where(np.isfinite(clip.joints.q), [0.01, 0.02, 0.03, 0.0], np.nan)
+    """With standard deviations of 0.01, 0.02 and 0.03 rad or m."""
+    deviation = np.where(np.isfinite(clip.joints.q), [0.01, 0.02, 0.03, np.nan], np.nan)
     return replace(clip, joints=replace(clip.joints, deviation=deviation))
 
 
