@@ -19,14 +19,15 @@ from biopose_cli.body.model import Body, Posed
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.neurik.solver import Solver
+from biopose_cli.skeleton.kinematics import cross_matrices
 
 _STILL = 1e-5  # m2: a coordinate that moves the markers less than this per rad2 is not told by them
 _MOST = np.pi  # rad
-BATCH = 256  # frames at once
+BATCH = 64  # frames at once: they fit into the processor's cache
 
 
-def pushes(body: Body, posed: Posed, rotations: Array, spread: Array, axes: Array) -> Array:
-    """(T, M, 3, 3 J) m: how each doubtful turn moves the markers, one standard deviation of it.
+def pushes(body: Body, posed: Posed, rotations: Array, spread: Array, axes: Array) -> Tensor:
+    """(T, 3 J, 3, M) m: how the markers are moved by each doubtful turn, one standard deviation of it.
 
     posed, rotations (T, 24, 3, 3): the bodies, in the camera frame, and their joints' rotations relative to the
     parents. spread: (T, J, 3) rad, J = `MOVING`, about the axes of the turned joint. axes: (3, 3), from the camera's to
@@ -37,22 +38,24 @@ def pushes(body: Body, posed: Posed, rotations: Array, spread: Array, axes: Arra
         whole.append(whole[body.parents[joint]] @ rotations[:, joint])
     joints = list(MOVING)
     turns = axes @ np.stack(whole, 1)[:, joints] * spread[:, :, None]  # (T, J, 3, axis)
-    arms = (posed.markers[:, :, None] - posed.joints[:, None, joints]).double() @ torch.as_tensor(axes.T)
-    arms *= torch.as_tensor(body.carried[:, joints, None])
-    moved = torch.linalg.cross(torch.as_tensor(turns)[:, None], arms[..., None], dim=3)  # (T, M, J, 3, axis)
-    return np.asarray(moved.transpose(2, 3).flatten(3).numpy())
+    ground = torch.as_tensor(axes).float().T
+    markers, centres = posed.markers.float() @ ground, posed.joints[:, joints].float() @ ground
+    cross = cross_matrices(torch.as_tensor(turns).float().transpose(2, 3))  # (T, J, axis, 3, 3)
+    moved: Tensor = (cross.flatten(1, 3) @ markers.transpose(1, 2)).unflatten(1, cross.shape[1:4])
+    moved -= cross @ centres[:, :, None, :, None]
+    moved *= torch.as_tensor(body.carried.T[joints, None, None]).float()
+    return moved.flatten(1, 2)
 
 
-def deviations(solver: Solver, q: Array, pushed: Array) -> Array:
-    """(T, D) rad, m: the standard deviations of the coordinates `q` (T, D), when each column of `pushed`
-    (T, M, 3, K), m in ground, is an independent displacement of the model's markers by one standard deviation. NaN for
-    what is locked or follows another coordinate."""
+def deviations(solver: Solver, q: Array, pushed: Tensor) -> Array:
+    """(T, D) rad, m: the standard deviations of the coordinates `q` (T, D), when each of K `pushed` (T, K, 3, M), m in
+    ground, is an independent displacement of the model's markers by one standard deviation. NaN for what is locked or
+    follows another coordinate."""
     with torch.no_grad():
-        jacobian = solver.terms.jacobian(torch.as_tensor(q, dtype=torch.float64))[:, solver.free].flatten(2)
-        matrix = jacobian @ jacobian.transpose(1, 2)
-        matrix += _STILL * torch.eye(matrix.shape[1], dtype=matrix.dtype)
-        pull: Tensor = jacobian @ torch.as_tensor(pushed).flatten(1, 2)
-        moved = torch.linalg.solve(matrix, pull)
+        jacobian = solver.terms.jacobian(torch.as_tensor(q, dtype=torch.float64))
+        jacobian = jacobian[:, solver.free].flatten(2).float()
+        matrix = jacobian @ jacobian.transpose(1, 2) + _STILL * torch.eye(jacobian.shape[1])
+        moved = torch.linalg.solve(matrix, jacobian @ pushed.flatten(2).transpose(1, 2))
     result = np.full(q.shape, np.nan)
     result[:, solver.free.numpy()] = np.minimum(moved.square().sum(-1).sqrt().numpy(), _MOST)
     return result
@@ -83,5 +86,5 @@ def of_clip(
         here = Posed(*(points[start : start + BATCH] for points in (posed.joints, posed.markers)))
         turns = rotation.exp(vectors[some].astype(np.float64))
         pushed = pushes(body, here, turns, refined.spread[some], axes)
-        result[some] = deviations(solver, q[some], pushed[:, columns])
+        result[some] = deviations(solver, q[some], pushed[..., columns])
     return result

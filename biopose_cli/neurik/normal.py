@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from biopose_cli.skeleton.functions import FunctionBank
-from biopose_cli.skeleton.kinematics import Kinematics
+from biopose_cli.skeleton.kinematics import Kinematics, cross_matrices
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,16 @@ class MarkerTerms:
         return self._follow(q, Normal(cost, gradient, matrix))
 
     def jacobian(self, q: Tensor) -> Tensor:
-        """(B, D, M, 3): how the model's markers move with each coordinate of q (B, D), m per rad or m."""
+        """(B, D, 3, M): how the model's markers move with each coordinate of q (B, D), m per rad or m."""
         kinematics = self.kinematics
         frames, turn, slide = kinematics.screws(q)
-        x = kinematics.points(frames, kinematics.marker_bodies, kinematics.marker_places)[:, None]
-        turn, slide = (screw.permute(2, 0, 1)[:, :, None] for screw in (turn, slide))
-        moved = self.moves[..., None] * (
-            torch.linalg.cross(turn.expand(-1, -1, x.shape[2], -1), x.expand(-1, turn.shape[1], -1, -1))
-            + slide
-        )
+        x = kinematics.points(frames, kinematics.marker_bodies, kinematics.marker_places)
+        spun = cross_matrices(turn.permute(2, 0, 1)).flatten(1, 2) @ x.transpose(1, 2)  # (B, 3 D, M)
+        moved: Tensor = self.moves[:, None] * (spun.unflatten(1, (-1, 3)) + slide.permute(2, 0, 1)[..., None])
         chain = self.chain(q)
-        return moved if chain is None else torch.einsum("bdmi,bdc->bcmi", moved, chain.expand(len(q), -1, -1))
+        if chain is not None:
+            moved = (chain.transpose(1, 2) @ moved.flatten(2)).unflatten(2, (3, -1))
+        return moved
 
     def chain(self, q: Tensor) -> Tensor | None:
         """How every coordinate (rows) moves with every other (columns) through the couplers: (B or 1, D, D); None if

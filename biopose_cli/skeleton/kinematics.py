@@ -54,7 +54,7 @@ class Kinematics:
         self.turn_axes, self.slide_axes = self.tensor(table.axes).split(3, dim=1)  # (J, 3, 3) each
         self.parent_places, self.child_places = parent[:, :3, 3], child[:, :3, 3]
         self.to_parent = parent[:, :3, :3]
-        cross = _cross_matrices(self.turn_axes)
+        cross = cross_matrices(self.turn_axes)
         # P enters the first turn and C^-1 the last, so that a joint costs two products
         before = [
             parent[:, :3, :3],
@@ -238,7 +238,7 @@ def _is_length(function: Function, table: Table) -> bool:
     return linear and not table.angles[function.coordinate]
 
 
-def _cross_matrices(vectors: Tensor) -> Tensor:
+def cross_matrices(vectors: Tensor) -> Tensor:
     """(..., 3) -> (..., 3, 3), the matrix of the cross product with the vector."""
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)

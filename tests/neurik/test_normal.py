@@ -38,7 +38,7 @@ def _check(model: Any) -> None:
         jacobian = torch.autograd.functional.jacobian(lambda x: kinematics.markers(x[None])[0], pose)
         gradient = torch.einsum("mad,ma->d", jacobian, weighted[frame])
         matrix = torch.einsum("mad,m,mae->de", jacobian, weights[frame], jacobian)
-        torch.testing.assert_close(motion[frame, leading], jacobian.permute(2, 0, 1)[leading])
+        torch.testing.assert_close(motion[frame, leading], jacobian.permute(2, 1, 0)[leading])
         torch.testing.assert_close(found.gradient[frame, leading], gradient[leading])
         torch.testing.assert_close(found.matrix[frame][leading][:, leading], matrix[leading][:, leading])
 
