@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from biopose_cli.artifact import LEGS
 from biopose_cli.pipeline import Result
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL = 10.0  # s between two lines of progress where there is no terminal
 WIDE = 76  # columns of a terminal that has room for a bar
-_DOUBTED = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")
 
 
 class _Rate(ProgressColumn):
@@ -203,7 +203,7 @@ def _doubt_row(joints: Joints) -> list[tuple[str, str]]:
 
     names, degrees = deviations(joints)
     told = []
-    for angle in _DOUBTED:
+    for angle in LEGS:
         columns = [names.index(name) for name in (f"{angle}_r", f"{angle}_l") if name in names]
         if columns:
             spoken = angle.removesuffix("_angle").replace("_", " ")

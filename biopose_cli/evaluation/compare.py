@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from biopose_cli.artifact import Array
+from biopose_cli.artifact import LEGS, Array
 from biopose_cli.errors import MotionFileError, SettingError
 from biopose_cli.evaluation.align import common_times, find_shift, sample
 from biopose_cli.evaluation.conventions import THREE_TURNS, about_own_heading, canonical, named_as
@@ -36,7 +36,7 @@ def _both(*names: str) -> tuple[str, ...]:
 
 
 GROUPS = {
-    "legs": _both("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle"),
+    "legs": _both(*LEGS),
     "pelvis": PELVIS,
     "trunk": ("lumbar_extension", "lumbar_bending", "lumbar_rotation"),
     "neck": ("neck_extension", "neck_bending", "neck_rotation"),

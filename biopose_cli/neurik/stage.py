@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from biopose_cli.artifact import Array, Detection, Joints, Refined
+from biopose_cli.artifact import LEGS, Array, Detection, Joints, Refined
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body, Posed, load_body
 from biopose_cli.device import choose_device
@@ -33,6 +33,9 @@ AT_LIMIT = np.radians(
     2.0
 )  # this near the end of its range a coordinate is held there: the solver never touches it
 HELD = 0.25  # share of the frames: more of them at a limit is worth a warning
+UNSURE = np.radians(
+    10.0
+)  # standard deviation of a leg's angle, on average over a clip, that is worth a warning
 LARGE_RESIDUAL = 0.03  # m, root mean square over a clip
 
 
@@ -84,7 +87,7 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
         model_xml=to_xml(calibrated.model),
         mass_kg=calibrated.mass,
         mass_source="estimated from the stature" if settings.mass is None else "--mass",
-        warnings=(*change.warnings, *_doubts(calibrated.model, q[valid], residual[valid])),
+        warnings=(*change.warnings, *_doubts(calibrated.model, q[valid], residual[valid], deviation)),
     )
 
 
@@ -212,9 +215,10 @@ def _runs(valid: Array) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
-def _doubts(model: Any, q: Array, residual: Array) -> tuple[str, ...]:
+def _doubts(model: Any, q: Array, residual: Array, deviation: Array) -> tuple[str, ...]:
     """What in the result a user should look at before believing it."""
     doubts: list[str] = []
+    doubts.extend(_hard_to_see(ik.coordinate_names(model), deviation))
     for column, coordinate in enumerate(model.getCoordinateSet()):
         name = coordinate.getName()
         if (
@@ -231,3 +235,13 @@ def _doubts(model: Any, q: Array, residual: Array) -> tuple[str, ...]:
     if rms > LARGE_RESIDUAL:
         doubts.append(f"the skeleton misses the body's markers by {rms * 1000:.0f} mm (root mean square)")
     return tuple(doubts)
+
+
+def _hard_to_see(names: tuple[str, ...], deviation: Array) -> list[str]:
+    """Which of the legs' angles are a guess in most of the clip: a line, or none."""
+    legs = [i for i, name in enumerate(names) if name.startswith(LEGS) and len(deviation)]
+    means = {
+        names[i]: np.mean(known) for i in legs if len(known := deviation[np.isfinite(deviation[:, i]), i])
+    }
+    unsure = [f"{name} {np.degrees(by):.0f}" for name, by in means.items() if by > UNSURE]
+    return [f"hard to see, standard deviations in degrees: {', '.join(unsure)}"] if unsure else []

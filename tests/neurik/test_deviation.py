@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -111,3 +112,14 @@ def test_only_what_is_known_is_told() -> None:
     np.testing.assert_array_equal(told.q[valid], silent.q[valid])
     opensim = stage.run(_detection(5, valid), _told(refined), replace(LEVEL, ik="opensim"), Silent())
     assert opensim.deviation.shape == (0, 0)
+
+
+def test_a_leg_that_is_hard_to_see_is_named() -> None:
+    refined = _body([_BENT] * 4)
+    doubts = {"right_knee": (0.25, 0.0, 0.0), "left_hip": (0.1, 0.0, 0.0), "right_elbow": (0.0, 0.5, 0.0)}
+    (told,) = (
+        warning
+        for warning in stage.run(_detection(4), _told(refined, **doubts), LEVEL, Silent()).warnings
+        if "hard to see" in warning
+    )
+    assert re.fullmatch("hard to see, standard deviations in degrees: knee_angle_r 1[45]", told)
