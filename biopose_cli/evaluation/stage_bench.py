@@ -13,6 +13,7 @@ from biopose_cli.artifact import LANDMARKS, Detection, Refined
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.evaluation.bench import EMBEDDED_CLIP
+from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.neurik import stage
 from biopose_cli.progress import Progress, Silent
 from biopose_cli.settings import Settings
@@ -75,6 +76,7 @@ def _clip(frames: int) -> tuple[Detection, Refined]:
         transl=(root + truth["transl"][order]) @ camera.T + truth["camera_translation"] - root,
         query_tokens=np.zeros((frames, 0, 1)),
         reprojection_px=np.zeros(frames),
+        spread=np.full((frames, len(MOVING), 3), 0.1),
     )
     return _seen(frames), refined
 
