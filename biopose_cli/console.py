@@ -236,16 +236,25 @@ def as_json(result: Result) -> dict[str, Any]:
 def print_comparison(comparison: Comparison, picture: Path) -> None:
     """Errors by coordinate and group, in degrees."""
     console = Console(highlight=False)
-    columns = ("MAE", "RMSE", "MAE, offset removed", "r", "range of motion error")
-    keys = ("mae", "rmse", "mae_offset_removed", "r", "rom_error")
+    columns = {
+        "MAE": "mae",
+        "RMSE": "rmse",
+        "MAE, offset removed": "mae_offset_removed",
+        "r": "r",
+        "range of motion error": "rom_error",
+    }
+    if np.isfinite(comparison.doubt).any():
+        columns |= {"EST's SD": "sd", "in 2 SD": "within_two_sd"}
     report = comparison.as_json()
     table = Table(box=None, title=f"degrees; EST shifted by {report['shift_s']:+.3f} s", title_justify="left")
-    table.add_column("coordinate")
+    table.add_column("coordinate", min_width=max(map(len, report["coordinates"])))
     for column in columns:
         table.add_column(column, justify="right")
     for kind in ("coordinates", "groups"):
         for name, figures in report[kind].items():
-            table.add_row(name, *("" if figures.get(key) is None else f"{figures[key]:.2f}" for key in keys))
+            table.add_row(
+                name, *("" if figures.get(key) is None else f"{figures[key]:.2f}" for key in columns.values())
+            )
         if kind == "coordinates":
             table.add_section()
             table.add_row(Text("mean of each group", style="bold"))

@@ -49,7 +49,9 @@ def compare(
         raise SettingError(
             f"--shift {shift:g} is impossible", "Give seconds; 0 means that both have the same clock"
         )
-    comparison = compare_motions(read_motion(estimate), read_motion(reference), shift, time_range)
+    beside = estimate.with_name(f"{estimate.stem}_sd.sto")
+    doubt = read_motion(beside) if beside.exists() else None
+    comparison = compare_motions(read_motion(estimate), read_motion(reference), shift, time_range, doubt)
     picture = plot or estimate.with_name(f"{estimate.stem}_vs_{reference.stem}.png")
     if json_output:
         typer.echo(json.dumps(comparison.as_json(), indent=2))

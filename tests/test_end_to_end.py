@@ -21,7 +21,7 @@ from biopose_cli.export.mot import read_motion
 from biopose_cli.pipeline import Result
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
-from tests.conftest import write_video
+from tests.conftest import Call, write_video
 
 COMMAND = [sys.executable, "-m", "biopose_cli"]
 
@@ -106,6 +106,19 @@ def test_summary_is_json_and_names_every_source(folder: Path) -> None:
     assert summary["camera"]["pitch_source"] == "the person's balance and the floor"
     assert abs(summary["camera"]["pitch_deg"]) < 2.0  # the clip's camera is level
     assert abs(summary["camera"]["roll_deg"]) < 2.0
+
+
+def test_compare_takes_the_standard_deviations_beside_the_motion(
+    biopose: Call, folder: Path, sample_clip: Path, tmp_path: Path
+) -> None:
+    truth = sample_clip.with_name("walk_truth.mot")
+    given = ("--shift", "0", "--plot", tmp_path / "p.png")
+    code, out, _ = biopose("compare", folder / "walk.mot", truth, *given, "--json")
+    legs = json.loads(out)["groups"]["legs"]
+    assert code == 0
+    assert legs["within_two_sd"] > 0.9
+    _, out, _ = biopose("compare", truth, folder / "walk.mot", *given)  # the truth has none
+    assert "in 2 SD" not in out
 
 
 def test_overlay_has_every_frame(folder: Path, sample_clip: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli.artifact import Array
+from biopose_cli.evaluation.compare import compare
 from biopose_cli.export.mot import read_motion
 
 ANGLES = (
@@ -36,8 +37,8 @@ def main() -> None:
         collect(path, chosen.truth / f"{path.stem}_truth.mot", errors)
     print("| angle | error | standard deviation | within one | within two |")
     print("|---|---|---|---|---|")
-    for angle, clips in errors.items():
-        error, deviation = np.concatenate(clips, axis=1)
+    for angle in filter(errors.__contains__, ANGLES):
+        error, deviation = np.concatenate(errors[angle], axis=1)
         within = " | ".join(f"{np.mean(error <= times * deviation):.2f}" for times in (1, 2))
         print(f"| {angle} | {error.mean():.1f} | {deviation.mean():.1f} | {within} |")
 
@@ -45,11 +46,11 @@ def main() -> None:
 def collect(path: Path, truth: Path, errors: dict[str, list[Array]]) -> None:
     """Add a clip's absolute errors and their standard deviations (2, T), degrees, to those of its angles."""
     found, true, doubt = (read_motion(file) for file in (path, truth, path.with_name(f"{path.stem}_sd.sto")))
-    for angle in ANGLES:
-        for name in {angle, f"{angle}_r", f"{angle}_l"} & set(found.names) & set(true.names):
-            here, there, by = (motion.values[:, motion.names.index(name)] for motion in (found, true, doubt))
-            error = (here - np.interp(found.time, true.time, there) + 180) % 360 - 180
-            errors[angle].append(np.stack([np.abs(error), by]))
+    both = compare(found, true, 0.0, doubt=doubt)
+    error = np.abs(both.est - both.ref)
+    for i, name in enumerate(both.coordinates):
+        if (angle := name.removesuffix("_r").removesuffix("_l")) in ANGLES:
+            errors[angle].append(np.stack([error[:, i], both.doubt[:, i]]))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ GROUPS = {
     "wrists": _both("wrist_flex", "wrist_dev"),
     "feet": _both("subtalar_angle", "mtp_angle"),
 }
+_AVERAGED = ("mae", "rmse", "mae_offset_removed", "r", "rom_error", "sd", "within_two_sd")  # over a group
 PICTURES = (".png", ".jpg", ".pdf", ".svg")
 STILL = 1e-3  # degrees of standard deviation: below it a curve is constant, and nothing correlates with it
 
@@ -55,6 +56,7 @@ class Comparison:
     coordinates, groups : figures by name, see the module's text
     shift_s : s added to EST's times; `shift_source` is "given", "found" or "none found"
     time : (N) s, of REF's clock; est, ref : (N, D) degrees, columns in the order of `coordinates`
+    doubt : (N, D) degrees, EST's standard deviations; NaN where they are not known
     notes : conversions made and what to beware of, one line each
     """
 
@@ -65,6 +67,7 @@ class Comparison:
     time: Array
     est: Array
     ref: Array
+    doubt: Array
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -81,7 +84,11 @@ class Comparison:
 
 
 def compare(
-    est: Motion, ref: Motion, shift: float | None = None, time_range: tuple[float, float] | None = None
+    est: Motion,
+    ref: Motion,
+    shift: float | None = None,
+    time_range: tuple[float, float] | None = None,
+    doubt: Motion | None = None,
 ) -> Comparison:
     """Compare the joint angles that both motions have.
 
@@ -91,6 +98,7 @@ def compare(
     shift : s, added to EST's times (0: both have the same clock); None: the shift at which the legs, or all angles
         if there are no legs, correlate best (`align.find_shift`)
     time_range : s, of REF's clock: compare only from the first to the second
+    doubt : the standard deviations of EST's angles, under its names and on its clock
 
     Raises
     ------
@@ -124,7 +132,13 @@ def compare(
         notes += _heading_note(est_heading, ref_heading)
     notes += _rename(names, est_values, ref_values)
     est_values -= 360 * np.round((est_values - ref_values).mean(axis=0) / 360)
-    coordinates = {name: _figures(est_values[:, i], ref_values[:, i]) for i, name in enumerate(names)}
+    unsure = np.full(est_values.shape, np.nan)
+    for i, name in enumerate(names):
+        if doubt is not None and name in doubt.names:
+            unsure[:, i] = np.interp(time, doubt.time + shift, doubt[name])
+    coordinates = {
+        name: _figures(est_values[:, i], ref_values[:, i], unsure[:, i]) for i, name in enumerate(names)
+    }
     still = [name for i, name in enumerate(names) if ref_values[:, i].std() < STILL]
     if still:
         notes.append(f"REF holds constant: {', '.join(still)}")
@@ -133,7 +147,9 @@ def compare(
         for group, members in GROUPS.items()
         if set(members) & set(coordinates)
     }
-    return Comparison(coordinates, groups, float(shift), source, time, est_values, ref_values, tuple(notes))
+    return Comparison(
+        coordinates, groups, float(shift), source, time, est_values, ref_values, unsure, tuple(notes)
+    )
 
 
 def _common_names(est: Motion, ref: Motion) -> tuple[str, ...]:
@@ -184,10 +200,11 @@ def _rename(names: tuple[str, ...], est: Array, ref: Array) -> list[str]:
     return notes
 
 
-def _figures(est: Array, ref: Array) -> dict[str, float | int | None]:
+def _figures(est: Array, ref: Array, doubt: Array) -> dict[str, float | int | None]:
     error = est - ref
     offset = error.mean()
     moving = est.std() >= STILL and ref.std() >= STILL
+    told = bool(np.isfinite(doubt).all())
     return {
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt((error**2).mean())),
@@ -197,6 +214,8 @@ def _figures(est: Array, ref: Array) -> dict[str, float | int | None]:
         "rom_est": float(np.ptp(est)),
         "rom_ref": float(np.ptp(ref)),
         "rom_error": float(np.ptp(est) - np.ptp(ref)),
+        "sd": float(doubt.mean()) if told else None,
+        "within_two_sd": float(np.mean(np.abs(error) <= 2 * doubt)) if told else None,
         "n": len(error),
     }
 
@@ -206,13 +225,12 @@ def _means(members: list[dict[str, float | int | None]]) -> dict[str, float | in
         values = [abs(v) if key == "rom_error" else v for m in members if (v := m[key]) is not None]
         return float(np.mean(values)) if values else None
 
-    return {key: mean(key) for key in ("mae", "rmse", "mae_offset_removed", "r", "rom_error")} | {
-        "n": len(members)
-    }
+    return {key: mean(key) for key in _AVERAGED} | {"n": len(members)}
 
 
 def plot(comparison: Comparison, path: Path) -> None:
-    """Save the curves of both motions, one small axes per angle, as a picture of the format of `path`'s suffix.
+    """Save the curves of both motions, one small axes per angle, as a picture of the format of `path`'s suffix. Bands
+    are of one and two standard deviations of EST.
 
     Raises
     ------
@@ -227,8 +245,12 @@ def plot(comparison: Comparison, path: Path) -> None:
     figure = Figure(figsize=(3.2 * columns, 2.1 * rows + 0.8), layout="constrained")
     for i, (name, figures) in enumerate(comparison.coordinates.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
+        est, unsure = comparison.est[:, i], comparison.doubt[:, i]
+        for wide, shade in ((2, 0.15), (1, 0.25)):  # standard deviations; nothing where they are not known
+            band = (comparison.time, est - wide * unsure, est + wide * unsure)
+            axes.fill_between(*band, color="tab:orange", alpha=shade, linewidth=0)
         axes.plot(comparison.time, comparison.ref[:, i], color="black", linewidth=1.5, label="REF")
-        axes.plot(comparison.time, comparison.est[:, i], color="tab:orange", linewidth=1.2, label="EST")
+        axes.plot(comparison.time, est, color="tab:orange", linewidth=1.2, label="EST")
         errors = f"MAE {figures['mae']:.1f}, without offset {figures['mae_offset_removed']:.1f}"
         axes.set_title(f"{name}\n{errors}", size=8)
         axes.tick_params(labelsize=7)

@@ -44,6 +44,18 @@ def test_figures_by_hand() -> None:
     assert figures["n"] == 4
 
 
+def test_errors_against_standard_deviations_by_hand() -> None:
+    est = motion([0, 1, 2, 3], knee_angle_r=[13, 24, 33, 42], hip_flexion_r=[0, 0, 0, 0])
+    ref = motion([1, 2, 3, 4], knee_angle_r=[10, 20, 30, 40], hip_flexion_r=[0, 0, 0, 0])
+    doubt = motion([0, 1, 2, 3], knee_angle_r=[1.5, 1, 2, 2])  # errors: 3, 4, 3, 2
+    comparison = compare(est, ref, shift=1.0, doubt=doubt)
+    knee, hip = (comparison.coordinates[name] for name in ("knee_angle_r", "hip_flexion_r"))
+    assert (knee["sd"], knee["within_two_sd"]) == pytest.approx((1.625, 0.75))
+    assert (hip["sd"], hip["within_two_sd"]) == (None, None)
+    assert comparison.groups["legs"]["within_two_sd"] == pytest.approx(0.75)
+    assert np.isnan(comparison.doubt[:, list(comparison.coordinates).index("hip_flexion_r")]).all()
+
+
 def test_a_group_is_the_mean_of_its_angles() -> None:
     time = [0, 1, 2]
     est = motion(time, hip_flexion_r=[2, 2, 2], ankle_angle_l=[4, 5, 6], lumbar_bending=[1, 0, 0])
@@ -67,7 +79,8 @@ def test_json_holds_no_nan_and_the_promised_keys() -> None:
     report = compare(est, est, shift=0).as_json()
     text = json.dumps(report, allow_nan=False)
     assert json.loads(text)["groups"]["legs"] == {
-        "mae": 0.0, "rmse": 0.0, "mae_offset_removed": 0.0, "r": None, "rom_error": 0.0, "n": 1,
+        "mae": 0.0, "rmse": 0.0, "mae_offset_removed": 0.0, "r": None, "rom_error": 0.0,
+        "sd": None, "within_two_sd": None, "n": 1,
     }  # fmt: skip
     assert report["shift_s"] == 0.0
     assert "hip_flexion_r" in report["coordinates"]
@@ -227,7 +240,8 @@ def test_names_that_agree_are_left_alone() -> None:
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     ref = walking(np.arange(0, 3, 1 / 50))
-    plot(compare(ref, ref), tmp_path / "curves.png")
+    doubt = motion(ref.time, knee_angle_r=np.full(len(ref.time), 5.0))
+    plot(compare(ref, ref, doubt=doubt), tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")).shape[1] > 1000
     assert [p.name for p in tmp_path.iterdir()] == ["curves.png"]
 
