@@ -239,12 +239,12 @@ def print_comparison(comparison: Comparison, picture: Path) -> None:
     columns = {
         "MAE": "mae",
         "RMSE": "rmse",
-        "MAE, offset removed": "mae_offset_removed",
+        "MAE, offset\nremoved": "mae_offset_removed",
         "r": "r",
-        "range of motion error": "rom_error",
+        "ROM\nerror": "rom_error",
     }
     if np.isfinite(comparison.doubt).any():
-        columns |= {"EST's SD": "sd", "in 2 SD": "within_two_sd"}
+        columns |= {"SD": "sd", "within\n2 SD": "within_two_sd"}
     report = comparison.as_json()
     table = Table(box=None, title=f"degrees; EST shifted by {report['shift_s']:+.3f} s", title_justify="left")
     table.add_column("coordinate", min_width=max(map(len, report["coordinates"])))
