@@ -1,0 +1,108 @@
+"""What it costs that a part of the person is out of view: the clips of `rendered_clips.py`, cut to size.
+
+    python tools/cut_clips.py --clips runs/clips --out runs/cut
+
+Each clip's picture is cut where the shoulders are in the middle of the clip's frames (the head is out), and half way
+between knees and ankles (the feet are out), by the keypoints that the program found in the whole picture. The program
+runs on what is left, told the camera, with `--mesh mqhmr`. Printed: mean absolute errors in degrees, of the legs and of
+hip flexion, knee and ankle, and the share of the legs' errors within one and two standard deviations. What is there is
+kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from biopose_cli import pipeline
+from biopose_cli.artifact import Array, Detection
+from biopose_cli.console import Display
+from biopose_cli.evaluation.compare import GROUPS, Comparison, compare
+from biopose_cli.export.mot import Motion, read_motion
+from biopose_cli.settings import Settings
+from biopose_cli.training.film import write_video
+from biopose_cli.video.probe import probe
+from biopose_cli.video.reader import frames
+
+SHOULDERS, KNEES, ANKLES = slice(11, 13), slice(25, 27), slice(27, 29)
+ANGLES = ("hip_flexion", "knee_angle", "ankle_angle")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--clips", type=Path, required=True, help="folder that rendered_clips.py made")
+    options.add_argument("--out", type=Path, default=Path("runs/cut"))
+    chosen = options.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    compared: dict[str, list[Comparison]] = {"nothing": [], "the head": [], "the feet": []}
+    for video in sorted(chosen.clips.glob("*.mp4")):
+        whole = chosen.clips / "mqhmr" / video.stem
+        truth = read_motion(video.with_name(f"{video.stem}_truth.mot"))
+        compared["nothing"].append(_compared(whole, truth))
+        detection, _ = Detection.load(whole / "stages" / "detect.npz")
+        for part, rows in kept(detection).items():
+            cut = chosen.out / f"{video.stem}_{part}.mp4"
+            camera = cut.with_suffix(".json")
+            if not cut.exists():
+                write_video(cut, (frame.image[rows] for frame in frames(probe(video))))
+            camera.write_text(json.dumps(moved(detection, rows)), encoding="utf-8")
+            with Display(quiet=True) as display:
+                pipeline.run(cut, chosen.out / "mqhmr", Settings(intrinsics=camera), display)
+            compared[f"the {part}"].append(_compared(chosen.out / "mqhmr" / cut.stem, truth))
+    print("| out of view | legs | hip flexion | knee | ankle | legs within one / two |")
+    print("|---|---|---|---|---|---|")
+    for part, clips in compared.items():
+        print(row(part, clips), flush=True)
+
+
+def kept(detection: Detection) -> dict[str, slice]:
+    """The rows of the picture that are left when head or feet are cut off; even numbers."""
+    height = np.asarray(detection.keypoints_2d[..., 1], float)
+    top = np.nanmedian(height[:, SHOULDERS])
+    bottom = np.nanmedian((height[:, KNEES] + height[:, ANKLES]) / 2)
+    return {
+        "head": slice(2 * int(top / 2), int(detection.image_size[1])),
+        "feet": slice(0, 2 * int(bottom / 2)),
+    }
+
+
+def moved(detection: Detection, rows: slice) -> dict[str, object]:
+    """The camera of these rows of the picture, for `--intrinsics`."""
+    matrix = detection.camera_matrix.copy()
+    matrix[1, 2] -= rows.start
+    size = [int(detection.image_size[0]), rows.stop - rows.start]
+    return {"camera_matrix": matrix.tolist(), "dist_coeffs": [0.0] * 5, "image_size": size}
+
+
+def _compared(results: Path, truth: Motion) -> Comparison:
+    motion = results / f"{results.name}.mot"
+    doubt = read_motion(motion.with_name(f"{motion.stem}_sd.sto"))
+    return compare(read_motion(motion), truth, 0.0, doubt=doubt)
+
+
+def row(part: str, clips: list[Comparison]) -> str:
+    """One line of the table."""
+    means = [np.mean([clip.groups["legs"]["mae"] for clip in clips])]
+    means += [
+        np.mean([clip.coordinates[f"{angle}_{side}"]["mae"] for clip in clips for side in "rl"])
+        for angle in ANGLES
+    ]
+    within = [np.mean(np.concatenate([_within(clip, times) for clip in clips])) for times in (1, 2)]
+    return (
+        f"| {part} | " + " | ".join(f"{mean:.1f}" for mean in means) + " | {:.2f} / {:.2f} |".format(*within)
+    )
+
+
+def _within(clip: Comparison, times: int) -> Array:
+    legs = [i for i, name in enumerate(clip.coordinates) if name in GROUPS["legs"]]
+    inside: Array = np.abs(clip.est - clip.ref)[:, legs] <= times * clip.doubt[:, legs]
+    return inside.ravel()
+
+
+if __name__ == "__main__":
+    main()
