@@ -10,7 +10,7 @@ import typer
 
 from biopose_cli import __version__
 from biopose_cli.commands import stages_app
-from biopose_cli.errors import complain, explained
+from biopose_cli.errors import complain, message_of
 from biopose_cli.research import bench_app, evaluate_app, train_app
 from biopose_cli.utilities import utilities_app
 
@@ -62,7 +62,7 @@ def _guarded() -> int:
             complain(message + _origin(error))
         return 2
     except Exception as error:
-        message, code = explained(error)
+        message, code = message_of(error)
         complain(message)
         return code
 

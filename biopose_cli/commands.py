@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from biopose_cli.errors import complain, explained
+from biopose_cli.errors import complain, message_of
 from biopose_cli.options import (
     Body,
     CaptureRate,
@@ -252,7 +252,7 @@ def _process(context: typer.Context, only: str | None = None) -> None:
             if not options["quiet"] and not options["json_output"]:
                 console.print_closing(result)
         except Exception as error:
-            message, code = explained(error)
+            message, code = message_of(error)
             named = len(videos) == 1 or str(video) in message
             complain(message if named else f"{video}: {message}")
             results.append({"video": str(video), "error": message})

@@ -81,7 +81,7 @@ class DiskFullError(Failure): ...
 class SolverError(Failure): ...
 
 
-def explained(error: Exception) -> tuple[str, int]:
+def message_of(error: Exception) -> tuple[str, int]:
     """What to tell the user, and the exit code; with BIOPOSE_DEBUG set, an unforeseen error is raised instead."""
     if isinstance(error, BioPoseError):
         return str(error), error.exit_code

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from biopose_cli.errors import OutputError, SettingError
+from biopose_cli.errors import MotionFileError, OutputError, SettingError
 from biopose_cli.options import Json
+
+if TYPE_CHECKING:
+    from biopose_cli.export.mot import Motion
 
 utilities_app = typer.Typer()
 
@@ -49,9 +53,9 @@ def compare(
         raise SettingError(
             f"--shift {shift:g} is impossible", "Give seconds; 0 means that both have the same clock"
         )
-    beside = estimate.with_name(f"{estimate.stem}_sd.sto")
-    doubt = read_motion(beside) if beside.exists() else None
+    doubt, odd = _deviations_of(estimate)
     comparison = compare_motions(read_motion(estimate), read_motion(reference), shift, time_range, doubt)
+    comparison = replace(comparison, notes=(*comparison.notes, *odd))
     picture = plot or estimate.with_name(f"{estimate.stem}_vs_{reference.stem}.png")
     if json_output:
         typer.echo(json.dumps(comparison.as_json(), indent=2))
@@ -61,6 +65,21 @@ def compare(
         plot_curves(comparison, picture)
     except OutputError as error:
         raise OutputError(error.message, "Choose another place for the picture with --plot") from error
+
+
+def _deviations_of(estimate: Path) -> tuple[Motion | None, tuple[str, ...]]:
+    """The standard deviations beside a motion, if there are any, and what is odd about them: nobody named that file, so
+    it stops nothing."""
+    from biopose_cli.export.mot import read_motion
+
+    beside = estimate.with_name(f"{estimate.stem}_sd.sto")
+    if not beside.is_file():
+        return None, ()
+    try:
+        doubt = read_motion(beside)
+    except MotionFileError as error:
+        return None, (f"no standard deviations: {error.message}",)
+    return doubt, (f"SD: standard deviations from {beside}", *doubt.warnings)
 
 
 @utilities_app.command()

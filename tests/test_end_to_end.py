@@ -117,8 +117,14 @@ def test_compare_takes_the_standard_deviations_beside_the_motion(
     legs = json.loads(out)["groups"]["legs"]
     assert code == 0
     assert legs["within_two_sd"] > 0.9
-    _, out, _ = biopose("compare", truth, folder / "walk.mot", *given)  # the truth has none
+    alone = tmp_path / "walk.mot"
+    alone.write_bytes((folder / "walk.mot").read_bytes())
+    _, out, _ = biopose("compare", alone, truth, *given)
     assert "2 SD" not in out
+    alone.with_name("walk_sd.sto").write_text("garbage")
+    code, out, _ = biopose("compare", alone, truth, *given)
+    assert code == 0
+    assert "no standard deviations" in out
 
 
 def test_overlay_has_every_frame(folder: Path, sample_clip: Path) -> None:

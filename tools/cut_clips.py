@@ -5,8 +5,7 @@
 Each clip's picture is cut where the shoulders are in the middle of the clip's frames (the head is out), and half way
 between knees and ankles (the feet are out), by the keypoints that the program found in the whole picture. The program
 runs on what is left, told the camera, with `--mesh mqhmr`. Printed: mean absolute errors in degrees, of the legs and of
-hip flexion, knee and ankle, and the share of the legs' errors within one and two standard deviations. What is there is
-kept.
+hip flexion, knee and ankle, and the share of the legs' errors within one and two standard deviations.
 """
 
 from __future__ import annotations
@@ -48,8 +47,7 @@ def main() -> None:
         for part, rows in kept(detection).items():
             cut = chosen.out / f"{video.stem}_{part}.mp4"
             camera = cut.with_suffix(".json")
-            if not cut.exists():
-                write_video(cut, (frame.image[rows] for frame in frames(probe(video))))
+            write_video(cut, (frame.image[rows] for frame in frames(probe(video))))
             camera.write_text(json.dumps(moved(detection, rows)), encoding="utf-8")
             with Display(quiet=True) as display:
                 pipeline.run(cut, chosen.out / "mqhmr", Settings(intrinsics=camera), display)
@@ -66,7 +64,7 @@ def kept(detection: Detection) -> dict[str, slice]:
     top = np.nanmedian(height[:, SHOULDERS])
     bottom = np.nanmedian((height[:, KNEES] + height[:, ANKLES]) / 2)
     return {
-        "head": slice(2 * int(top / 2), int(detection.image_size[1])),
+        "head": slice(2 * int(top / 2), 2 * (int(detection.image_size[1]) // 2)),
         "feet": slice(0, 2 * int(bottom / 2)),
     }
 

@@ -20,7 +20,12 @@ from biopose_cli.video.reader import expected_frames, frames
 
 SHORTEST = 0.5  # s that a person must be seen in
 CLEAR = 0.1  # confidence of a landmark that counts for the box
-_PARTS = {"head": slice(0, 11), "arms": slice(11, 23), "hips or knees": slice(23, 27), "feet": slice(27, 33)}
+_PARTS = {
+    "head": [0],
+    "arms": range(11, 17),
+    "hips or knees": range(23, 27),
+    "feet": range(27, 33),
+}  # landmarks
 GUESSED = 0.5  # what an interpolated landmark keeps of its confidence
 
 
@@ -181,10 +186,9 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
 def _out_of_view(keypoints: Array, size: Array) -> str:
     """What of the person (T, 33, 2) px is beyond the image, and what that means; nothing if all is within."""
     outside: Array = np.any((keypoints < 0) | (keypoints > size), axis=-1)
-    counts = {part: int(outside[:, landmarks].any(axis=1).sum()) for part, landmarks in _PARTS.items()}
+    counts = {part: int(outside[:, list(landmarks)].any(axis=1).sum()) for part, landmarks in _PARTS.items()}
     said = ", ".join(f"{part} in {count}" for part, count in counts.items() if count)
     if not said:
         return ""
-    return (
-        f"beyond the image: {said} of {len(keypoints)} frames; the joints there and next to there are a guess"
-    )
+    seen = f"{said} of {len(keypoints)} frames with the person"
+    return f"beyond the image: {seen}; the joints there and next to there are a guess"

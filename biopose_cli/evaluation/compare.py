@@ -122,6 +122,7 @@ def compare(
     est_time = est.time + shift
     time = common_times(est_time, ref.time, time_range)
     est_values, ref_values = sample(time, est_time, est_values), sample(time, ref.time, ref_values)
+    unsure = _deviations(names, time - shift, doubt)
 
     if set(PELVIS) <= set(names):
         columns = [names.index(name) for name in PELVIS]
@@ -129,13 +130,10 @@ def compare(
         ref_pelvis, ref_heading = about_own_heading(ref_values[:, columns])
         if est_heading is not None and ref_heading is not None:  # one turned, one not: two different angles
             est_values[:, columns], ref_values[:, columns] = est_pelvis, ref_pelvis
+            unsure[:, columns[:2]] = _about_heading(unsure[:, columns[:2]], est_heading)
         notes += _heading_note(est_heading, ref_heading)
     notes += _rename(names, est_values, ref_values)
     est_values -= 360 * np.round((est_values - ref_values).mean(axis=0) / 360)
-    unsure = np.full(est_values.shape, np.nan)
-    for i, name in enumerate(names):
-        if doubt is not None and name in doubt.names:
-            unsure[:, i] = np.interp(time, doubt.time + shift, doubt[name])
     coordinates = {
         name: _figures(est_values[:, i], ref_values[:, i], unsure[:, i]) for i, name in enumerate(names)
     }
@@ -164,6 +162,21 @@ def _common_names(est: Motion, ref: Motion) -> tuple[str, ...]:
             f"against {', '.join(ref.names[:6])}, ..."
         )
     return names
+
+
+def _deviations(names: tuple[str, ...], time: Array, doubt: Motion | None) -> Array:
+    """(N, D) EST's standard deviations at `time` (N) of its clock; NaN for angles and times without."""
+    unsure = np.full((len(time), len(names)), np.nan)
+    for i, name in enumerate(names):
+        if doubt is not None and name in doubt.names:
+            unsure[:, i] = np.interp(time, doubt.time, doubt[name], left=np.nan, right=np.nan)
+    return np.where(unsure >= 0, unsure, np.nan)
+
+
+def _about_heading(deviations: Array, heading: float) -> Array:
+    """Standard deviations of tilt and list (N, 2) as seen along a heading, degrees; as if they were independent."""
+    along, across = np.cos(np.radians(heading)) ** 2, np.sin(np.radians(heading)) ** 2
+    return np.asarray(np.sqrt(along * deviations**2 + across * deviations[:, ::-1] ** 2))
 
 
 def _shift_note(found: float | None) -> str:

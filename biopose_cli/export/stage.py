@@ -53,17 +53,19 @@ def run(
             f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person"
         )
     motions = [folder / f"{name}.mot"] + [folder / f"{name}_part{i}.mot" for i in range(2, len(parts) + 1)]
-    doubts = [path.with_name(f"{path.stem}_sd.sto") for path in motions if len(joints.deviation)]
+    names, degrees = deviations(joints)
+    doubts = [path.with_name(f"{path.stem}_sd.sto") for path in motions if names]
     model, markers = folder / f"{name}.osim", folder / f"{name}.trc"
     overlay, summary = folder / f"{name}_overlay.mp4", folder / f"{name}_summary.json"
 
     progress.start("files", len(motions) + len(doubts) + 2, unit="files")
-    _remove_old_parts(folder, name, keep=[*motions, *doubts])
+    _remove_old_parts(
+        folder, name, keep=motions
+    )  # no old standard deviations beside new angles, even if stopped here
     values = _file_units(joints)
     for path, part in zip(motions, parts, strict=True):
         write_mot(path, joints.time[part], [str(c) for c in joints.coordinates], values[part])
         progress.advance()
-    names, degrees = deviations(joints)
     for path, part in zip(doubts, parts, strict=False):
         write_mot(path, joints.time[part], names, degrees[part])
         progress.advance()

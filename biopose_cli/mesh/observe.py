@@ -35,6 +35,14 @@ class Observations:
     measured: Array
     matrix: Array
 
+    @property
+    def away(self) -> Array:
+        """(T) s: from each frame to the next in which the person was measured."""
+        known = self.time[self.measured]
+        after = np.searchsorted(known, self.time).clip(max=len(known) - 1)
+        nearest = np.stack([known[after], known[(after - 1).clip(min=0)]])
+        return np.asarray(np.abs(nearest - self.time).min(axis=0))
+
     def part(self, frames: slice | Array) -> Observations:
         return Observations(
             self.time[frames],

@@ -22,7 +22,7 @@ from biopose_cli.neurik.solver import Solver
 from biopose_cli.skeleton.kinematics import cross_matrices
 
 _STILL = 1e-5  # m2: a coordinate that moves the markers less than this per rad2 is not told by them
-_MOST = np.pi  # rad
+_MOST = np.pi  # rad: nothing is known then
 BATCH = 64  # frames at once: they fit into the processor's cache
 
 
@@ -49,15 +49,18 @@ def pushes(body: Body, posed: Posed, rotations: Array, spread: Array, axes: Arra
 
 def deviations(solver: Solver, q: Array, pushed: Tensor) -> Array:
     """(T, D) rad, m: the standard deviations of the coordinates `q` (T, D), when each of K `pushed` (T, K, 3, M), m in
-    ground, is an independent displacement of the model's markers by one standard deviation. NaN for what is locked or
-    follows another coordinate."""
+    ground, is an independent displacement of the model's markers by one standard deviation. NaN for what is locked,
+    follows another coordinate, or moves no marker."""
     with torch.no_grad():
         jacobian = solver.terms.jacobian(torch.as_tensor(q, dtype=torch.float64))
         jacobian = jacobian[:, solver.free].flatten(2).float()
-        matrix = jacobian @ jacobian.transpose(1, 2) + _STILL * torch.eye(jacobian.shape[1])
+        matrix = jacobian @ jacobian.transpose(1, 2)
+        told = matrix.diagonal(dim1=1, dim2=2) > _STILL
+        matrix += _STILL * torch.eye(jacobian.shape[1])
         moved = torch.linalg.solve(matrix, jacobian @ pushed.flatten(2).transpose(1, 2))
+        spread = moved.square().sum(-1).sqrt().clamp(max=_MOST).where(told, torch.nan)
     result = np.full(q.shape, np.nan)
-    result[:, solver.free.numpy()] = np.minimum(moved.square().sum(-1).sqrt().numpy(), _MOST)
+    result[:, solver.free.numpy()] = spread.numpy()
     return result
 
 

@@ -238,7 +238,7 @@ def _doubts(model: Any, q: Array, residual: Array, deviation: Array) -> tuple[st
 
 
 def _hard_to_see(names: tuple[str, ...], deviation: Array) -> list[str]:
-    """Which of the legs' angles are a guess in most of the clip: a line, or none."""
+    """Which of the legs' angles are a guess, on average over the clip: a line, or none."""
     legs = [i for i, name in enumerate(names) if name.startswith(LEGS) and len(deviation)]
     means = {
         names[i]: np.mean(known) for i in legs if len(known := deviation[np.isfinite(deviation[:, i]), i])

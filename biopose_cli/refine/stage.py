@@ -23,6 +23,9 @@ from biopose_cli.settings import Settings
 ITERATIONS = 20
 _DELTA = 2.0  # standard deviations from which a keypoint counts less
 _CREEP = 0.05  # m/s
+# rad/s: how fast somebody who is not seen parts from the way between what was seen before and after. Gaps of 7 and 14
+# frames in a walk: knees and hips are off by 6 to 15 degrees on average (a development measurement)
+_UNSEEN = 1.0
 
 
 def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress) -> Refined:
@@ -73,6 +76,8 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
         pose = solve(windows[0], start, True)
     else:
         pose = in_windows(frames, lambda span: solve(span, start, False))
-    spread = np.zeros((0, len(MOVING), 3)) if told is None else told.spread
+    spread = np.zeros((0, len(MOVING), 3))
+    if told is not None:
+        spread = np.hypot(told.spread, _UNSEEN * seen.away[:, None, None])
     values = fields(body, chain, pose, seen, settings.height)
     return Refined(**values, loss=np.array(loss), spread=spread)

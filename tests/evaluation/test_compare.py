@@ -56,6 +56,25 @@ def test_errors_against_standard_deviations_by_hand() -> None:
     assert np.isnan(comparison.doubt[:, list(comparison.coordinates).index("hip_flexion_r")]).all()
 
 
+def test_standard_deviations_of_other_times_or_below_zero_are_not_known() -> None:
+    est = motion([0, 1, 2, 3], knee_angle_r=[13, 24, 33, 42])
+    for doubt in (
+        motion([0, 1, 2], knee_angle_r=[1, 1, 1]),
+        motion([0, 1, 2, 3], knee_angle_r=[1, -1, 1, 1]),
+    ):
+        figures = compare(est, est, shift=0, doubt=doubt).coordinates["knee_angle_r"]
+        assert (figures["sd"], figures["within_two_sd"]) == (None, None)
+
+
+def test_tilt_and_list_keep_their_standard_deviations_when_seen_along_the_heading() -> None:
+    time, ones = np.arange(4), np.ones(4)
+    sideways = motion(time, pelvis_tilt=8 * ones, pelvis_list=0 * ones, pelvis_rotation=90 * ones)
+    doubt = motion(time, pelvis_tilt=1 * ones, pelvis_list=10 * ones, pelvis_rotation=5 * ones)
+    figures = compare(sideways, sideways, shift=0, doubt=doubt).coordinates
+    told = [figures[name]["sd"] for name in ("pelvis_tilt", "pelvis_list", "pelvis_rotation")]
+    assert told == pytest.approx([10, 1, 5])
+
+
 def test_a_group_is_the_mean_of_its_angles() -> None:
     time = [0, 1, 2]
     est = motion(time, hip_flexion_r=[2, 2, 2], ankle_angle_l=[4, 5, 6], lumbar_bending=[1, 0, 0])

@@ -14,8 +14,12 @@ from biopose_cli.body.model import JOINT_NAMES, Posed, load_body
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.kinematics import MOVING
 from biopose_cli.neurik import stage
-from biopose_cli.neurik.deviation import pushes
+from biopose_cli.neurik.deviation import deviations, pushes
+from biopose_cli.neurik.solver import Solver
 from biopose_cli.progress import Silent
+from biopose_cli.skeleton.kinematics import Kinematics
+from biopose_cli.skeleton.scaling import calibrate
+from biopose_cli.skeleton.table import read_table
 from tests.neurik.test_stage import LEVEL, Turn, _body, _detection
 
 _BENT: Turn = {
@@ -123,3 +127,15 @@ def test_a_leg_that_is_hard_to_see_is_named() -> None:
         if "hard to see" in warning
     )
     assert re.fullmatch("hard to see, standard deviations in degrees: knee_angle_r 1[45]", told)
+
+
+def test_an_angle_that_moves_no_marker_is_not_told() -> None:
+    calibrated, _ = calibrate(load_body(), np.zeros(10))
+    solver = Solver(Kinematics(read_table(calibrated.model)))
+    unseen = list(solver.kinematics.table.coordinates).index("wrist_flex_r")
+    solver.terms.moves[unseen] = 0
+    pushed = 0.01 * torch.randn(2, 5, 3, len(solver.kinematics.table.markers))
+    found = deviations(solver, np.zeros((2, len(solver.free))), pushed)
+    assert np.isnan(found[:, unseen]).all()
+    others = solver.free.numpy() & (np.arange(len(solver.free)) != unseen)
+    assert (found[:, others] > 0).all()

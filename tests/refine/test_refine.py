@@ -83,6 +83,20 @@ def test_refined_body(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _slide(clip, refined) < 0.5 * _slide(clip, mesh)
 
 
+def test_the_longer_nobody_was_seen_the_less_is_known(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "load_body", lambda path: StickBody())
+    monkeypatch.setattr(mesh_stage, "load_body", lambda path: StickBody())
+    gap = np.zeros(len(TIME), bool)
+    gap[20:27] = True
+    whole = make_detection(clip.chain, clip.pose, TIME, noise=1.5)
+    filled = dataclasses.replace(whole, visible=~gap, interpolated=gap)
+    np.testing.assert_allclose(30 * observe(filled).away[18:29], [0, 0, 1, 2, 3, 4, 3, 2, 1, 0, 0], atol=1e-9)
+    spread = stage.run(filled, mesh_stage.run(filled, Settings(), Silent()), Settings(), Silent()).spread
+    np.testing.assert_allclose(spread[20] ** 2 - (1 / 30) ** 2, spread[19] ** 2, atol=1e-6)
+    np.testing.assert_allclose(spread[26] ** 2 - (1 / 30) ** 2, spread[27] ** 2, atol=1e-6)
+    assert (spread[23] >= 4 / 30 - 1e-6).all()
+
+
 def _slide(clip: Clip, mesh: object) -> float:
     """Path of the standing feet in the first 18 frames, m."""
     points = place(clip.chain, _pose(mesh)).landmarks[:18, FOOT]
