@@ -22,13 +22,8 @@ from biopose_cli.files import replacing
 
 Array = NDArray[Any]
 LANDMARKS = 33  # BlazePose's body landmarks
-LEGS = (
-    "hip_flexion",
-    "hip_adduction",
-    "hip_rotation",
-    "knee_angle",
-    "ankle_angle",
-)  # coordinates, without the side
+# coordinates, without the side
+LEGS = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 

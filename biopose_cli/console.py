@@ -19,11 +19,11 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from biopose_cli.artifact import LEGS
+from biopose_cli.artifact import LEGS, Joints
+from biopose_cli.export.summary import deviations
 from biopose_cli.pipeline import Result
 
 if TYPE_CHECKING:
-    from biopose_cli.artifact import Joints
     from biopose_cli.assets import Status
     from biopose_cli.doctor import Check
     from biopose_cli.evaluation.compare import Comparison
@@ -199,8 +199,6 @@ def _quality_rows(result: Result) -> list[tuple[str, str]]:
 
 def _doubt_row(joints: Joints) -> list[tuple[str, str]]:
     """By how much the legs' angles may be wrong."""
-    from biopose_cli.export.summary import deviations
-
     names, degrees = deviations(joints)
     told = []
     for angle in LEGS:

@@ -20,12 +20,8 @@ from biopose_cli.video.reader import expected_frames, frames
 
 SHORTEST = 0.5  # s that a person must be seen in
 CLEAR = 0.1  # confidence of a landmark that counts for the box
-_PARTS = {
-    "head": [0],
-    "arms": range(11, 17),
-    "hips or knees": range(23, 27),
-    "feet": range(27, 33),
-}  # landmarks
+# landmarks; fingers and the rest of the face may leave the picture without harm
+_PARTS = {"head": [0], "arms": range(11, 17), "hips or knees": range(23, 27), "feet": range(27, 33)}
 GUESSED = 0.5  # what an interpolated landmark keeps of its confidence
 
 

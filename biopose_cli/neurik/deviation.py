@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from biopose_cli.artifact import Array, Refined
+from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import Body, Posed
 from biopose_cli.mesh import rotation
 from biopose_cli.mesh.kinematics import MOVING
@@ -72,16 +73,15 @@ def of_clip(
     valid: Array,
     axes: Array,
     q: Array,
-    columns: list[int],
 ) -> Array:
     """`deviations` of a clip, NaN in frames without the person; no rows if no network spoke of the body.
 
     posed: of the `valid` (T) frames alone, in the camera frame. axes: (3, 3), ground from camera. q: (T, D).
-    columns: the model's markers among the body's.
     """
     if not len(refined.spread):
         return np.zeros((0, 0))
     vectors = np.concatenate([refined.global_orient[:, None], refined.body_pose], axis=1)
+    columns = [MARKER_NAMES.index(name) for name in solver.kinematics.table.markers]
     frames = np.flatnonzero(valid)
     result = np.full(q.shape, np.nan)
     for start in range(0, len(frames), BATCH):

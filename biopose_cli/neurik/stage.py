@@ -33,9 +33,8 @@ AT_LIMIT = np.radians(
     2.0
 )  # this near the end of its range a coordinate is held there: the solver never touches it
 HELD = 0.25  # share of the frames: more of them at a limit is worth a warning
-UNSURE = np.radians(
-    10.0
-)  # standard deviation of a leg's angle, on average over a clip, that is worth a warning
+# standard deviation of a leg's angle, on average over a clip, that is worth a warning
+UNSURE = np.radians(10.0)
 LARGE_RESIDUAL = 0.03  # m, root mean square over a clip
 
 
@@ -67,9 +66,7 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
     q, residual = _angles(solver, calibrated, markers, detection.time, valid, guess, settings, progress)
     deviation = np.zeros((0, 0))
     if solver is not None:
-        columns = [MARKER_NAMES.index(name) for name in calibrated.markers]
-        axes = change.matrix[:3, :3]
-        deviation = of_clip(solver, body, posed, refined, valid, axes, q, columns)
+        deviation = of_clip(solver, body, posed, refined, valid, change.matrix[:3, :3], q)
     factors = calibrated.factors
     return Joints(
         time=detection.time,
@@ -217,8 +214,7 @@ def _runs(valid: Array) -> list[tuple[int, int]]:
 
 def _doubts(model: Any, q: Array, residual: Array, deviation: Array) -> tuple[str, ...]:
     """What in the result a user should look at before believing it."""
-    doubts: list[str] = []
-    doubts.extend(_hard_to_see(ik.coordinate_names(model), deviation))
+    doubts = _hard_to_see(ik.coordinate_names(model), deviation)
     for column, coordinate in enumerate(model.getCoordinateSet()):
         name = coordinate.getName()
         if (
