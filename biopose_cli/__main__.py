@@ -1,4 +1,4 @@
-from biopose_cli.cli import main
+from biopose_cli.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from biopose_cli import cli
+from biopose_cli.cli import main
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_videos" / "walk.mp4"
@@ -53,7 +53,7 @@ def biopose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["biopose", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
-            cli.main()
+            main.main()
         printed = capsys.readouterr()
         return int(stopped.value.code or 0), printed.out, printed.err
 

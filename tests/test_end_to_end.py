@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biopose_cli import pipeline
-from biopose_cli.artifact import Joints
 from biopose_cli.errors import PersonError
-from biopose_cli.evaluation.compare import compare
-from biopose_cli.export.mot import read_motion
-from biopose_cli.pipeline import Result
+from biopose_cli.io.results import Joints
+from biopose_cli.io.storage import read_motion
+from biopose_cli.metrics.compare import compare
+from biopose_cli.pipeline import run
+from biopose_cli.pipeline.run import Result
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
 from tests.conftest import Call, write_video
@@ -29,7 +29,7 @@ COMMAND = [sys.executable, "-m", "biopose_cli"]
 @pytest.fixture(scope="session")
 def result(sample_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """One run of the embedded clip, shared by the tests below."""
-    return pipeline.run(sample_clip, tmp_path_factory.mktemp("results"), Settings(), Silent())
+    return run.run(sample_clip, tmp_path_factory.mktemp("results"), Settings(), Silent())
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_opensim_reads_every_file_to_the_last_row(folder: Path, result: Result) 
 
 
 def test_opensims_own_ik_gives_our_angles_back(folder: Path) -> None:
-    from biopose_cli.skeleton.ik import run_tool
+    from biopose_cli.skeleton.opensim_ik import run_tool
 
     _, names, again = run_tool(folder / "walk.trc", folder / "walk.osim")
     ours = read_motion(folder / "walk.mot")
@@ -139,30 +139,30 @@ def test_overlay_has_every_frame(folder: Path, sample_clip: Path) -> None:
 
 def test_a_rerun_computes_nothing_and_a_height_reruns_the_body(result: Result, sample_clip: Path) -> None:
     out = result.clip.folder.parent
-    assert {r.status for r in pipeline.run(sample_clip, out, Settings(), Silent()).steps} == {"reused"}
-    again = pipeline.run(sample_clip, out, Settings(height=1.80), Silent())
+    assert {r.status for r in run.run(sample_clip, out, Settings(), Silent()).steps} == {"reused"}
+    again = run.run(sample_clip, out, Settings(height=1.80), Silent())
     status = {r.step: r.status for r in again.steps}
     assert status["tracks"] == status["detect"] == "reused"
     assert "running" in status["mesh"]
     assert again.done["mesh"].stature_m == pytest.approx(1.80, abs=0.01)
-    pipeline.run(sample_clip, out, Settings(), Silent())  # leave the shared results as they were
+    run.run(sample_clip, out, Settings(), Silent())  # leave the shared results as they were
 
 
 def test_nobody_in_the_video(tmp_path: Path) -> None:
     video = write_video(tmp_path / "noise.mp4", frames=20, size=(160, 120))
     with pytest.raises(PersonError, match=r"noise\.mp4"):
-        pipeline.run(video, tmp_path / "out", Settings(), Silent())
+        run.run(video, tmp_path / "out", Settings(), Silent())
 
 
 def test_person_in_under_half_a_second(sample_clip: Path, tmp_path: Path) -> None:
     with pytest.raises(PersonError, match=r"0\.5 s"):
-        pipeline.run(sample_clip, tmp_path, Settings(end=0.3), Silent())
+        run.run(sample_clip, tmp_path, Settings(end=0.3), Silent())
 
 
 def test_person_who_is_not_there(result: Result, sample_clip: Path) -> None:
     with pytest.raises(PersonError, match="--person 5"):
-        pipeline.run(sample_clip, result.clip.folder.parent, Settings(person=5), Silent())
-    pipeline.run(sample_clip, result.clip.folder.parent, Settings(), Silent())
+        run.run(sample_clip, result.clip.folder.parent, Settings(person=5), Silent())
+    run.run(sample_clip, result.clip.folder.parent, Settings(), Silent())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL; the resume logic is the same")
@@ -170,10 +170,10 @@ def test_person_who_is_not_there(result: Result, sample_clip: Path) -> None:
 def test_stopped_in_every_stage_and_resumed(sample_clip: Path, tmp_path: Path, kind: str) -> None:
     """Stop one run after the other, each as soon as it has begun the next stage; every rerun keeps what was done."""
     command = [*COMMAND, "run", str(sample_clip), "--out", str(tmp_path), "--end", "0.8"]
-    for reached, stage in enumerate(pipeline.STAGES):
+    for reached, stage in enumerate(run.STAGES):
         lines = _stop_at(command, stage, getattr(signal, kind))
-        for earlier in pipeline.STAGES[: max(0, reached)]:
-            if reached > pipeline.STAGES.index(earlier) + 1:  # finished by a run before this one
+        for earlier in run.STAGES[: max(0, reached)]:
+            if reached > run.STAGES.index(earlier) + 1:  # finished by a run before this one
                 assert f"{earlier}: reused" in lines
     done = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True)
     status = {step["step"]: step["status"] for step in json.loads(done.stdout)["results"][0]["stages"]}

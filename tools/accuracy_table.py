@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.evaluation.compare import GROUPS, compare
-from biopose_cli.export.mot import read_motion
+from biopose_cli.io.storage import read_motion
+from biopose_cli.metrics.compare import GROUPS, compare
 
 
 def main() -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.export.mot import is_rotation, read_motion
-from biopose_cli.export.trc import read_trc
-from biopose_cli.skeleton.branches import named_as
-from biopose_cli.skeleton.ik import run_tool
+from biopose_cli.io.storage import is_rotation, read_motion
+from biopose_cli.io.trc import read_trc
+from biopose_cli.skeleton.euler_branches import named_as
+from biopose_cli.skeleton.extract import read_table
+from biopose_cli.skeleton.opensim_ik import run_tool
 from biopose_cli.skeleton.osim import load_model, opensim, silent
-from biopose_cli.skeleton.table import read_table
 
 LARGEST_DIFFERENCE = 0.5  # degrees, mean over coordinates and frames
 

@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli import pipeline
-from biopose_cli.artifact import Array, Detection
-from biopose_cli.console import Display
-from biopose_cli.evaluation.compare import GROUPS, Comparison, compare
-from biopose_cli.export.mot import Motion, read_motion
+from biopose_cli.cli.console import Display
+from biopose_cli.io.results import Detection
+from biopose_cli.io.storage import Motion, read_motion
+from biopose_cli.io.video.probe import probe
+from biopose_cli.io.video.reader import frames
+from biopose_cli.metrics.compare import GROUPS, Comparison, compare
+from biopose_cli.pipeline import run
 from biopose_cli.settings import Settings
-from biopose_cli.training.film import write_video
-from biopose_cli.video.probe import probe
-from biopose_cli.video.reader import frames
+from biopose_cli.synthesis.ground_truth_video import write_video
+from biopose_cli.typing import Array
 
 SHOULDERS, KNEES, ANKLES = slice(11, 13), slice(25, 27), slice(27, 29)
 ANGLES = ("hip_flexion", "knee_angle", "ankle_angle")
@@ -50,7 +51,7 @@ def main() -> None:
             write_video(cut, (frame.image[rows] for frame in frames(probe(video))))
             camera.write_text(json.dumps(moved(detection, rows)), encoding="utf-8")
             with Display(quiet=True) as display:
-                pipeline.run(cut, chosen.out / "mqhmr", Settings(intrinsics=camera), display)
+                run.run(cut, chosen.out / "mqhmr", Settings(intrinsics=camera), display)
             compared[f"the {part}"].append(_compared(chosen.out / "mqhmr" / cut.stem, truth))
     print("| out of view | legs | hip flexion | knee | ankle | legs within one / two |")
     print("|---|---|---|---|---|---|")

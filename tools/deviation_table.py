@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.artifact import Array
-from biopose_cli.evaluation.compare import compare
-from biopose_cli.export.mot import read_motion
+from biopose_cli.io.storage import read_motion
+from biopose_cli.metrics.compare import compare
+from biopose_cli.typing import Array
 
 ANGLES = (
     "pelvis_tilt", "pelvis_list", "hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle",

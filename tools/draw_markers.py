@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from biopose_cli.artifact import Array
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body, load_body
-from biopose_cli.export.raster import shade
+from biopose_cli.render.mesh_rasterizer import shade
+from biopose_cli.typing import Array
 
 FOLDER = Path("docs/images")
 SKIN = np.array([0.93, 0.79, 0.70])

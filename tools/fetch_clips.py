@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from biopose_cli.files import replacing
+from biopose_cli.io.atomic import replacing
 
 SINGLE, MULTI = "Pose2Sim/Demo_SinglePerson/videos", "Pose2Sim/Demo_MultiPerson/videos"
 # Package and version; for each clip its place in the wheel and its SHA-256.

@@ -1,8 +1,8 @@
-"""Measure where BlazePose's landmarks sit on the body, and how far they scatter: biopose_cli/mesh/data/landmarks.csv.
+"""Measure where BlazePose's landmarks sit on the body, and how far they scatter: biopose_cli/body/data/landmarks.csv.
 
-    python tools/fit_landmarks.py POSES.npz [--images 600] [--out biopose_cli/mesh/data/landmarks.csv]
+    python tools/fit_landmarks.py POSES.npz [--images 600] [--out biopose_cli/body/data/landmarks.csv]
 
-The default body is rendered in the poses of POSES.npz (what `biopose_cli.training.motion` makes of motion capture),
+The default body is rendered in the poses of POSES.npz (what `synthesis/motion_library.py` makes of motion capture),
 with random shapes, clothes, rooms and cameras, and looked at by the detect stage's network. For every landmark one
 point fixed in the frame of the bone that carries it is fitted to the keypoints by robust least squares; left and right
 share it, mirrored. What is left is the landmark's noise. Rendered people differ from real ones: `REAL` is added to what
@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli import assets
-from biopose_cli.artifact import Array
-from biopose_cli.detect import roi as geometry
-from biopose_cli.detect.network import Landmarker
-from biopose_cli.mesh import rotation
-from biopose_cli.mesh.kinematics import read_table
+from biopose_cli.body.kinematics import read_table
+from biopose_cli.detect.blazepose import Landmarker
+from biopose_cli.geometry import roi as geometry
+from biopose_cli.geometry import so3
+from biopose_cli.io import assets
 from biopose_cli.progress import Silent
-from biopose_cli.training.render import Actor, load_actor, render_images
-from biopose_cli.training.scene import look_at
+from biopose_cli.render.scene import look_at
+from biopose_cli.synthesis.rendering import Actor, load_actor, render_images
+from biopose_cli.typing import Array
 
 SIZE = 640  # px, side of an image
 SHAPE_SPREAD = np.array([1, 1, 1, 0.7, 0.7, 0.7, 0.5, 0.5, 0.5, 0.5])
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("poses", type=Path)
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("biopose_cli/mesh/data/landmarks.csv"))
+    parser.add_argument("--out", type=Path, default=Path("biopose_cli/body/data/landmarks.csv"))
     options = parser.parse_args()
     paths = assets.ensure(assets.needed("heavy"), Silent())
     network = Landmarker(paths["heavy"])
@@ -128,7 +128,7 @@ def look(network: Landmarker, actor: Actor, poses: Array, images: int, seed: int
             continue
         pose = network(shot.image, first.next_roi)
         vertices, rest = actor.rest(betas[k])
-        axes = chain_axes(rotation.exp(chosen[k]), actor.body.parents)
+        axes = chain_axes(so3.exp(chosen[k]), actor.body.parents)
         found.append(
             (
                 shot.joints,

@@ -1,6 +1,6 @@
 """Fit the pose prior of the mesh stage: a Gaussian mixture over the rotation vectors of 21 joints.
 
-    python tools/fit_pose_prior.py --motion FOLDER [--out biopose_cli/mesh/data/prior.npz]
+    python tools/fit_pose_prior.py --motion FOLDER [--out biopose_cli/mesh_fit/data/prior.npz]
 
 FOLDER holds the archives of the CMU motion capture. Every pose also counts mirrored; a clip counts for at most
 `--per-clip` frames, so that much walking does not drown the rest. The subjects that are held out from all training are
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.artifact import Array
+from biopose_cli.body.kinematics import MOVING
 from biopose_cli.body.model import load_body
-from biopose_cli.mesh.kinematics import MOVING
-from biopose_cli.mesh.prior import mirrored
-from biopose_cli.training.pairs import captured_motions
+from biopose_cli.mesh_fit.priors import mirrored
+from biopose_cli.training.marker_dataset import captured_motions
+from biopose_cli.typing import Array
 
 FLOOR = np.radians(
     4.0
@@ -31,7 +31,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--motion", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("biopose_cli/mesh/data/prior.npz"))
+    parser.add_argument("--out", type=Path, default=Path("biopose_cli/mesh_fit/data/prior.npz"))
     parser.add_argument("--components", type=int, default=8)
     parser.add_argument("--per-clip", type=int, default=120)
     options = parser.parse_args()

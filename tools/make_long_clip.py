@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 
-from biopose_cli.training.film import FPS, write_video
+from biopose_cli.synthesis.ground_truth_video import FPS, write_video
 
 CLIP = Path(__file__).parents[1] / "sample_videos" / "walk.mp4"
 HEIGHT, WIDTH = 1080, 1920

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from biopose_cli.artifact import Array
 from biopose_cli.body.model import DEFAULT_BODY
-from biopose_cli.files import replacing
-from biopose_cli.training.film import FPS, write_angles, write_video
-from biopose_cli.training.motion import place, read_amc_archive
-from biopose_cli.training.render import Actor, load_actor, render_clip
-from biopose_cli.training.scene import Camera, look_at
-from biopose_cli.video.focal import focal_px
+from biopose_cli.io.atomic import replacing
+from biopose_cli.io.video.focal import focal_px
+from biopose_cli.render.scene import Camera, look_at
+from biopose_cli.synthesis.ground_truth_video import FPS, write_angles, write_video
+from biopose_cli.synthesis.motion_library import place, read_amc_archive
+from biopose_cli.synthesis.rendering import Actor, load_actor, render_clip
+from biopose_cli.typing import Array
 
 TAKE = "55_04"  # the only walk of its subject, who is held out from training
 WIDTH, HEIGHT = 1280, 960

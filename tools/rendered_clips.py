@@ -20,22 +20,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from biopose_cli import pipeline
-from biopose_cli.artifact import Array, Detection, Refined
-from biopose_cli.console import Display
-from biopose_cli.evaluation.compare import compare
-from biopose_cli.evaluation.mqhmr import Judge
-from biopose_cli.evaluation.points import points_errors
-from biopose_cli.evaluation.recovery import Estimate, Recover, by_network, of_mesh, seen_frames
-from biopose_cli.export.mot import read_motion
-from biopose_cli.mesh import rotation
-from biopose_cli.mesh.weights import SHIPPED
+from biopose_cli.benchmarks.methods import Estimate, Recover, by_network, of_mesh, seen_frames
+from biopose_cli.benchmarks.mqhmr import Judge
+from biopose_cli.cli.console import Display
+from biopose_cli.geometry import so3
+from biopose_cli.hmr.checkpoint import SHIPPED
+from biopose_cli.io.results import Detection, Refined
+from biopose_cli.io.storage import read_motion
+from biopose_cli.metrics.compare import compare
+from biopose_cli.metrics.points import points_errors
+from biopose_cli.pipeline import run
+from biopose_cli.render.scene import Camera, look_at
 from biopose_cli.settings import Settings
-from biopose_cli.training.film import write_angles, write_video
-from biopose_cli.training.pairs import HELD_OUT, captured_motions
-from biopose_cli.training.render import Actor, in_camera, load_actor, render_clip
-from biopose_cli.training.retarget import Motion
-from biopose_cli.training.scene import Camera, look_at
+from biopose_cli.synthesis.ground_truth_video import write_angles, write_video
+from biopose_cli.synthesis.rendering import Actor, in_camera, load_actor, render_clip
+from biopose_cli.synthesis.retarget import Motion
+from biopose_cli.training.marker_dataset import HELD_OUT, captured_motions
+from biopose_cli.typing import Array
 
 CLIPS, FRAMES, SIDE = 2, 60, 720  # of a subject; px
 MESHES = ("mqhmr", "fit")
@@ -128,7 +129,7 @@ def errors(video: Path, truth: Path, out: Path, mesh: str, camera: Camera) -> li
     """The legs' mean absolute error, the same without offset, and that of the pelvis's tilt and list, degrees."""
     settings = Settings(mesh=mesh, focal=float(camera.matrix[0, 0]))
     with Display(quiet=True) as display:
-        pipeline.run(video, out, settings, display)
+        run.run(video, out, settings, display)
     found = read_motion(out / video.stem / f"{video.stem}.mot")
     compared = compare(found, read_motion(truth), shift=0.0)
     legs = compared.groups["legs"]
@@ -141,7 +142,7 @@ def of_bodies(
 ) -> dict[str, dict[str, float]]:
     """Errors of the bodies that were found in a clip, by method, over the frames in which the person was seen."""
     pose, transl = in_camera(clip.camera, clip.pose, clip.transl, actor.rest_body(clip.betas).joints[0])
-    truth = Estimate(rotation.exp(pose), np.tile(clip.betas, (len(pose), 1)), transl)
+    truth = Estimate(so3.exp(pose), np.tile(clip.betas, (len(pose), 1)), transl)
     detection, _ = Detection.load(out / MESHES[0] / clip.name / "stages" / "detect.npz")
     seen = np.flatnonzero(detection.visible)
     frames, truth = seen_frames(detection, seen), truth.part(detection.frame[seen])

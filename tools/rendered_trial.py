@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from rendered_clips import MESHES, SIDE, errors
 
-from biopose_cli.artifact import Array
-from biopose_cli.export.mot import Motion, read_motion
-from biopose_cli.training import joint_motion
-from biopose_cli.training.film import FPS, write_angles, write_video
-from biopose_cli.training.postures import Invented
-from biopose_cli.training.render import Actor, load_actor, render_clip
-from biopose_cli.training.scene import Camera, look_at
-from biopose_cli.training.takes import INDEX
+from biopose_cli.io.storage import Motion, read_motion
+from biopose_cli.render.scene import Camera, look_at
+from biopose_cli.synthesis import joint_motion
+from biopose_cli.synthesis.ground_truth_video import FPS, write_angles, write_video
+from biopose_cli.synthesis.mocap import INDEX
+from biopose_cli.synthesis.pose_sampler import Invented
+from biopose_cli.synthesis.rendering import Actor, load_actor, render_clip
+from biopose_cli.typing import Array
 
 HEADINGS = (0, 30, 60, 90, 180)  # degrees, of the camera from where the person faces
 START, SECONDS = 1.0, 4.0  # of the trial

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.artifact import Joints
+from biopose_cli.io.results import Joints
 
 
 def main() -> None:

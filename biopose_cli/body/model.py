@@ -17,9 +17,9 @@ import torch
 from smplx.utils import Struct
 from torch import Tensor
 
-from biopose_cli.artifact import Array
-from biopose_cli.body.files import BodyArrays, read_body
 from biopose_cli.body.markers import MARKERS
+from biopose_cli.body.smpl_io import BodyArrays, read_body
+from biopose_cli.typing import Array
 
 DEFAULT_BODY = Path(__file__).parent / "data" / "default_body.npz"
 JOINT_NAMES = (

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from biopose_cli.artifact import Array
 from biopose_cli.detect.tracker import COLOUR, RESIZE, TRUNK, Tracklet, difference
+from biopose_cli.typing import Array
 
 REACH = 0.3, 2.0  # how far a person may have moved unseen, over the ROI's side: at once, and per second
 FORGET = 2.0  # s, after which a person may come back anywhere and at another size

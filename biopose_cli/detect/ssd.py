@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from biopose_cli.artifact import Array
+from biopose_cli.typing import Array
 
 INPUT = 224  # px, side of the detector's square input
 STRIDES = (8, 16, 32, 32, 32)  # px, one per layer; each puts two anchors into each of its cells

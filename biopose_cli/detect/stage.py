@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from biopose_cli import assets
-from biopose_cli.artifact import LANDMARKS, Array, Detection, Tracks
-from biopose_cli.detect.gaps import fill, fillable, holes
+from biopose_cli.detect.blazepose import LIMBS, Detector, Landmarker
+from biopose_cli.detect.gaps import fill, fillable
 from biopose_cli.detect.identity import FORGET, Person, people
-from biopose_cli.detect.network import LIMBS, Detector, Landmarker
-from biopose_cli.detect.repair import repair
+from biopose_cli.detect.left_right import repair
 from biopose_cli.detect.tracker import Tracker
 from biopose_cli.errors import PersonError
+from biopose_cli.geometry.runs import holes
+from biopose_cli.io import assets
+from biopose_cli.io.results import LANDMARKS, Detection, Tracks
+from biopose_cli.io.video.intrinsics import resolve
+from biopose_cli.io.video.probe import VideoInfo
+from biopose_cli.io.video.reader import expected_frames, frames
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
-from biopose_cli.video.intrinsics import resolve
-from biopose_cli.video.probe import VideoInfo
-from biopose_cli.video.reader import expected_frames, frames
+from biopose_cli.typing import Array
 
 SHORTEST = 0.5  # s that a person must be seen in
 CLEAR = 0.1  # confidence of a landmark that counts for the box

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from biopose_cli.artifact import Array
-from biopose_cli.detect import roi as geometry
-from biopose_cli.detect.network import Detector, Landmarker, Pose
+from biopose_cli.detect.blazepose import Detector, Landmarker, Pose
+from biopose_cli.geometry import roi as geometry
+from biopose_cli.typing import Array
 
 SCORE = 0.5  # lowest score of a pose
 SEEN = 0.3  # lowest mean confidence of a new person's trunk and thighs

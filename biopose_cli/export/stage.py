@@ -12,17 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.artifact import Array, Detection, Joints, Refined
-from biopose_cli.detect.gaps import holes
 from biopose_cli.errors import SolverError
-from biopose_cli.export.mot import write_mot
-from biopose_cli.export.overlay import write_overlay
 from biopose_cli.export.summary import deviations, write_summary
-from biopose_cli.export.trc import write_trc
-from biopose_cli.files import explained, replacing
+from biopose_cli.geometry.runs import holes
+from biopose_cli.io.atomic import explained, replacing
+from biopose_cli.io.results import Detection, Joints, Refined
+from biopose_cli.io.storage import write_mot
+from biopose_cli.io.trc import write_trc
+from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.progress import Progress
+from biopose_cli.render.overlay import write_overlay
 from biopose_cli.settings import Settings
-from biopose_cli.video.probe import VideoInfo
+from biopose_cli.typing import Array
 
 
 def run(

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from biopose_cli import __version__
-from biopose_cli.artifact import Array, Detection, Joints, Refined
-from biopose_cli.files import replacing
-from biopose_cli.neurik.ground import lean_of
+from biopose_cli.geometry.camera import lean_of
+from biopose_cli.io.atomic import replacing
+from biopose_cli.io.results import Detection, Joints, Refined
+from biopose_cli.io.video.probe import VideoInfo, content_hash
 from biopose_cli.settings import Settings
-from biopose_cli.video.probe import VideoInfo, content_hash
+from biopose_cli.typing import Array
 
 _LEVEL = 1e-3  # degrees
 SCHEMA = 1  # grows when a key changes its meaning or goes away

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from biopose_cli.files import replacing
+from biopose_cli.io.atomic import replacing
 from biopose_cli.skeleton.osim import opensim, vec3
 
 Row = dict[str, str]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from biopose_cli.skeleton.table import Function
+from biopose_cli.skeleton.extract import Function
 
 
 class FunctionBank:

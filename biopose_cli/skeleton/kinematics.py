@@ -13,9 +13,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from biopose_cli.artifact import Array
+from biopose_cli.skeleton.extract import GROUND, Coupler, Function, Table
 from biopose_cli.skeleton.functions import FunctionBank
-from biopose_cli.skeleton.table import GROUND, Coupler, Function, Table
+from biopose_cli.typing import Array
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from biopose_cli.artifact import Array
 from biopose_cli.errors import ModelFileError
+from biopose_cli.typing import Array
 
 
 @contextlib.contextmanager

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from biopose_cli.artifact import Array
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import Body
 from biopose_cli.skeleton.build import body_rows, build_model, landmark_rows
 from biopose_cli.skeleton.osim import array3, matrix, opensim, vec3
-from biopose_cli.skeleton.standing import Standing, stand
+from biopose_cli.skeleton.static_trial import Standing, stand
+from biopose_cli.typing import Array
 
 Points = dict[str, Array]
 Factors = dict[str, Array]

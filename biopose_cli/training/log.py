@@ -9,7 +9,7 @@ from typing import Self, TextIO
 
 from tensorboardX import SummaryWriter
 
-from biopose_cli.files import explained, replacing
+from biopose_cli.io.atomic import explained, replacing
 
 STEP = "step"
 

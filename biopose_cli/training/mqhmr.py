@@ -12,26 +12,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from biopose_cli import turns
+from biopose_cli.body.kinematics import JOINTS, MOVING, load_chain
 from biopose_cli.body.model import load_body
+from biopose_cli.body.smpl_torch import Figure
 from biopose_cli.device import choose_device
 from biopose_cli.errors import SettingError
-from biopose_cli.mesh.figure import Figure
-from biopose_cli.mesh.kinematics import JOINTS, MOVING, load_chain
-from biopose_cli.mesh.network import MQHMR, Size
-from biopose_cli.mesh.prior import mean_pose
-from biopose_cli.mesh.vit import SIZES, load_backbone
-from biopose_cli.mesh.weights import load_network, save_network
+from biopose_cli.geometry import so3_torch
+from biopose_cli.hmr.backbones.vit import SIZES, load_backbone
+from biopose_cli.hmr.checkpoint import load_network, save_network
+from biopose_cli.hmr.model import MQHMR, Size
+from biopose_cli.mesh_fit.priors import mean_pose
 from biopose_cli.progress import Progress
-from biopose_cli.training.doubt import learn_doubt, read
+from biopose_cli.synthesis.pose_sampler import Postures
+from biopose_cli.training.datasets import pictured, synthetic
 from biopose_cli.training.log import RunLog
-from biopose_cli.training.mesh_losses import MeshLosses
+from biopose_cli.training.marker_dataset import captured_motions
 from biopose_cli.training.mqhmr_config import Config
-from biopose_cli.training.pairs import captured_motions
-from biopose_cli.training.postures import Postures
-from biopose_cli.training.run import Run, claim
-from biopose_cli.training.sources import pictured, synthetic
-from biopose_cli.training.views import Batch
+from biopose_cli.training.mqhmr_losses import MeshLosses
+from biopose_cli.training.synthetic_dataset import Batch
+from biopose_cli.training.trainer import Run, claim
+from biopose_cli.training.uncertainty_head import learn_doubt, read
 
 
 def train(
@@ -111,7 +111,7 @@ def new_network(size: Size) -> MQHMR:
     vectors = np.zeros((len(MOVING), 3))
     vectors[0, 0] = np.pi  # upright in a picture, whose y axis points down, facing the camera
     vectors[1:] = mean_pose()
-    mean = turns.of_vectors(torch.as_tensor(vectors).float())
+    mean = so3_torch.of_vectors(torch.as_tensor(vectors).float())
     hands = torch.eye(3).expand(JOINTS - len(MOVING), 3, 3)
     mean = Figure(load_chain(load_body())).turned(torch.cat([mean, hands])[None])[0, list(MOVING)]
     return MQHMR(size, torch.cat([mean[..., 0], mean[..., 1]], -1))

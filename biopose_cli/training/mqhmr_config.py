@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from biopose_cli.mesh.encoder import SCALES
-from biopose_cli.mesh.network import Size
-from biopose_cli.mesh.taps import DEFAULT
-from biopose_cli.mesh.vit import SIZES
-from biopose_cli.training.mesh_losses import Weights
-from biopose_cli.training.run import check_rules, read_toml
+from biopose_cli.hmr.backbones.blazepose import DEFAULT
+from biopose_cli.hmr.backbones.vit import SIZES
+from biopose_cli.hmr.image_encoder import SCALES
+from biopose_cli.hmr.model import Size
+from biopose_cli.training.mqhmr_losses import Weights
+from biopose_cli.training.trainer import check_rules, read_toml
 
 SHIPPED = Path(__file__).parent / "configs" / "mqhmr.toml"
 

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from biopose_cli.body.model import load_body
-from biopose_cli.neurik.guess import joint_axes
-from biopose_cli.neurik.network import NeurIK, Size
-from biopose_cli.neurik.weights import save_network
+from biopose_cli.ik.analytic_init import joint_axes
+from biopose_cli.ik.checkpoint import save_network
+from biopose_cli.ik.network import NeurIK, Size
 from biopose_cli.progress import Progress
+from biopose_cli.skeleton.extract import Table, read_table
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.scaling import unscaled
-from biopose_cli.skeleton.table import Table, read_table
 from biopose_cli.training.log import RunLog
-from biopose_cli.training.losses import Losses, Weights
-from biopose_cli.training.pairs import FRAMES, Pairs, build, captured_motions
-from biopose_cli.training.run import Run, check_rules, claim, read_toml
-from biopose_cli.training.stream import Batch, Stream
+from biopose_cli.training.marker_dataset import FRAMES, Pairs, build, captured_motions
+from biopose_cli.training.marker_loader import Batch, Stream
+from biopose_cli.training.neurik_losses import Losses, Weights
+from biopose_cli.training.trainer import Run, check_rules, claim, read_toml
 
 SHIPPED = Path(__file__).parent / "configs" / "neurik.toml"  # the run that made the shipped weights
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from biopose_cli.body.files import SMPL_PARENTS, read_body
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import DEFAULT_BODY, JOINT_NAMES, Body
+from biopose_cli.body.smpl_io import SMPL_PARENTS, read_body
 
 Pose = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 

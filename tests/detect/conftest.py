@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from biopose_cli import assets
-from biopose_cli.artifact import Array
+from biopose_cli.io import assets
+from biopose_cli.io.video.probe import probe
+from biopose_cli.io.video.reader import frames
 from biopose_cli.progress import Silent
-from biopose_cli.video.probe import probe
-from biopose_cli.video.reader import frames
+from biopose_cli.typing import Array
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from biopose_cli.detect.gaps import fill, fillable, holes
+from biopose_cli.detect.gaps import fill, fillable
+from biopose_cli.geometry.runs import holes
 
 TIME = np.arange(12) / 10
 SEEN = np.array([0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0, 1], bool)

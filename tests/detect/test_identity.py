@@ -4,7 +4,7 @@ import numpy as np
 
 from biopose_cli.detect.identity import joined, people
 from biopose_cli.detect.tracker import Tracklet
-from tests.detect.people import RATE, pose, tracklet
+from tests.helpers.people import RATE, pose, tracklet
 
 TIMES = np.arange(200) / RATE
 

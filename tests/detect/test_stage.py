@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biopose_cli.artifact import Detection, Tracks
 from biopose_cli.detect import stage
 from biopose_cli.errors import PersonError, SettingError
+from biopose_cli.io.results import Detection, Tracks
+from biopose_cli.io.video.probe import VideoInfo, probe
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
-from biopose_cli.video.probe import VideoInfo, probe
 from tests.conftest import write_video
 
 INFO = VideoInfo(

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biopose_cli.artifact import Array
-from biopose_cli.detect.network import SIDES, Detector, Landmarker
+from biopose_cli.body.blazepose import SIDES
+from biopose_cli.detect.blazepose import Detector, Landmarker
 from biopose_cli.detect.tracker import Tracker, colours, difference, others_mask, same_body, windows
-from tests.detect.people import pose, tracklet
+from biopose_cli.typing import Array
+from tests.helpers.people import pose, tracklet
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,12 @@ from scipy.spatial.transform import Rotation
 
 from biopose_cli.errors import SolverError
 from biopose_cli.export import stage
-from biopose_cli.export.mot import read_motion
-from biopose_cli.export.trc import read_trc
+from biopose_cli.io.storage import read_motion
+from biopose_cli.io.trc import read_trc
+from biopose_cli.io.video.probe import content_hash
 from biopose_cli.progress import Silent
 from biopose_cli.settings import Settings
-from biopose_cli.video.probe import content_hash
-
-from .conftest import Clip, T
+from tests.helpers.box_clip import Clip, T
 
 
 class Listener(Silent):

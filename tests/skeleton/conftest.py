@@ -8,7 +8,7 @@ import torch
 
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.skeleton.scaling import Calibrated, calibrate
-from biopose_cli.skeleton.standing import Standing
+from biopose_cli.skeleton.static_trial import Standing
 
 SHAPE = np.array([0.5, -0.8, 0.3, 0.0, 0.4, 0.0, 0.0, 0.0, 0.0, 0.0], np.float32)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from biopose_cli.skeleton.extract import Function, _function
 from biopose_cli.skeleton.functions import FunctionBank
 from biopose_cli.skeleton.osim import opensim
-from biopose_cli.skeleton.table import Function, _function
-from tests.skeleton.made_by_hand import multiplied, spline
+from tests.helpers.handmade_models import multiplied, spline
 
 X = np.linspace(-2.0, 2.0, 81)  # the spline's knots end at -1 and 1.2
 

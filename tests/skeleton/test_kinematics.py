@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from biopose_cli.skeleton.build import build_model
+from biopose_cli.skeleton.extract import read_table
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.osim import load_model, load_xml, to_xml
 from biopose_cli.skeleton.scaling import Calibrated, _mark_landmarks, apply_scale
-from biopose_cli.skeleton.table import read_table
-from tests.skeleton.made_by_hand import JOINTS, chain, curved, opensims, random_poses
+from tests.helpers.handmade_models import JOINTS, chain, curved, opensims, random_poses
 
 POSES = 200
 CLOSE = 1e-6  # m: 0.001 mm

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from biopose_cli.artifact import Array
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import Body
 from biopose_cli.progress import Silent
-from biopose_cli.skeleton import ik, osim
+from biopose_cli.skeleton import opensim_ik, osim
 from biopose_cli.skeleton.build import build_model
 from biopose_cli.skeleton.scaling import (
     PALMS_IN,
@@ -22,7 +21,8 @@ from biopose_cli.skeleton.scaling import (
     scale_factors,
     skeleton_points,
 )
-from biopose_cli.skeleton.standing import Standing
+from biopose_cli.skeleton.static_trial import Standing
+from biopose_cli.typing import Array
 from tests.skeleton.conftest import SHAPE
 
 
@@ -41,8 +41,10 @@ def test_markers_lie_on_the_body_in_the_static_trial(calibrated: Calibrated, sta
 
 
 def test_the_neutral_posture_is_zero(calibrated: Calibrated, standing: Standing) -> None:
-    solution = ik.solve(calibrated.model, calibrated.markers, standing.markers[None], np.zeros(1), Silent())
-    for name, value in zip(ik.coordinate_names(calibrated.model), solution.q[0], strict=True):
+    solution = opensim_ik.solve(
+        calibrated.model, calibrated.markers, standing.markers[None], np.zeros(1), Silent()
+    )
+    for name, value in zip(opensim_ik.coordinate_names(calibrated.model), solution.q[0], strict=True):
         if not name.startswith("pelvis_t") or name == "pelvis_tilt":
             assert np.degrees(value - PALMS_IN.get(name, 0.0)) == pytest.approx(0.0, abs=3.0), name
 

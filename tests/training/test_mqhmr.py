@@ -10,27 +10,28 @@ import numpy as np
 import pytest
 import torch
 
-from biopose_cli import turns
+from biopose_cli.body.kinematics import MOVING
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
-from biopose_cli.mesh.kinematics import MOVING
-from biopose_cli.mesh.network import Recovered
-from biopose_cli.mesh.view import View
-from biopose_cli.mesh.vit import ViT
-from biopose_cli.mesh.weights import load_network, save_network
+from biopose_cli.geometry import so3_torch
+from biopose_cli.hmr.backbones.vit import ViT
+from biopose_cli.hmr.checkpoint import load_network, save_network
+from biopose_cli.hmr.model import Recovered
+from biopose_cli.hmr.virtual_camera import View
 from biopose_cli.progress import Silent
-from biopose_cli.training import mqhmr, pictures, sources, views
-from biopose_cli.training.doubt import learn_doubt, read
-from biopose_cli.training.keypoint_noise import Bank
-from biopose_cli.training.mesh_losses import MeshLosses
+from biopose_cli.synthesis import rendered_images
+from biopose_cli.synthesis.keypoint_error_bank import Bank
+from biopose_cli.synthesis.mocap import INDEX
+from biopose_cli.synthesis.pose_sampler import Postures
+from biopose_cli.synthesis.retarget import Motion
+from biopose_cli.training import datasets, mqhmr, synthetic_dataset
 from biopose_cli.training.mqhmr import train
 from biopose_cli.training.mqhmr_config import SHIPPED, Config, read_config
-from biopose_cli.training.postures import Postures
-from biopose_cli.training.retarget import Motion
-from biopose_cli.training.run import claim
-from biopose_cli.training.takes import INDEX
-from biopose_cli.training.views import Batch, Views
-from tests.training.archives import small_archives
+from biopose_cli.training.mqhmr_losses import MeshLosses
+from biopose_cli.training.synthetic_dataset import Batch, Views
+from biopose_cli.training.trainer import claim
+from biopose_cli.training.uncertainty_head import learn_doubt, read
+from tests.helpers.mocap_archives import small_archives
 from tests.training.test_neurik import Cut
 
 TINY = Config(
@@ -41,9 +42,9 @@ TINY = Config(
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "POOL", 64)
-    monkeypatch.setattr(views, "RENEWED", 15)
-    monkeypatch.setattr(sources, "_CHECKED", (2, 16))
+    monkeypatch.setattr(synthetic_dataset, "POOL", 64)
+    monkeypatch.setattr(synthetic_dataset, "RENEWED", 15)
+    monkeypatch.setattr(datasets, "_CHECKED", (2, 16))
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +113,10 @@ def test_nonsense_is_refused(tmp_path: Path) -> None:
 def test_the_detectors_errors_are_measured_where_they_are_not_known(
     motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "PART", 6)
-    monkeypatch.setattr(pictures, "GROUP", 3)
-    monkeypatch.setattr(sources, "_POSES", 20)
-    monkeypatch.setattr(sources.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(rendered_images, "PART", 6)
+    monkeypatch.setattr(rendered_images, "GROUP", 3)
+    monkeypatch.setattr(datasets, "_POSES", 20)
+    monkeypatch.setattr(datasets.os, "cpu_count", lambda: 1)
     train(replace(TINY, steps=1, looks=6, check_every=1), motion, tmp_path / "new", Silent())
     bank = Bank.load(tmp_path / "new" / "bank.npz")
     assert 1 <= len(bank.residual) <= 6
@@ -146,11 +147,11 @@ def test_a_larger_network_begins_with_what_a_smaller_one_says(tmp_path: Path) ->
 def test_the_likeliest_spread_of_normal_errors_is_their_deviation() -> None:
     rng, sigma = np.random.default_rng(0), 0.1 * torch.ones(4000, 22, 3)
     vectors = torch.as_tensor(0.1 * rng.normal(size=(4000, 24, 3)))
-    truth = turns.of_vectors(torch.as_tensor(rng.normal(size=(4000, 24, 3))))
+    truth = so3_torch.of_vectors(torch.as_tensor(rng.normal(size=(4000, 24, 3))))
     batch = Batch(None, torch.zeros(0), truth, *[torch.zeros(0)] * 4)  # type: ignore[arg-type]
 
     def unlikely(times: float) -> float:
-        rotations = truth @ turns.of_vectors(vectors)
+        rotations = truth @ so3_torch.of_vectors(vectors)
         found = Recovered(rotations, *[torch.zeros(0)] * 3, spread=times * sigma)
         return MeshLosses.doubt(found, batch).item()
 
@@ -195,10 +196,10 @@ def test_a_frozen_run_goes_on_from_the_same_beginning_only(tmp_path: Path) -> No
 
 @pytest.fixture
 def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "PART", 2)
-    monkeypatch.setattr(pictures, "GROUP", 2)
-    monkeypatch.setattr(sources, "_POSES", 20)
-    monkeypatch.setattr(sources.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(rendered_images, "PART", 2)
+    monkeypatch.setattr(rendered_images, "GROUP", 2)
+    monkeypatch.setattr(datasets, "_POSES", 20)
+    monkeypatch.setattr(datasets.os, "cpu_count", lambda: 1)
 
 
 @pytest.mark.usefixtures("few_pictures")

@@ -15,14 +15,14 @@ import torch
 from safetensors.torch import load_file
 
 from biopose_cli.errors import ArtifactError, OutputError, SettingError
-from biopose_cli.neurik.network import Size
-from biopose_cli.neurik.weights import load_network
+from biopose_cli.ik.checkpoint import load_network
+from biopose_cli.ik.network import Size
 from biopose_cli.progress import Silent
-from biopose_cli.training import stream
-from biopose_cli.training.losses import Weights
+from biopose_cli.training import marker_loader
+from biopose_cli.training.marker_dataset import Pairs
 from biopose_cli.training.neurik import Config, read_config, train
-from biopose_cli.training.pairs import Pairs
-from tests.training.archives import small_archives
+from biopose_cli.training.neurik_losses import Weights
+from tests.helpers.mocap_archives import small_archives
 
 TINY = Config(
     people=2, clips=2, held_out_people=1, steps=60, batch=8, warm_up=5, learning_rate=3e-3, average=0.8, window=8,
@@ -48,8 +48,8 @@ class Cut(Silent):
 
 @pytest.fixture(autouse=True)
 def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "POOL", 16)
-    monkeypatch.setattr(stream, "RENEWED", 30)
+    monkeypatch.setattr(marker_loader, "POOL", 16)
+    monkeypatch.setattr(marker_loader, "RENEWED", 30)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def finished(motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of `TINY` without a cut."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "POOL", 16)
-        patch.setattr(stream, "RENEWED", 30)
+        patch.setattr(marker_loader, "POOL", 16)
+        patch.setattr(marker_loader, "RENEWED", 30)
         path = train(TINY, motion, folder, Silent(), processes=1)
     assert path == folder / "neurik.safetensors"
     return folder

@@ -1,0 +1,215 @@
+"""`biopose bench ik`: our inverse kinematics against OpenSim's InverseKinematicsTool, on the same models and markers.
+
+Synthetic trials are made by the default skeleton on the default body, so that the true angles are known; real ones
+are found by name in a folder of reference trials, each with its scaled model. T frames, M markers, D coordinates;
+ground frame; m and rad.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from biopose_cli.body.model import load_body
+from biopose_cli.errors import MotionFileError, SettingError
+from biopose_cli.ik.solver import Solver
+from biopose_cli.io.trc import read_trc, write_trc
+from biopose_cli.progress import Progress
+from biopose_cli.skeleton.euler_branches import canonical
+from biopose_cli.skeleton.extract import Table, read_table
+from biopose_cli.skeleton.kinematics import Kinematics
+from biopose_cli.skeleton.opensim_ik import run_tool
+from biopose_cli.skeleton.osim import load_model, to_xml
+from biopose_cli.skeleton.scaling import calibrate
+from biopose_cli.synthesis.joint_motion import COORDINATES, perform
+from biopose_cli.typing import Array
+
+MOTIONS = ("walk", "crouch_gait", "squats", "lunges", "reaching", "jumps")
+FRAMES, RATE = 200, 60.0
+SEED = 4
+# folder, scaled model, markers
+REAL = (
+    *(
+        ("opencap_squat", "LaiArnoldModified2017_poly_withArms_weldHand_scaled.osim", f"{name}.trc")
+        for name in ("Squats_0", "Asym_0")
+    ),
+    *(("lab_walk", "subject01_gait2392_scaled.osim", f"walk_free_0{k}.trc") for k in (1, 2, 3)),
+    ("multiview_balance", "balance_reference_scaled.osim", "balance_reference.trc"),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Files of one trial, and the true pose (T, D) where it is known."""
+
+    name: str
+    model: Path
+    markers: Path
+    truth: Array | None = None
+
+
+def bench_ik(trials: Path | None, progress: Progress) -> dict[str, Any]:
+    """Solve every trial from nothing by both, one after the other in this process.
+
+    Timed: of ours, the making of the solver and its run; of OpenSim's, `run_tool` (its reading of the markers and
+    writing of the angles included) less the loading of the model. All markers that the model carries count alike.
+
+    Parameters
+    ----------
+    trials
+        Folder with reference trials laid out as `REAL` says; None: synthetic ones only.
+
+    Returns
+    -------
+    dict
+        `trials`: of each `name`, `frames`, `frames_per_s`, `ratio` of the rates, `marker_rms_mm` (root mean square
+        distance of the model's markers from the measured ones), `angle_error_deg` (mean over all independent angles;
+        None where the truth is not known), and `opensim_...` for the tool. `mean`: of each over the trials that have
+        it; the rates there are those of all frames together. `kinematics_frames_per_s`: the default skeleton's markers,
+        1,000 poses at once, one thread, single precision.
+
+    Raises
+    ------
+    SettingError
+        The folder holds none of the trials.
+    ModelFileError, MotionFileError, SolverError
+    """
+    results: list[dict[str, Any]] = []
+    real = [] if trials is None else _real(trials, progress)
+    progress.start("inverse kinematics", len(MOTIONS) + len(real), "trials")
+    with tempfile.TemporaryDirectory(prefix="biopose_ik") as folder:
+        for trial in (*_synthetic(Path(folder)), *real):
+            results.append(_both(trial))
+            progress.advance()
+    return {"trials": results, "mean": _mean(results), "kinematics_frames_per_s": _forward_rate()}
+
+
+def _synthetic(folder: Path) -> Iterator[Trial]:
+    model = calibrate(load_body(), np.zeros(10))[0].model
+    path = folder / "skeleton.osim"
+    path.write_text(to_xml(model), encoding="utf-8")
+    kinematics = Kinematics(read_table(load_model(path)))
+    generator = np.random.default_rng(SEED)
+    for name in MOTIONS:
+        motion = perform(name, 1, FRAMES, RATE, generator)[0].astype(float)
+        q = motion[:, [COORDINATES.index(coordinate) for coordinate in kinematics.table.coordinates]]
+        markers = kinematics.markers(torch.as_tensor(q)).numpy()
+        write_trc(folder / f"{name}.trc", np.arange(FRAMES) / RATE, kinematics.table.markers, markers)
+        yield Trial(name, path, folder / f"{name}.trc", q)
+
+
+def _forward_rate() -> float:
+    kinematics = Kinematics(read_table(calibrate(load_body(), np.zeros(10))[0].model), torch.float32)
+    q = torch.zeros(1000, len(kinematics.table.coordinates))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            kinematics.markers(q)
+            began = perf_counter()
+            for _ in range(20):
+                kinematics.markers(q)
+            return 20 * len(q) / (perf_counter() - began)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _real(folder: Path, progress: Progress) -> list[Trial]:
+    found, notes = [], []
+    for place, model, markers in REAL:
+        paths = folder / place / model, folder / place / markers
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            notes.append(f"{place}/{markers} is left out: there is no {' and no '.join(missing)}")
+        else:
+            found.append(Trial(Path(markers).stem, *paths))
+    if not found:
+        places = ", ".join(sorted({place for place, _, _ in REAL}))
+        raise SettingError(f"{folder} holds no trial", f"Looked for folders {places}")
+    for note in notes:
+        progress.note(note)
+    return found
+
+
+def _both(trial: Trial) -> dict[str, Any]:
+    table = read_table(load_model(trial.model))
+    began = perf_counter()
+    load_model(trial.model)  # again: the first time fills the disk's cache
+    loading = perf_counter() - began
+    target = _measured(trial, table)
+
+    began = perf_counter()
+    kinematics = Kinematics(table)
+    own = Solver(kinematics).solve(target).q
+    seconds = perf_counter() - began
+
+    began = perf_counter()
+    time, _, theirs = run_tool(trial.markers, trial.model)
+    tool_seconds = max(perf_counter() - began - loading, 1e-9)
+    if len(time) != len(target):
+        raise MotionFileError(f"OpenSim solved {len(time)} of the {len(target)} frames of {trial.markers}")
+
+    theirs = kinematics.coupled(torch.as_tensor(theirs)).numpy()
+    frames = len(target)
+    return {
+        "name": trial.name,
+        "frames": frames,
+        "frames_per_s": frames / seconds,
+        "opensim_frames_per_s": frames / tool_seconds,
+        "ratio": tool_seconds / seconds,
+        "marker_rms_mm": _rms_mm(kinematics, own, target),
+        "opensim_marker_rms_mm": _rms_mm(kinematics, theirs, target),
+        "angle_error_deg": _angle_error(table, own, trial.truth),
+        "opensim_angle_error_deg": _angle_error(table, theirs, trial.truth),
+    }
+
+
+def _measured(trial: Trial, table: Table) -> Array:
+    """(T, M, 3) for the model's markers; NaN for those that the file does not hold."""
+    markers = read_trc(trial.markers)
+    target = np.full((len(markers.time), len(table.markers), 3), np.nan)
+    for column, name in enumerate(table.markers):
+        if name in markers.names:
+            target[:, column] = markers.positions[:, markers.names.index(name)]
+    if np.isnan(target).all():
+        raise MotionFileError(f"{trial.markers} names no marker of {trial.model}")
+    return target
+
+
+def _rms_mm(kinematics: Kinematics, q: Array, target: Array) -> float:
+    with torch.no_grad():
+        found = kinematics.markers(torch.as_tensor(q)).numpy()
+    return float(1000 * np.sqrt(np.nanmean(((found - target) ** 2).sum(axis=-1))))
+
+
+def _angle_error(table: Table, q: Array, truth: Array | None) -> float | None:
+    """Mean absolute error, degrees, whole turns aside."""
+    if truth is None:
+        return None
+    judged = table.angles & ~table.locked
+    judged[[coupler.dependent for coupler in table.couplers]] = False
+    apart = (canonical(table, q) - canonical(table, truth))[:, judged]
+    return float(np.degrees(np.abs((apart + np.pi) % (2 * np.pi) - np.pi)).mean())
+
+
+def _mean(results: list[dict[str, Any]]) -> dict[str, float | None]:
+    mean: dict[str, float | None] = {}
+    frames = np.array([result["frames"] for result in results])
+    rates = ("frames_per_s", "opensim_frames_per_s")
+    ours, theirs = (frames.sum() / (frames / [result[rate] for result in results]).sum() for rate in rates)
+    mean |= {
+        "frames_per_s": float(ours),
+        "opensim_frames_per_s": float(theirs),
+        "ratio": float(ours / theirs),
+    }
+    for key in ("marker_rms_mm", "opensim_marker_rms_mm", "angle_error_deg", "opensim_angle_error_deg"):
+        values = [result[key] for result in results if result[key] is not None]
+        mean[key] = float(np.mean(values)) if values else None
+    return mean

@@ -1,0 +1,254 @@
+"""The body fitted to somebody's real markers, as MoSh does it (Loper et al., ACM Trans. Graph. 33, 2014).
+
+A real marker never lies quite on our site of that name: it is a ball on a stalk, over a shoe, or somebody else's idea
+of the site. So each marker has a constant offset in the rest pose, carried by the skin, small by its prior, found
+with the shape over the whole trial. An offset that all markers of a foot share would be the same as a turned ankle,
+those of the pelvis as a bent spine: only a static trial tells them apart, whose posture is known (flat feet, straight
+spine, knees and ankles that do not twist). It is one frame more. Not the only one: standing does not show where the hip
+turns, nor how long the thigh is.
+
+Solver, limits and pose prior are those of the mesh stage. Frame: y up, m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from biopose_cli.benchmarks.marker_lbs import Skin, reduced, skin_points, sole_vertices
+from biopose_cli.body.kinematics import BETAS, JOINTS, MOVING, Chain, Pose
+from biopose_cli.body.markers import MARKER_NAMES, MARKERS
+from biopose_cli.body.model import JOINT_NAMES, Body
+from biopose_cli.geometry import so3
+from biopose_cli.mesh_fit import priors
+from biopose_cli.mesh_fit.costs import ShapePrior, State, Term, add_joint_blocks, robust
+from biopose_cli.mesh_fit.mesh_stage import shape_prior
+from biopose_cli.mesh_fit.solver import minimise
+from biopose_cli.optim.banded import System
+from biopose_cli.typing import Array
+
+MARKER_NOISE = 0.01  # m, of a marker about its place on moving skin
+TRUNK_NOISE = 0.02  # m, the same on torso and shoulders, which no spine of three joints follows
+STILL_NOISE = 0.003  # m, the same, on a person who stands still
+OFFSET = 0.005  # m, standard deviation of a marker's place about our site
+FOOT_OFFSET = 0.015  # m, the same on a foot: shoes, and marker sets that mean the bone from another side
+FREE_OFFSET = 0.03  # m, the same where no bony point shows the place
+FREE_SITES = ("TH1", "TH2", "TB1", "TB2", "UA1", "UA2", "FHD", "BHD")  # less the first letter
+ROBUST = 6.0  # noises: beyond, a marker counts as an outlier
+SOLE_NOISE = 0.003  # m, of a sole's heel and ball about a plane floor
+LIMIT_WEIGHT = 0.01  # or markers on a flexed trunk would be held by the spine's ranges, and tilt the pelvis
+PRIOR_WEIGHT = 0.01  # of a pose: markers see nearly everything, and frames are not independent
+INDEPENDENT = 10.0  # frames' worth of evidence on shape and offsets in a trial: its frames are much alike
+STATURE_KNOWN, STATURE_UNKNOWN = 0.01, 0.07  # m
+PASSES = (15, 40)
+# Degrees from zero that a joint may well turn about its axes, standing still and moving. Markers see little of it
+NEAR_ZERO = (
+    ("spine", "xyz", 1.0, 10.0),
+    ("collar", "xyz", 3.0, 5.0),
+    ("knee", "yz", 2.0, 4.0),
+    ("ankle", "yz", 3.0, 6.0),
+    ("foot", "xyz", 1.0, 10.0),
+)
+# The same of joints that no marker shows, when none is on these bodies of the skeleton
+UNSEEN = (("foot", "toes", 1.0), ("neck", "head", 4.0), ("head", "head", 4.0), ("wrist", "hand", 4.0))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The body in T frames. `betas` (10), `body_pose` (T,23,3) and `global_orient` (T,3) rad, `transl` (T,3) m;
+    `offsets` (N,3) m, of the markers from our sites, axes of the T-pose; `residual` (T,N) m, NaN where unseen."""
+
+    betas: Array
+    body_pose: Array
+    global_orient: Array
+    transl: Array
+    offsets: Array
+    residual: Array
+
+
+@dataclass(frozen=True)
+class OnMarkers:
+    """The sites, with their offsets, are within `noise` (T,P) m of the markers `target` (T,P,3) m, NaN where unseen."""
+
+    skin: Skin
+    target: Array
+    noise: Array
+
+    def _residual(self, state: State) -> Array:
+        return np.nan_to_num((self.skin.place(state) - self.target) / self.noise[..., None])
+
+    def energy(self, state: State) -> float:
+        loss, _ = robust((self._residual(state) ** 2).sum(-1), ROBUST)
+        return float(0.5 * loss.sum())
+
+    def add(self, state: State, system: System) -> None:
+        residual = self._residual(state)
+        _, down = robust((residual**2).sum(-1), ROBUST)
+        scale = np.sqrt(down) * np.isfinite(self.target[..., 0])
+        by_pose, by_shape = ((scale / self.noise)[..., None, None] * d for d in self.skin.jacobian(state))
+        frames, rows = len(residual), 3 * residual.shape[1]
+        system.add_local(
+            by_pose.reshape(frames, rows, -1),
+            (scale[..., None] * residual).reshape(frames, -1),
+            by_shape.reshape(frames, rows, -1),
+        )
+
+
+@dataclass(frozen=True)
+class FlatFeet:
+    """Heel and ball of a sole are equally high.
+
+    skin : heel and ball of each foot, in turn
+    weight : (T) of the frames
+    """
+
+    skin: Skin
+    weight: Array
+
+    def _difference(self, values: Array) -> Array:
+        """Of heel and ball, upwards: (T,2F,3,...) -> (T,F,...)."""
+        up = values[:, ::2, 1] - values[:, 1::2, 1]
+        return np.asarray(up * np.sqrt(self.weight).reshape(-1, *[1] * (up.ndim - 1)) / SOLE_NOISE)
+
+    def energy(self, state: State) -> float:
+        return float(0.5 * (self._difference(self.skin.place(state)) ** 2).sum())
+
+    def add(self, state: State, system: System) -> None:
+        by_pose, by_shape = (self._difference(d) for d in self.skin.jacobian(state))
+        system.add_local(by_pose, self._difference(self.skin.place(state)), by_shape)
+
+
+@dataclass(frozen=True)
+class NearZero:
+    """Rotation vectors are small: `stiffness` (J,3) one over rad, `weight` (T) of the frames."""
+
+    stiffness: Array
+    weight: Array
+
+    def _scale(self) -> Array:
+        return np.asarray(np.sqrt(self.weight)[:, None, None] * self.stiffness)
+
+    def energy(self, state: State) -> float:
+        return float(0.5 * ((self._scale() * state.vectors) ** 2).sum())
+
+    def add(self, state: State, system: System) -> None:
+        scale = self._scale()
+        blocks = scale[..., None] * so3.right_jacobian_inverse(state.vectors)
+        turned = np.swapaxes(blocks, -1, -2)
+        add_joint_blocks(system.blocks[0], turned @ blocks, first=1)
+        gradient = turned @ (scale * state.vectors)[..., None]
+        system.gradient[:, 3:-3] += gradient.reshape(len(scale), -1)
+
+
+def fit(
+    body: Body,
+    target: Array,
+    sites: tuple[str, ...],
+    height: float | None,
+    standing: Array | None = None,
+) -> Fitted:
+    """Fit the default body to markers.
+
+    Parameters
+    ----------
+    body : the default body
+    target : (T,N,3) m, y up; NaN where a marker is missing
+    sites : the virtual marker (of `MARKERS`) that each stands for; three or more of the pelvis
+    height : m, of the person; None: unknown
+    standing : (N,3) m, the same markers in a static trial: upright, feet flat; None: there is none
+
+    Raises
+    ------
+    SolverError
+        The markers hold no finite number.
+    """
+    chain, mesh = reduced(body, len(sites))
+    columns = [MARKER_NAMES.index(site) for site in sites]
+    skin = skin_points(mesh, body.marker_vertices[columns], _spread(sites))
+    soles = skin_points(mesh, sole_vertices(body, mesh))
+    frames = len(target)
+    noise, share = np.tile(_noise(sites), (frames, 1)), np.sqrt(min(1.0, INDEPENDENT / frames))
+    moving, still = np.ones(frames), np.zeros(frames)
+    if standing is not None:  # one frame more, the last, that weighs as one of the independent ones
+        target = np.concatenate([target, standing[None]])
+        noise = np.append(noise, np.full((1, len(sites)), STILL_NOISE * share), axis=0)
+        moving, still = np.append(moving, 0.0), np.append(still, 1 / share**2)
+    every = moving + still
+    terms: list[Term] = [
+        OnMarkers(skin, target, noise),
+        FlatFeet(soles, still),
+        priors.limits(LIMIT_WEIGHT * every),
+        priors.pose_prior(PRIOR_WEIGHT * every, standing=True),
+        NearZero(_stiffness(sites, still=False), moving),
+        NearZero(_stiffness(sites, still=True), still),
+        _shape_prior(body, height, share),
+    ]
+    pose = _start(chain, skin, target, sites)
+    for iterations, free in zip(PASSES, (False, True), strict=True):
+        pose, _ = minimise(chain, pose, terms, iterations, free_shape=free)
+    vectors = so3.log(pose.rotations)[:frames]
+    residual = np.linalg.norm(skin.place(State(chain, pose)) - target, axis=-1)
+    return Fitted(
+        betas=pose.shape[:BETAS],
+        body_pose=vectors[:, 1:],
+        global_orient=vectors[:, 0],
+        transl=pose.transl[:frames],
+        offsets=_spread(sites)[:, None] * pose.shape[BETAS:].reshape(-1, 3),
+        residual=residual[:frames],
+    )
+
+
+def _stiffness(sites: tuple[str, ...], *, still: bool) -> Array:
+    """(J,3) 1/rad: what keeps joints at a natural angle that markers hardly see, or not at all."""
+    result = np.zeros((len(MOVING) - 1, 3))
+    names = [JOINT_NAMES[joint].split("_")[-1] for joint in MOVING[1:]]
+    seen = {MARKERS[MARKER_NAMES.index(site)].segment.split("_")[0] for site in sites}
+    rows = [(part, axes, calm if still else moving) for part, axes, calm, moving in NEAR_ZERO]
+    rows += [(part, "xyz", spread) for part, segment, spread in UNSEEN if segment not in seen]
+    for part, axes, spread in rows:
+        joints = [k for k, name in enumerate(names) if name.startswith(part)]
+        result[np.ix_(joints, ["xyz".index(axis) for axis in axes])] = 1 / np.radians(spread)
+    return result
+
+
+def _spread(sites: tuple[str, ...]) -> Array:
+    """(N) m: how far a marker may well lie from our site."""
+
+    def of(site: str) -> float:
+        if site[1:] in FREE_SITES:
+            return FREE_OFFSET
+        foot = MARKERS[MARKER_NAMES.index(site)].segment.startswith(("calcn", "toes"))
+        return FOOT_OFFSET if foot else OFFSET
+
+    return np.array([of(site) for site in sites])
+
+
+def _noise(sites: tuple[str, ...]) -> Array:
+    """(N) m: how far a marker may well lie from its place, on someone who moves."""
+    torso = [MARKERS[MARKER_NAMES.index(site)].segment == "torso" for site in sites]
+    return np.where(torso, TRUNK_NOISE, MARKER_NOISE)
+
+
+def _start(chain: Chain, skin: Skin, target: Array, sites: tuple[str, ...]) -> Pose:
+    """The mean pose, its pelvis turned and moved onto the markers of the pelvis (Kabsch, frame by frame)."""
+    frames = len(target)
+    pelvis = [MARKERS[MARKER_NAMES.index(site)].segment == "pelvis" for site in sites]
+    rest, goal = skin.rest[pelvis], target[:, pelvis]
+    share = np.isfinite(goal[..., 0]).astype(float)
+    share /= np.maximum(share.sum(axis=1, keepdims=True), 1)
+    goal = np.nan_to_num(goal)
+    centre, middle = np.einsum("tn,tni->ti", share, goal), share @ rest
+    turned = np.einsum("tn,tni,tnj->tij", share, goal - centre[:, None], rest - middle[:, None])
+    rotations = np.broadcast_to(np.eye(3), (frames, JOINTS, 3, 3)).copy()
+    rotations[:, list(MOVING[1:])] = so3.exp(priors.mean_pose())
+    rotations[:, 0] = so3.nearest(turned)
+    arm = np.einsum("tij,tj->ti", rotations[:, 0], middle - chain.rest[0])
+    return Pose(rotations, centre - arm - chain.rest[0], np.zeros(chain.shapes))
+
+
+def _shape_prior(body: Body, height: float | None, share: float) -> ShapePrior:
+    """Of betas and offsets, in standard deviations; `share` narrows all of them."""
+    shape = shape_prior(body, height)
+    stature = STATURE_KNOWN if height else STATURE_UNKNOWN
+    return replace(shape, spread=share, sigma=share * stature)

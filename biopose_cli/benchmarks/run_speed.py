@@ -1,0 +1,95 @@
+"""`biopose bench`: frames/s and peak memory of every stage, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from biopose_cli.errors import Failure, SettingError
+from biopose_cli.pipeline.steps import STAGES
+from biopose_cli.progress import Progress
+
+EMBEDDED_CLIP = Path(__file__).parents[2] / "sample_videos" / "walk.mp4"
+_SAMPLING = 0.02  # s between two looks at a process's memory
+
+
+def bench_stages(video: Path | None, weights: str, progress: Progress) -> dict[str, Any]:
+    """Run the stages one by one on a fresh folder.
+
+    Returns
+    -------
+    dict
+        `video`, `frames`, `stages`: per stage `seconds` (imports and loading of networks included), `frames_per_s`,
+        `process_s` (with the start of the process), `peak_memory_mb` (resident set of the process).
+
+    Raises
+    ------
+    SettingError
+        No video was given and the embedded clip is not there (an installation without the repository).
+    Failure
+        A stage did not succeed.
+    """
+    clip = video or EMBEDDED_CLIP
+    if not clip.is_file():
+        raise SettingError(f"there is no video {clip}", "Name one: `biopose bench VIDEO`")
+    rows, frames = [], 0
+    progress.start("bench", len(STAGES), "stages")
+    with tempfile.TemporaryDirectory(prefix="biopose_bench") as folder:
+        for stage in STAGES:
+            options = ["--weights", weights] if stage == "detect" else []
+            report, seconds, peak = _measured(
+                [stage, str(clip), "--out", folder, "--json", "--quiet", *options]
+            )
+            result = report["results"][0]
+            own = sum(step["seconds"] for step in result["stages"])
+            frames = result["frames"]
+            rows.append(
+                {
+                    "stage": stage,
+                    "seconds": own,
+                    "frames_per_s": frames / own,
+                    "process_s": seconds,
+                    "peak_memory_mb": peak / 2**20,
+                }
+            )
+            progress.advance()
+    return {"video": clip.name, "frames": frames, "stages": rows}
+
+
+def _measured(arguments: list[str]) -> tuple[dict[str, Any], float, int]:
+    """A command's JSON, its time in s, and the largest resident set of it and its children in bytes."""
+    import time
+
+    import psutil
+
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "biopose_cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    peak = 0
+
+    def watch() -> None:
+        nonlocal peak
+        while process.poll() is None:
+            try:
+                root = psutil.Process(process.pid)
+                peak = max(peak, sum(p.memory_info().rss for p in (root, *root.children(recursive=True))))
+            except psutil.Error:
+                return
+            time.sleep(_SAMPLING)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    output, complaints = process.communicate()
+    watcher.join()
+    if process.returncode:
+        raise Failure(f"bench: `biopose {' '.join(arguments)}` failed: {complaints.strip()}")
+    return json.loads(output), time.perf_counter() - began, peak

@@ -1,0 +1,287 @@
+"""Read a body file in SMPL's form and check it. Nothing that a file says is executed.
+
+Official SMPL files are pickles of Python 2 with chumpy and scipy objects in them. Unpickling calls whatever
+the file names, so the unpickler here knows a short list of names, gives harmless stand-ins for chumpy's and
+scipy's classes, and refuses all others.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from biopose_cli.errors import BodyFileError
+from biopose_cli.typing import Array
+
+COMPONENTS = 10
+SMPL_VERTICES, DEFAULT_VERTICES = 6890, 13516
+SMPL_PARENTS = (
+    0,
+    0,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    9,
+    9,
+    12,
+    13,
+    14,
+    16,
+    17,
+    18,
+    19,
+    20,
+    21,
+)  # of joints 1 to 23
+KINDS = {
+    5: "a FLAME head",
+    16: "a MANO hand",
+    52: "an SMPL+H body",
+    55: "an SMPL-X body",
+}  # by number of joints
+HINT = "Give an SMPL_*.pkl or .npz of the SMPL body, 6890 vertices and 24 joints (smpl.is.tue.mpg.de)"
+
+
+@dataclass(frozen=True)
+class BodyArrays:
+    """The arrays of an SMPL file. V vertices, F faces, 24 joints, 10 shape components, 207 pose features;
+    m.
+    """
+
+    v_template: Array  # (V, 3)
+    shapedirs: Array  # (V, 3, 10) m per standard deviation
+    posedirs: Array  # (V, 3, 207)
+    J_regressor: Array  # (24, V)
+    weights: Array  # (V, 24)
+    kintree_table: Array  # (2, 24) parents, joints
+    f: Array  # (F, 3)
+    version: str = ""
+
+
+def read_body(path: Path) -> BodyArrays:
+    """The arrays in an SMPL .pkl or .npz, cast, cut to ten shape components and checked.
+
+    Raises
+    ------
+    BodyFileError
+    """
+    readers: dict[str, Callable[[Path], dict[str, Any]]] = {".pkl": _read_pickle, ".npz": _read_npz}
+    if path.suffix.lower() not in readers:
+        raise BodyFileError(f"{path} is no body file (its name ends in {path.suffix or 'nothing'!r})", HINT)
+    if not path.is_file():
+        raise BodyFileError(f"there is no body file {path}", "Check the path given with --body")
+    try:
+        values = readers[path.suffix.lower()](path)
+    except OSError as error:
+        raise BodyFileError(f"cannot read the body file {path} ({error.strerror or error})") from error
+    try:
+        return _checked(values)
+    except ValueError as error:
+        raise BodyFileError(f"{path} is no SMPL body: {error}", HINT) from error
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    names = {field.name for field in fields(BodyArrays)}
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {name: stored[name] for name in names if name in stored.files}
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BodyFileError(
+            f"{path} is corrupt, or holds Python objects, which are not loaded ({error})", HINT
+        ) from error
+
+
+def _read_pickle(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        try:
+            values = _Unpickler(stream, encoding="latin1").load()
+        except _RefusedError as error:
+            raise BodyFileError(
+                f"{path} is not safe to load: it asks for {error}, which no SMPL file needs",
+                "Get the file from its source again",
+            ) from error
+        # Every kind of error can come out of a pickle that is damaged or made to do harm.
+        except Exception as error:
+            raise BodyFileError(
+                f"{path} is a damaged pickle, or none ({type(error).__name__}: {error})", HINT
+            ) from error
+    if not isinstance(values, dict):
+        raise BodyFileError(f"{path} holds a {type(values).__name__}, not the table of an SMPL body", HINT)
+    return values
+
+
+class _RefusedError(Exception):
+    """A name that the unpickler does not know."""
+
+
+class _StandIn:
+    """Holds what the file says about an object of a class that is not loaded."""
+
+    state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def array(self) -> Any:
+        raise ValueError("it holds an expression that cannot be evaluated")
+
+    def get(self, key: str) -> Any:
+        if not isinstance(self.state, dict) or key not in self.state:
+            raise ValueError(f"one of its objects lacks {key!r}")
+        return self.state[key]
+
+
+class _Ch(_StandIn):
+    """chumpy.ch.Ch: an array."""
+
+    def array(self) -> Any:
+        return self.get("x")
+
+
+class _Select(_StandIn):
+    """chumpy.reordering.Select: some elements of an array, in a given shape."""
+
+    def array(self) -> Any:
+        source, index = _plain(self.get("a")), np.asarray(_plain(self.get("idxs")), np.int64)
+        try:
+            return np.asarray(source).ravel()[index].reshape(self.get("preferred_shape"))
+        except (IndexError, TypeError) as error:
+            raise ValueError(f"a selection in it is impossible ({error})") from error
+
+
+class _Sparse(_StandIn):
+    """scipy's compressed sparse matrices."""
+
+    make: Callable[..., Any]
+
+    def array(self) -> Any:
+        parts = tuple(self.get(key) for key in ("data", "indices", "indptr"))
+        try:
+            matrix = type(self).make(parts, shape=self.get("_shape"))
+            matrix.check_format(full_check=True)
+        except (TypeError, IndexError) as error:
+            raise ValueError(f"a sparse matrix in it is impossible ({error})") from error
+        return matrix.toarray()
+
+
+class _Csc(_Sparse):
+    make = scipy.sparse.csc_matrix
+
+
+class _Csr(_Sparse):
+    make = scipy.sparse.csr_matrix
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stands for _codecs.encode, by which Python 3 writes bytes in old pickle protocols."""
+    if encoding != "latin1":
+        raise _RefusedError(f"the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _new(kind: type, base: type, state: Any) -> Any:
+    """Stands for copy_reg._reconstructor, by which Python 2 makes an object."""
+    if not (isinstance(kind, type) and issubclass(kind, _StandIn) and base is object and state is None):
+        raise _RefusedError("an object of an unexpected class")
+    return kind()
+
+
+_RECONSTRUCT = np.ndarray.__reduce__(np.zeros(0))[0]  # numpy's own, under whichever name this version has
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("copy_reg", "_reconstructor"): _new,
+    ("copyreg", "_reconstructor"): _new,
+    ("__builtin__", "object"): object,
+    ("builtins", "object"): object,
+    ("__builtin__", "set"): set,
+    ("builtins", "set"): set,
+    ("_codecs", "encode"): _latin1,
+    ("chumpy.ch", "Ch"): _Ch,
+    ("chumpy.reordering", "Select"): _Select,
+}
+_KNOWN |= {(f"numpy.{core}.multiarray", "_reconstruct"): _RECONSTRUCT for core in ("core", "_core")}
+_KNOWN |= {(f"scipy.sparse.{module}", "csc_matrix"): _Csc for module in ("csc", "_csc")}
+_KNOWN |= {(f"scipy.sparse.{module}", "csr_matrix"): _Csr for module in ("csr", "_csr")}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _KNOWN:
+            return _KNOWN[module, name]
+        if module.partition(".")[0] == "chumpy":
+            return _StandIn
+        raise _RefusedError(f"{module}.{name}")
+
+
+def _plain(value: Any) -> Any:
+    return value.array() if isinstance(value, _StandIn) else value
+
+
+def _checked(values: dict[str, Any]) -> BodyArrays:
+    """Plain float32 arrays of matching shapes, or ValueError with what is wrong."""
+    missing = [
+        field.name for field in fields(BodyArrays) if field.name not in values and field.name != "version"
+    ]
+    if missing:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    plain = {field.name: _plain(values[field.name]) for field in fields(BodyArrays) if field.name in values}
+    version = str(plain.pop("version", ""))
+    arrays = {name: np.asarray(value) for name, value in plain.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ValueError(f"{name} holds something else than finite numbers")
+
+    joints = arrays["kintree_table"].shape[-1] if arrays["kintree_table"].ndim == 2 else 0
+    vertices = len(arrays["v_template"]) if arrays["v_template"].ndim == 2 else 0
+    if joints != 24:
+        raise ValueError(f"it has {joints} joints" + (f", it is {KINDS[joints]}" if joints in KINDS else ""))
+    if vertices not in (SMPL_VERTICES, DEFAULT_VERTICES):
+        raise ValueError(
+            f"its mesh has {vertices} vertices, so that the sites of the markers on it are not known"
+        )
+    components = arrays["shapedirs"].shape[-1] if arrays["shapedirs"].ndim == 3 else 0
+    if components < COMPONENTS:
+        raise ValueError(f"it has {components} shape components, fewer than {COMPONENTS}")
+    arrays["shapedirs"] = arrays["shapedirs"][..., :COMPONENTS]
+    shapes = {
+        "v_template": (vertices, 3),
+        "shapedirs": (vertices, 3, COMPONENTS),
+        "posedirs": (vertices, 3, 207),
+        "J_regressor": (24, vertices),
+        "weights": (vertices, 24),
+        "kintree_table": (2, 24),
+        "f": (arrays["f"].size // 3, 3),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has the shape {arrays[name].shape}, not {shape}")
+    if tuple(arrays["kintree_table"][0, 1:].tolist()) != SMPL_PARENTS:
+        raise ValueError("its joints do not hang together as SMPL's do")
+    if arrays["f"].min(initial=0) < 0 or arrays["f"].max(initial=0) >= vertices:
+        raise ValueError("its faces name vertices that it does not have")
+    if not np.allclose(arrays["weights"].sum(1), 1, atol=1e-2) or not np.allclose(
+        arrays["J_regressor"].sum(1), 1, atol=1e-2
+    ):
+        raise ValueError("its weights or its joint regressor do not sum to one")
+
+    integers = {"kintree_table", "f"}
+    cast = {
+        name: array.astype(np.int64 if name in integers else np.float32) for name, array in arrays.items()
+    }
+    return BodyArrays(**cast, version=version)

@@ -1,0 +1,81 @@
+"""The network on a clip of any length: overlapping windows, blended, one set of bone scales.
+
+T frames, M markers, D coordinates, B bodies; ground frame; m and rad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biopose_cli.geometry import so3_torch
+from biopose_cli.geometry.euler import angles_of
+from biopose_cli.ik.network import BODIES, INNER, ROOT, NeurIK
+from biopose_cli.typing import Array
+
+WINDOWS = 32  # in work at once
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`q` (T, D) in the order that was asked for; `scale`: factors (3) by body, for the whole clip."""
+
+    q: Array
+    scale: dict[str, Array]
+
+
+def predict(
+    network: NeurIK, markers: Array, coordinates: Sequence[str], device: torch.device | str = "cpu"
+) -> Prediction:
+    """Joint angles and bone scales of a clip.
+
+    markers: (T, M, 3) m in the order of MARKERS, NaN where not seen. coordinates: names of the model's coordinates;
+    those that the network does not give (a coupled patella) stay zero.
+
+    Windows overlap by half; a frame's angles are the mean of the windows that hold it, those in whose middle it lies
+    counting most. A clip shorter than a window is continued by its last frame.
+    """
+    points = torch.as_tensor(markers, dtype=torch.float32)
+    seen = torch.isfinite(points).all(-1)
+    points = torch.where(seen[..., None], points, 0.0)
+    frames, window = len(points), network.size.window
+    starts = _starts(frames, window)
+    rows = (starts[:, None] + torch.arange(window)).clamp(max=frames - 1)  # (N, W)
+    weight = (torch.arange(window) + 0.5).minimum(window - torch.arange(window) - 0.5) / window
+    inside = (starts[:, None] + torch.arange(window)) < frames
+    total = torch.zeros(frames, 1).index_add(0, rows.flatten(), (weight * inside).reshape(-1, 1))
+
+    def blended(parts: list[Tensor]) -> Tensor:
+        """(N, W, ...) per window -> (T, ...)."""
+        values = torch.cat(parts).flatten(2)
+        weighted = (values * (weight * inside)[..., None]).flatten(0, 1)
+        return torch.zeros(frames, values.shape[-1]).index_add(0, rows.flatten(), weighted) / total
+
+    network = network.to(device)
+    outputs = []
+    with torch.inference_mode():
+        for some in rows.split(WINDOWS):
+            outputs.append(network(points[some].to(device), seen[some].to(device)))
+        scale = network.scales(torch.cat([o.log_scale for o in outputs]).mean(0)).cpu().double().numpy()
+    angles = blended([o.angles.cpu() for o in outputs])
+    place = blended([o.place.cpu() for o in outputs])
+    rotation = so3_torch.nearest(blended([o.rotation.cpu() for o in outputs]).unflatten(-1, (3, 3)))
+    angles_in_time = np.unwrap(angles_of(rotation).double().numpy(), axis=0)
+    values = np.concatenate([angles_in_time, place.double().numpy(), angles.double().numpy()], axis=1)
+    names = (*ROOT, *(name for name, _, _ in INNER))
+    q = np.zeros((frames, len(coordinates)))
+    for column, name in enumerate(coordinates):
+        if name in names:
+            q[:, column] = values[:, names.index(name)]
+    return Prediction(q, dict(zip(BODIES, scale, strict=True)))
+
+
+def _starts(frames: int, window: int) -> Tensor:
+    """First frames of windows that overlap by half and end with the clip."""
+    last = max(frames - window, 0)
+    starts = [*range(0, last, window // 2), last]
+    return torch.tensor(starts)

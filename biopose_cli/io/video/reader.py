@@ -1,0 +1,205 @@
+"""The pictures of a video, one after the other: upright, square pixels, 8-bit RGB, each with its true time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from biopose_cli.errors import VideoError
+from biopose_cli.io.video.container import opened, packets, picture_stream
+from biopose_cli.io.video.orientation import Orientation
+from biopose_cli.io.video.probe import VideoInfo
+from biopose_cli.typing import Array
+
+_RUN_UP = 2.0  # s before the wanted start to jump to: frames between two key frames need the first of them
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_PQ = 16  # SMPTE ST 2084 in ITU-T H.273, "transfer characteristics"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture: its number in the file (from 0), its time (s, from the file's first frame), (H, W, 3) uint8 RGB."""
+
+    index: int
+    time: float
+    image: Array
+
+
+class Frames(Iterator[Frame]):
+    """The frames of a video in order. After the last one, `warnings` says what could not be decoded."""
+
+    def __init__(self, info: VideoInfo, first: int, last: int) -> None:
+        self._info = info
+        self._wanted = last - first + 1
+        self._seen = 0
+        self._frames = self._read(first, last)
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """Release the file before the last frame."""
+        self._frames.close()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Complete once the last frame has been read."""
+        missing = self._wanted - self._seen
+        if missing <= 0:
+            return ()
+        return (f"{missing} of {self._wanted} frames of the video could not be decoded and were left out",)
+
+    def _read(self, first: int, last: int) -> Generator[Frame]:
+        picture = _Picture(self._info)
+        for index, raw in self._numbered(first):
+            if index > last and last < len(self._info.clock.times) - 1:
+                break  # else to the very end, even where the file holds more pictures than stamps
+            if index >= first:
+                self._seen += 1
+                yield Frame(index, self._info.clock.time(index), picture.convert(raw))
+        if not self._seen:
+            raise VideoError(
+                f"{self._info.path} holds no picture that can be decoded in the part asked for",
+                "Choose another part with --start and --end",
+            )
+
+    def _numbered(self, first: int) -> Iterator[tuple[int, Any]]:
+        """Frames with their numbers, from some frame at or before `first` on."""
+        clock = self._info.clock
+        if not clock.counted and clock.time(first) > _RUN_UP:
+            start = int(clock.stamps[np.searchsorted(clock.times, clock.time(first) - _RUN_UP)])
+            frames = self._decoded(start)
+            index, raw = next(frames, (first + 1, None))
+            if index <= first:
+                yield index, raw
+                yield from frames
+                return
+            frames.close()  # the file's index leads past the wanted frame: from the beginning then
+        yield from self._decoded(None)
+
+    def _decoded(self, start: int | None) -> Generator[tuple[int, Any]]:
+        """Decode from the beginning, or from the key frame before the stamp `start`."""
+        with opened(self._info.path) as container:
+            stream = picture_stream(container, self._info.path)
+            stream.thread_type = "AUTO"
+            if start is not None:
+                with contextlib.suppress(av.FFmpegError):  # not every format can: then from the beginning
+                    container.seek(start, stream=stream)
+            frames = self._undamaged(container, stream)
+            if self._info.interlaced:
+                frames = _deinterlaced(frames, stream)
+            index = -1
+            for raw in frames:
+                stamp = None if raw.pts is None else round(raw.pts * raw.time_base / stream.time_base)
+                index = self._info.clock.index(index, stamp)
+                yield index, raw
+
+    def _undamaged(self, container: Any, stream: Any) -> Iterator[Any]:
+        """Decoded frames. What is damaged is left out: a smeared picture would be measured wrongly."""
+        damaged = set()  # stamps; their frames are decoded all the same, as later ones build on them
+        for packet in packets(container, stream):
+            if packet.is_corrupt and packet.pts is not None:
+                damaged.add(packet.pts)
+            with contextlib.suppress(av.FFmpegError):
+                yield from (f for f in packet.decode() if not f.is_corrupt and f.pts not in damaged)
+
+
+def frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> Frames:
+    """Stream the frames with start <= time <= end (s of the video's own clock; None: from the first, to the last).
+
+    Memory does not grow with the length of the video. A late start is reached through the file's key frames; numbers
+    and times are those that a reading from the beginning gives.
+
+    Raises
+    ------
+    SettingError
+        At once, when the part asked for is outside the video.
+    VideoError
+        While reading, when nothing can be decoded or the picture changes its shape.
+    """
+    return Frames(info, *info.clock.window(start, end))
+
+
+def expected_frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> int | None:
+    """About how many frames `frames` will give; None when the file does not say."""
+    if info.frame_count is None or not info.duration:
+        return info.frame_count
+    last = info.duration if end is None else min(end + 1 / info.frame_rate, info.duration)
+    return max(1, round(info.frame_count * (last - (start or 0.0)) / info.duration))
+
+
+def _deinterlaced(source: Iterable[Any], stream: Any) -> Iterator[Any]:
+    """One combing-free picture per interlaced frame (FFmpeg's bwdif); progressive frames pass as they are."""
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(template=stream, time_base=stream.time_base),
+        graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+        graph.add("buffersink"),
+    ).configure()
+    for frame in source:
+        graph.push(frame)
+        yield from _pulled(graph)
+    graph.push(None)
+    yield from _pulled(graph)
+
+
+def _pulled(graph: Any) -> Iterator[Any]:
+    while True:
+        try:
+            yield graph.pull()
+        except (av.BlockingIOError, av.EOFError):  # nothing more for now, or at all
+            return
+
+
+class _Picture:
+    """Turns FFmpeg's frames into upright RGB of one size."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        self._path = info.path
+        self._orientation = Orientation(info.rotation, info.mirrored)
+        self._size = (info.height, info.width) if self._orientation.sideways else (info.width, info.height)
+        self._reformatter = VideoReformatter()
+        self._shape: float | None = None
+
+    def convert(self, raw: Any) -> Array:
+        """(H, W, 3) uint8 RGB. Alpha is dropped; a change of resolution within the file is scaled to the first size."""
+        shape = raw.width / raw.height
+        self._shape = self._shape or shape
+        if abs(shape / self._shape - 1.0) > 0.01:
+            raise VideoError(
+                f"{self._path}: the picture changes its shape after {raw.time:.2f} s",
+                "Cut the video there, and run each part",
+            )
+        rgb = self._reformatter.reformat(raw, *self._size, "rgb24").to_ndarray()
+        if raw.color_trc == _PQ:
+            rgb = _sdr_from_pq()[rgb]
+        return _upright(rgb, self._orientation)
+
+
+def _upright(image: Array, orientation: Orientation) -> Array:
+    """A contiguous copy that the caller may draw on: FFmpeg may still need its own to decode the next frame."""
+    turned = cv2.flip(image, 1) if orientation.mirrored else image.copy()
+    return cv2.rotate(turned, _TURNS[orientation.rotation]) if orientation.rotation else turned
+
+
+@cache
+def _sdr_from_pq() -> Array:
+    """Screen values (sRGB) for the 256 values of HDR in PQ (SMPTE ST 2084), white at 203 cd/m2 (ITU-R BT.2408).
+
+    Without it a PQ picture is grey and dark. HLG, the phones' usual HDR, is made to look right as it is.
+    """
+    code = np.linspace(0.0, 1.0, 256) ** (32.0 / 2523.0)
+    light = 10000.0 * (np.maximum(code - 0.8359375, 0.0) / (18.8515625 - 18.6875 * code)) ** (
+        16384.0 / 2610.0
+    )
+    linear = np.clip(light / 203.0, 0.0, 1.0)
+    screen = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1.0 / 2.4) - 0.055)
+    return np.asarray(np.round(255.0 * screen), np.uint8)

@@ -1,0 +1,279 @@
+"""What the tools write, each turned into one `Track`. `docs/import_mesh.md` names the sources of these facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biopose_cli.body.kinematics import BETAS, JOINTS
+from biopose_cli.errors import TrackFileError
+from biopose_cli.geometry import so3
+from biopose_cli.io.video.probe import VideoInfo
+from biopose_cli.mesh_fit.importers.safe_load import HINT, read
+from biopose_cli.typing import Array
+
+# HMR's crop camera: 5000 px on an image of 256 px, so far away that its picture is nearly parallel
+_CROP_FOCAL = 5000 / 256
+# SMPL-X's pelvis from its origin, neutral mean body, m, rounded; SMPL's file says its own
+_SMPLX_PELVIS = np.array([0.003, -0.351, 0.012])
+_SMPLX_SHAPE = (
+    "the track's shape is SMPL-X's, whose components are not SMPL's: the mean shape is used, "
+    "so lengths are to scale only; give --height"
+)
+_SKEW = 1e-2  # a rotation matrix may be this far from orthonormal
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person's SMPL parameters in N frames, in the camera frame of the tool that made them."""
+
+    layout: str
+    frame: Array  # (N) index in the video, from 0
+    rotations: Array  # (N,24,3,3) relative to the parent; joint 0: to the camera
+    transl: Array  # (N,3) m, SMPL's
+    betas: Array  # (N,10)
+    camera: Array | None = None  # (3,3) px, the tool's camera; None: the same as BioPose's
+    rest_pelvis: Array | None = None  # (3) m, of the tool's body; None: of the SMPL body that is used
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    name: str
+    fits: Callable[[Any], bool]
+    ids: Callable[[Any], dict[str, Any]]  # the tracks' names, and what finds each
+    make: Callable[[Any, Any, VideoInfo], Track]
+
+
+def load_track(path: Path, track: str | None, info: VideoInfo) -> Track:
+    """The track called `track` (None: the only one) of the file `path`, made from the video `info`.
+
+    Raises
+    ------
+    TrackFileError
+        The file is unsafe, of no known layout, contradicts itself or the video, or has no such track.
+    """
+    values = read(path)
+    layout = next((known for known in _LAYOUTS if isinstance(values, dict) and known.fits(values)), None)
+    if layout is None:
+        raise TrackFileError(f"{path} holds no SMPL track in a layout that is known", HINT)
+    try:
+        found = layout.ids(values)
+        key = _chosen(path, found, track)
+        result = layout.make(values, key, info)
+        _check_frames(result, info)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise TrackFileError(f"{path}, read as {layout.name}: {reason}", HINT) from error
+    return result
+
+
+def _chosen(path: Path, found: dict[str, Any], track: str | None) -> Any:
+    names = ", ".join(found)
+    if not found:
+        raise TrackFileError(f"{path} holds no person", "Run the tool again on a video that shows one")
+    if track is None and len(found) > 1:
+        raise TrackFileError(f"{path} holds {len(found)} tracks: {names}", "Choose one with --track")
+    if track is not None and track not in found:
+        raise TrackFileError(f"--track {track}: {path} holds only {names}", "Choose one of these")
+    return found[track] if track is not None else next(iter(found.values()))
+
+
+def _check_frames(track: Track, info: VideoInfo) -> None:
+    if not len(track.frame):
+        raise ValueError("it has no frames")
+    if len(np.unique(track.frame)) != len(track.frame) or track.frame.min() < 0:
+        raise ValueError("its frame numbers are negative, or some come twice")
+    if info.frame_count is not None and track.frame.max() >= info.frame_count:
+        raise ValueError(
+            f"frame {track.frame.max()} is beyond the {info.frame_count} frames of {info.path.name}"
+        )
+
+
+def _own(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
+    """BioPose's own layout."""
+    count = len(_numbers("global_orient", values["global_orient"]))
+    if "transl" in values:
+        transl, camera = _rows("transl", values["transl"], 3, count), values.get("camera_matrix")
+    else:
+        camera = _crop_camera(info)
+        weak, box = _rows("camera", values["camera"], 3, count), _rows("box", values["box"], 3, count)
+        transl = _from_weak(weak, box, camera)
+    numbered = "frame" in values
+    frame = _numbers("frame", values["frame"]).astype(np.int64) if numbered else _whole_video(count, info)
+    if frame.shape != (count,):
+        raise ValueError(f"frame has the shape {frame.shape}, not ({count},) as global_orient has frames")
+    return Track(
+        "BioPose's layout",
+        frame,
+        _pose(values["global_orient"], values["body_pose"]),
+        transl,
+        _shapes(values["betas"], count),
+        None if camera is None else _matrix(camera),
+    )
+
+
+def _phalp(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
+    """4D-Humans: a dict of frames; in each, lists over the tracks that are alive."""
+    seen: list[tuple[int, dict[str, Any], Array]] = []
+    for frame in values.values():
+        if key not in (ids := [int(i) for i in frame["tid"]]):
+            continue
+        at = ids.index(key)
+        height, width = (int(n) for n in frame["size"][at])
+        if (width, height) != (info.width, info.height):
+            raise ValueError(f"its images are {width}x{height} px, the video is {info.width}x{info.height}")
+        if int(frame["tracked_time"][at]) == 0:  # else the track was lost here, and the body is an old one
+            seen.append((int(frame["time"]), frame["smpl"][at], frame["camera"][at]))
+    if not seen:
+        raise ValueError(f"track {key} is seen in no frame")
+    people = [person for _, person, _ in seen]
+    return Track(
+        "4D-Humans' output",
+        np.array([time for time, _, _ in seen]),
+        _pose(np.stack([p["global_orient"] for p in people]), np.stack([p["body_pose"] for p in people])),
+        _rows("camera", np.stack([camera for _, _, camera in seen]), 3, len(seen)),
+        _shapes(np.stack([np.ravel(p["betas"]) for p in people]), len(seen)),
+        _crop_camera(info),
+    )
+
+
+def _wham(values: dict[Any, Any], key: Any, info: VideoInfo) -> Track:
+    """WHAM: a dict of persons. `pose` and `trans` are in the camera frame, its focal length is the image's diagonal."""
+    person = values[key]
+    frame = _numbers("frame_ids", person["frame_ids"]).astype(np.int64)
+    pose = _rows("pose", person["pose"], 3 * JOINTS, len(frame))
+    return Track(
+        "WHAM's output",
+        frame,
+        _pose(pose[:, :3], pose[:, 3:]),
+        _rows("trans", person["trans"], 3, len(frame)),
+        _shapes(person["betas"], len(frame)),
+        _centred(float(np.hypot(info.width, info.height)), info),
+    )
+
+
+def _gvhmr(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
+    """GVHMR: one person in every frame, as an SMPL-X body, whose shape components are not SMPL's."""
+    body = values["smpl_params_incam"]
+    count = len(body["global_orient"])
+    return Track(
+        "GVHMR's output",
+        _whole_video(count, info),
+        _pose(body["global_orient"], body["body_pose"]),
+        _rows("transl", body["transl"], 3, count),
+        np.zeros((count, BETAS)),
+        _matrix(values["K_fullimg"][0]),
+        _SMPLX_PELVIS,
+        (_SMPLX_SHAPE,),
+    )
+
+
+def _tracked(values: dict[str, Any]) -> dict[str, Any]:
+    ids = sorted({int(i) for frame in values.values() for i in frame["tid"]})
+    return {str(i): i for i in ids}
+
+
+def _single(values: dict[str, Any]) -> dict[str, Any]:
+    return {"1": None}
+
+
+def _each(values: dict[Any, Any], *keys: str) -> bool:
+    return bool(values) and all(
+        isinstance(v, dict) and all(key in v for key in keys) for v in values.values()
+    )
+
+
+_LAYOUTS = (
+    _Layout("BioPose's layout", lambda v: "global_orient" in v, _single, _own),
+    _Layout("GVHMR's output", lambda v: "smpl_params_incam" in v, _single, _gvhmr),
+    _Layout("4D-Humans' output", lambda v: _each(v, "tid", "smpl", "camera"), _tracked, _phalp),
+    _Layout(
+        "WHAM's output", lambda v: _each(v, "pose", "trans", "betas"), lambda v: {str(k): k for k in v}, _wham
+    ),
+)
+
+
+def _numbers(name: str, value: Any) -> Array:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ValueError(f"{name} holds something else than finite numbers")
+    if array.ndim == 0:
+        raise ValueError(f"{name} is a single number")
+    return array.astype(np.float64)
+
+
+def _rows(name: str, value: Any, width: int, count: int) -> Array:
+    array = _numbers(name, value)
+    if array.shape != (count, width):
+        raise ValueError(f"{name} has the shape {array.shape}, not ({count}, {width})")
+    return array
+
+
+def _shapes(value: Any, count: int) -> Array:
+    array = _numbers("betas", value)
+    if array.shape not in {(BETAS,), (count, BETAS)}:
+        raise ValueError(f"betas has the shape {array.shape}, not ({BETAS},) or ({count}, {BETAS})")
+    return np.broadcast_to(array, (count, BETAS))
+
+
+def _pose(global_orient: Any, body_pose: Any) -> Array:
+    """(N,24,3,3) from both, as rotation vectors or matrices; a body of 21 joints has no hands."""
+    root = _rotations("global_orient", global_orient, (1,))
+    body = _rotations("body_pose", body_pose, (JOINTS - 3, JOINTS - 1))
+    if len(root) != len(body):
+        raise ValueError(f"global_orient has {len(root)} frames, body_pose has {len(body)}")
+    hands = np.broadcast_to(np.eye(3), (len(root), JOINTS - 1 - body.shape[1], 3, 3))
+    return np.concatenate([root, body, hands], axis=1)
+
+
+def _rotations(name: str, value: Any, joints: tuple[int, ...]) -> Array:
+    array = _numbers(name, value)
+    as_matrix = array.ndim >= 3 and array.shape[-2:] == (3, 3)
+    size = 9 if as_matrix else 3
+    if array[0].size not in {size * n for n in joints}:
+        raise ValueError(
+            f"{name} has the shape {array.shape}, not {' or '.join(map(str, joints))} rotations a frame"
+        )
+    if not as_matrix:
+        return so3.exp(array.reshape(len(array), -1, 3))
+    matrices = array.reshape(len(array), -1, 3, 3)
+    nearest = so3.nearest(matrices)
+    if np.abs(nearest - matrices).max() > _SKEW:
+        raise ValueError(f"{name} holds matrices that are no rotations")
+    return nearest
+
+
+def _whole_video(count: int, info: VideoInfo) -> Array:
+    """Frame numbers of a track that has none: it must have a body for every frame."""
+    if info.frame_count is not None and count != info.frame_count:
+        raise ValueError(f"it has {count} frames without numbers, {info.path.name} has {info.frame_count}")
+    return np.arange(count)
+
+
+def _matrix(value: Any) -> Array:
+    matrix = _numbers("the camera matrix", value)
+    if matrix.shape != (3, 3) or not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
+        raise ValueError(f"the camera matrix is impossible: {matrix.ravel().tolist()}")
+    return matrix
+
+
+def _crop_camera(info: VideoInfo) -> Array:
+    return _centred(_CROP_FOCAL * max(info.width, info.height), info)
+
+
+def _centred(focal: float, info: VideoInfo) -> Array:
+    return np.array([[focal, 0, info.width / 2], [0, focal, info.height / 2], [0, 0, 1]])
+
+
+def _from_weak(weak: Array, box: Array, camera: Array) -> Array:
+    """HMR's weak camera (scale, x, y) of a square crop (centre x, y, side; px) as a translation before `camera`."""
+    if (weak[:, 0] <= 0).any() or (box[:, 2] <= 0).any():
+        raise ValueError("camera's scale and box's side must be positive")
+    half = weak[:, 0] * box[:, 2] / 2  # px per m
+    side = weak[:, 1:] + (box[:, :2] - camera[:2, 2]) / half[:, None]
+    return np.concatenate([side, camera[0, 0] / half[:, None]], axis=1)

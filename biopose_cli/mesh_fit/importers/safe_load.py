@@ -1,0 +1,185 @@
+"""Read a track file of another tool without running anything that it says.
+
+Three containers: `.npz`; `.pkl`, as written by pickle or joblib (plain, zlib or gzip); `.pt`, as written by torch.save.
+Unpickling calls whatever the file names, so the unpickler here knows numpy's arrays and Python's plain containers,
+gives an empty stand-in for torch's classes (4D-Humans keeps a tensor that is not needed here) and refuses all others.
+
+joblib's form: where an array stands, the pickle holds a `NumpyArrayWrapper` with its shape and dtype, and the array's
+bytes follow in the stream, after one byte that counts the bytes of padding before them
+(joblib.readthedocs.io, joblib.numpy_pickle; checked against joblib 1.6).
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import pickle
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from biopose_cli.errors import TrackFileError
+from biopose_cli.typing import Array
+
+HINT = "docs/import_mesh.md lists the files that are understood"
+_COMPRESSED = (b"\x1f\x8b", b"\x78")  # gzip, zlib
+
+
+def read(path: Path) -> Any:
+    """The file's content as dicts, lists, numbers, text and numpy arrays.
+
+    Raises
+    ------
+    TrackFileError
+        The file is missing, of another kind, damaged, or asks for code to be run.
+    """
+    readers: dict[str, Callable[[Path], Any]] = {
+        ".npz": _read_npz,
+        ".pkl": _read_pickle,
+        ".pickle": _read_pickle,
+        ".pt": _read_torch,
+        ".pth": _read_torch,
+    }
+    if path.suffix.lower() not in readers:
+        raise TrackFileError(f"{path} is no track: its name ends in {path.suffix or 'nothing'!r}", HINT)
+    try:
+        return readers[path.suffix.lower()](path)
+    except _RefusedError as error:
+        raise TrackFileError(
+            f"{path} is not safe to load: it asks for {error}, which no track needs",
+            "Get the file from its source again",
+        ) from error
+    except OSError as error:
+        raise TrackFileError(f"cannot read the track {path} ({error.strerror or error})") from error
+    # Every kind of error can come out of a file that is damaged or made to do harm.
+    except Exception as error:
+        raise TrackFileError(
+            f"{path} is damaged, or no track ({type(error).__name__}: {error})", HINT
+        ) from error
+
+
+class _RefusedError(Exception):
+    """A name that the unpickler does not know."""
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is no .npz archive")
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _read_torch(path: Path) -> Any:
+    import torch
+
+    try:
+        return _in_numpy(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:
+        raise _RefusedError("more than tensors, or is no file of torch.save") from error
+
+
+def _in_numpy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_numpy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_numpy(item) for item in value]
+    return value.detach().float().numpy() if hasattr(value, "detach") else value
+
+
+def _read_pickle(path: Path) -> Any:
+    content = path.read_bytes()
+    if content.startswith(_COMPRESSED):
+        content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content)
+    return _Unpickler(io.BytesIO(content)).load()
+
+
+class _Inert:
+    """Stands for an object of a class that is not loaded, and for a function that makes one."""
+
+    def __new__(cls, *_: Any, **__: Any) -> _Inert:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _Wrapped:
+    """joblib's stand-in for an array whose bytes follow in the stream."""
+
+    state: dict[str, Any]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def array(self, stream: io.BytesIO) -> Array:
+        dtype, shape = np.dtype(self.state["dtype"]), tuple(int(n) for n in self.state["shape"])
+        if dtype.hasobject:
+            raise _RefusedError("an array of Python objects")
+        if self.state.get("numpy_array_alignment_bytes") is not None:
+            stream.read(stream.read(1)[0])
+        count = int(np.prod(shape, dtype=object))
+        values = np.frombuffer(stream.read(count * dtype.itemsize), dtype)
+        return values.reshape(shape, order="F" if self.state["order"] == "F" else "C")
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stands for _codecs.encode, by which Python 3 writes bytes in old pickle protocols."""
+    if encoding != "latin1":
+        raise _RefusedError(f"the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+_PLAIN = (dict, list, tuple, set, frozenset, int, float, bool, str, bytes)
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("collections", "defaultdict"): collections.defaultdict,
+    ("_codecs", "encode"): _latin1,
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"): _Wrapped,
+}
+_KNOWN |= {(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in _PLAIN}
+# numpy's own functions, under whichever name this version has
+_KNOWN |= {
+    (f"numpy.{core}.multiarray", name): function
+    for core in ("core", "_core")
+    for name, function in (
+        ("_reconstruct", np.ndarray.__reduce__(np.zeros(0))[0]),
+        ("scalar", np.float64.__reduce__(np.float64(0))[0]),
+    )
+}
+
+
+_BUILD: Callable[[Any], None] = pickle._Unpickler.dispatch[pickle.BUILD[0]]
+
+
+class _Unpickler(pickle._Unpickler):
+    """Python's own unpickler, in Python: the one in C cannot stop at an array's bytes."""
+
+    stack: list[Any]
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream, encoding="latin1")
+        self._bytes = stream
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _KNOWN:
+            return _KNOWN[module, name]
+        if module.partition(".")[0] == "torch":
+            return _Inert
+        raise _RefusedError(f"{module}.{name}")
+
+    def load_build(self) -> None:
+        if not isinstance(
+            self.stack[-2], np.ndarray | np.dtype | _Inert | _Wrapped | collections.OrderedDict
+        ):
+            raise _RefusedError(f"a change of a {type(self.stack[-2]).__name__}")
+        _BUILD(self)
+        if isinstance(self.stack[-1], _Wrapped):
+            self.stack[-1] = self.stack[-1].array(self._bytes)
+
+    dispatch: ClassVar[dict[int, Any]] = pickle._Unpickler.dispatch | {pickle.BUILD[0]: load_build}

@@ -1,0 +1,119 @@
+"""The mesh stage of `biopose import-mesh`: another tool's track as the mesh of this clip.
+
+The tool's camera is not BioPose's. A body is put where this camera sees its pelvis in the same pixel, as large as
+before, and turned with the line of sight, so that it shows the same side. It is not refined.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from biopose_cli.body.kinematics import BETAS, Chain, Pose, load_chain
+from biopose_cli.body.model import load_body
+from biopose_cli.errors import PersonError, SettingError, TrackFileError
+from biopose_cli.geometry import so3
+from biopose_cli.geometry.camera import undistort
+from biopose_cli.io.results import Detection, Mesh
+from biopose_cli.io.video.probe import VideoInfo
+from biopose_cli.mesh_fit.importers.layouts import Track, load_track
+from biopose_cli.mesh_fit.mesh_stage import fields, shape_prior
+from biopose_cli.mesh_fit.observations import observe
+from biopose_cli.settings import Settings
+from biopose_cli.typing import Array
+
+_LEAST = 0.5  # of the person's frames must be in the track
+_ELSEWHERE = 0.25  # of the person's height: keypoints this far from the body's are somebody else's
+
+
+def run(info: VideoInfo, detection: Detection, settings: Settings) -> Mesh:
+    """The track of `settings.track` in the frames of `detection`, with one shape: the median of the track's.
+
+    Frames that the track lacks are filled between their neighbours, and a warning counts them. `settings.height`
+    makes the body that tall and moves it back or forth so that its image stays.
+
+    Raises
+    ------
+    TrackFileError
+        The file cannot be used, or it is of another video.
+    PersonError
+        The track is not of the person that was chosen.
+    SettingError, BodyFileError
+    """
+    if settings.track is None:
+        raise SettingError("--mesh import needs a track", "Call biopose import-mesh")
+    body = load_body(settings.body)
+    shape_prior(body, settings.height)  # refuses an impossible height
+    chain = load_chain(body)
+    track = load_track(settings.track, settings.track_id, info)
+    notes = list(track.notes)
+
+    rotations, pelvis = _seen_by(track, _pelvis(chain, track), detection)
+    betas = torch.tensor(np.median(track.betas, axis=0), dtype=torch.float32)
+    if np.ptp(track.betas, axis=0).max() > 0:
+        notes.append("the track's shape changes from frame to frame: its median is used")
+    if settings.height is not None:
+        pelvis = pelvis * (settings.height / float(body.stature(betas)))
+        betas = body.with_stature(settings.height, betas)
+
+    at = {int(frame): row for row, frame in enumerate(track.frame)}
+    rows = np.array([at.get(int(frame), -1) for frame in detection.frame])
+    known = rows >= 0
+    if known.mean() < _LEAST:
+        raise TrackFileError(
+            f"{settings.track} has a body in only {known.sum()} of the {len(rows)} frames of person {detection.person}",
+            "It is of another video or person: choose with --track or --person, or cut with --start and --end",
+        )
+    if not known.all():
+        notes.append(f"{(~known).sum()} of {len(rows)} frames are not in the track, and were filled")
+    time = detection.time
+    shape = np.zeros(chain.shapes)
+    shape[:BETAS] = betas.numpy()
+    pose = Pose(
+        so3.interpolate(rotations[rows], known, time),
+        np.stack([np.interp(time, time[known], axis) for axis in pelvis[rows[known]].T], axis=1)
+        - (chain.rest[0] + chain.rest_shapes[0] @ shape),
+        shape,
+    )
+    values = fields(body, chain, pose, observe(detection), settings.height)
+    _check_person(values["reprojection_px"], detection)
+    source = "--height" if settings.height is not None else track.layout
+    return Mesh(**values | {"stature_source": source, "warnings": tuple(notes)})
+
+
+def _pelvis(chain: Chain, track: Track) -> Array:
+    """Where the pelvis joint is, (N,3) m, in the tool's camera frame."""
+    if track.rest_pelvis is not None:
+        return track.transl + track.rest_pelvis
+    return np.asarray(track.transl + chain.rest[0] + track.betas @ chain.rest_shapes[0, :, :BETAS].T)
+
+
+def _seen_by(track: Track, pelvis: Array, detection: Detection) -> tuple[Array, Array]:
+    """Rotations (N,24,3,3) and pelvis (N,3) m in this clip's camera frame."""
+    if (pelvis[:, 2] <= 0).any():
+        raise TrackFileError(
+            f"the track, read as {track.layout}, is behind the camera in {(pelvis[:, 2] <= 0).sum()} frames",
+            "The camera frame is x right, y down, z forward",
+        )
+    if track.camera is None:
+        return track.rotations, pelvis
+    ours, theirs = detection.camera_matrix, track.camera
+    image = pelvis[:, :2] / pelvis[:, 2:] * np.diag(theirs)[:2] + theirs[:2, 2]
+    straight = undistort(image, ours, detection.dist_coeffs)
+    straight = np.where(np.isfinite(straight), straight, image)  # outside what the lens can show
+    ray = (straight - ours[:2, 2]) / np.diag(ours)[:2]
+    depth = pelvis[:, 2:] * (ours[0, 0] / theirs[0, 0])
+    place = np.concatenate([ray * depth, depth], axis=1)
+    rotations = track.rotations.copy()
+    rotations[:, 0] = so3.between(pelvis, place) @ rotations[:, 0]
+    return rotations, place
+
+
+def _check_person(distance: Array, detection: Detection) -> None:
+    tall = float(np.nanmedian(detection.box[:, 3] - detection.box[:, 1]))
+    median = float(np.median(distance[detection.visible]))
+    if not median < _ELSEWHERE * tall:
+        raise PersonError(
+            f"the track is {median:.0f} px off the keypoints of person {detection.person}, who is {tall:.0f} px tall",
+            "Choose the person with --person as numbered in the overlay, or the track with --track",
+        )

@@ -1,0 +1,170 @@
+"""Joint angles of the common OpenSim models in one convention: Rajagopal 2016's, and BioPose's own neck.
+
+What differs, found by forward kinematics of the models themselves (the tests repeat it): every body of every model has
+the ground's axes at zero angles, and the pelvis, hip, knee, ankle, subtalar, lumbar, arm, elbow and wrist axes of
+Rajagopal2016, LaiUhlrich2022, RajagopalLaiUhlrich2023 and OpenCap's LaiArnold model agree. The exceptions:
+
+- gait2392 and its relatives flex the knee and extend the toes negatively.
+- Pose2Sim's model calls the neck's extension flexion, with the same sign.
+- It has six intervertebral joints, each turning about z, x, y, in place of one lumbar joint, and a
+  shoulder of elevation plane (about y), elevation and axial rotation in place of flexion, adduction, rotation.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from biopose_cli.io.storage import Motion
+from biopose_cli.typing import Array
+
+SPINE = ("L5_S1", "L4_L5", "L3_L4", "L2_L3", "L1_L2", "L1_T12")  # from the pelvis up
+SPINE_ANGLES = ("Flex_Ext", "Lat_Bending", "axial_rotation")
+LUMBAR = ("lumbar_extension", "lumbar_bending", "lumbar_rotation")
+SHOULDER = ("sh_plane_elev", "sh_elev", "sh_axial_rot")
+ARM = ("arm_flex", "arm_add", "arm_rot")
+HIP = ("hip_flexion", "hip_adduction", "hip_rotation")
+NECK = ("neck_extension", "neck_bending", "neck_rotation")
+# Joints that turn about three perpendicular axes in a row, and so have two names for every posture. The pelvis is not
+# among them: its rotation has an offset that is anybody's, so that nothing says which name is nearer.
+THREE_TURNS = (
+    LUMBAR,
+    NECK,
+    *(tuple(f"{name}_{side}" for name in joint) for joint in (HIP, ARM) for side in ("r", "l")),
+)
+_HUMERUS = np.array([-0.0846, 0.9947, -0.0584])  # the axial rotation's axis in Pose2Sim's model
+SHOULDER_AXES = {
+    side: sign * np.array([[0, 1, 0], [-1, 0, 0], _HUMERUS]) for side, sign in (("r", 1), ("l", -1))
+}
+BENT = 20.0  # degrees: a knee beyond it on the negative side is flexed, as none hyperextends that far; our choice
+MIRROR = {"r": np.array([1, 1, 1]), "l": np.array([1, -1, -1])}  # adduction and rotation of the left arm
+
+
+def canonical(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
+    """The motion in Rajagopal's coordinates, and what was converted (one line each).
+
+    Returns
+    -------
+    motion : the coordinates that Rajagopal has, then the file's own remaining ones
+    notes : "knee_angle: ..." and so on; empty when nothing had to be done
+    """
+    notes = []
+    for convert in (_knee, _spine, _arms):
+        motion, note = convert(motion)
+        notes += [note] if note else []
+    return motion, tuple(notes)
+
+
+def _knee(motion: Motion) -> tuple[Motion, str]:
+    """Flexion positive. A file says nothing about its sign, but knees that are negative on average and at times beyond
+    what hyperextension reaches are of the other convention. Straight ones that average just below 0 may be of either:
+    they stay."""
+    knees = [i for i, name in enumerate(motion.names) if re.fullmatch(r"knee_angle_[rl]", name)]
+    coupled = any(name.endswith("_beta") for name in motion.names)  # only Rajagopal's family has these
+    if not knees or coupled or motion.values[:, knees].mean() >= 0:
+        return motion, ""
+    if np.percentile(motion.values[:, knees], 5) > -BENT:
+        return motion, ""
+    turned = [name.startswith(("knee_angle_", "mtp_angle_")) for name in motion.names]
+    values = np.where(turned, -motion.values, motion.values)
+    note = "knee and toe angles reversed (flexion is negative, as in gait2392)"
+    return replace(motion, values=values), note
+
+
+def _spine(motion: Motion) -> tuple[Motion, str]:
+    joints = [joint for joint in SPINE if all(f"{joint}_{angle}" in motion.names for angle in SPINE_ANGLES)]
+    if not joints or LUMBAR[0] in motion.names:
+        return motion, ""
+    columns = [f"{joint}_{angle}" for joint in joints for angle in SPINE_ANGLES]
+    whole = Rotation.identity(len(motion.time))
+    for joint in joints:
+        whole *= euler_zxy(np.stack([motion[f"{joint}_{angle}"] for angle in SPINE_ANGLES], axis=1))
+    names = tuple("neck_extension" if name == "neck_flexion" else name for name in motion.names)
+    motion = _exchange(replace(motion, names=names), columns, LUMBAR, to_zxy(whole))
+    return motion, f"lumbar angles from {len(joints)} spinal joints"
+
+
+def _arms(motion: Motion) -> tuple[Motion, str]:
+    note = ""
+    for side, axes in SHOULDER_AXES.items():
+        columns = [f"{name}_{side}" for name in SHOULDER]
+        names = tuple(f"{name}_{side}" for name in ARM)
+        if not set(columns) <= set(motion.names) or names[0] in motion.names:
+            continue
+        plane, elevation, axial = (
+            Rotation.from_rotvec(np.deg2rad(motion[name])[:, None] * axis)
+            for name, axis in zip(columns, axes, strict=True)
+        )
+        motion = _exchange(motion, columns, names, to_zxy(plane * elevation * axial) * MIRROR[side])
+        note = "arm angles from elevation plane, elevation and axial rotation"
+    return motion, note
+
+
+def _exchange(motion: Motion, old: list[str], new: tuple[str, ...], values: Array) -> Motion:
+    """Columns `values` (T, D) named `new` in place of the columns `old`."""
+    kept = [i for i, name in enumerate(motion.names) if name not in old]
+    names = (*new, *(motion.names[i] for i in kept))
+    return replace(motion, names=names, values=np.hstack([values, motion.values[:, kept]]))
+
+
+def euler_zxy(degrees: Array) -> Rotation:
+    """Rotations from (T, 3) angles about z, then the turned x, then the turned y: OpenSim's order for pelvis, hip,
+    back and arm."""
+    return Rotation.from_euler("ZXY", degrees, degrees=True)
+
+
+def to_zxy(rotation: Rotation) -> Array:
+    """(T, 3) degrees about z, x, y, continuous in time; the middle angle is within 90 degrees."""
+    angles: Array = np.unwrap(rotation.as_euler("ZXY", degrees=True), period=360, axis=0)
+    return angles
+
+
+def about_own_heading(angles: Array) -> tuple[Array, float | None]:
+    """Pelvis tilt and list as seen along the person's own mean heading.
+
+    OpenSim turns the pelvis about the ground's z first, so a person who walks along z has tilt and list exchanged: the
+    two can be compared only after the heading is taken out.
+
+    Parameters
+    ----------
+    angles : (T, 3) pelvis_tilt, pelvis_list, pelvis_rotation, degrees
+
+    Returns
+    -------
+    angles : (T, 3) the same for a ground turned to the mean heading, with the heading added to the rotation again
+    heading : degrees about y, 0 along x; None (and unchanged angles) for somebody who has no heading: lying, or
+        turning in a circle
+    """
+    pelvis = euler_zxy(angles)
+    ahead = pelvis.apply([1.0, 0.0, 0.0]).mean(axis=0)
+    if np.hypot(ahead[0], ahead[2]) < 0.3:
+        return angles, None
+    heading = float(np.rad2deg(np.arctan2(-ahead[2], ahead[0])))
+    turned = to_zxy(Rotation.from_euler("y", -heading, degrees=True) * pelvis)
+    turned[:, 2] += heading
+    return turned, heading
+
+
+def named_as(angles: Array, reference: Array) -> tuple[Array, Array]:
+    """The same postures under whichever of their two names (see `skeleton/euler_branches.py`) is nearer to the reference.
+
+    Parameters
+    ----------
+    angles, reference : (T, 3) degrees of one joint out of `THREE_TURNS`
+
+    Returns
+    -------
+    angles : (T, 3), the given ones where no frame has another name; otherwise without whole turns against the
+        reference, since a change of name in the middle cannot be told from half a turn and misleads unwrapping
+    renamed : (T) frames under the other name
+    """
+    names = np.stack([angles, angles * np.array([1, -1, 1]) + 180])  # (2, T, 3)
+    names -= 360 * np.round((names - reference) / 360)
+    own, other = np.abs(names - reference).sum(-1)
+    renamed: Array = other < own
+    if not renamed.any():
+        return angles, renamed
+    return np.where(renamed[:, None], names[1], names[0]), renamed

@@ -1,0 +1,215 @@
+"""A video through the steps (`steps.py`): what is up to date is reused, all else made anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biopose_cli.errors import ArtifactError, StageOrderError
+from biopose_cli.io.results import Artifact, Exported, read_fingerprint
+from biopose_cli.io.video.intrinsics import resolve
+from biopose_cli.io.video.probe import content_hash, probe
+from biopose_cli.pipeline.output_folder import claim, locked, remember, remembered
+from biopose_cli.pipeline.steps import STAGES, STEPS, Clip, Step, fingerprint_of, told_apart
+from biopose_cli.progress import Progress
+from biopose_cli.settings import Settings
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What happened to one step: `status` is "reused" or the reason for running it."""
+
+    step: str
+    stage: str
+    status: str
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One video's results."""
+
+    clip: Clip
+    steps: tuple[StepReport, ...]
+    done: dict[str, Any]  # the steps' artefacts by name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        steps = (warning for report in self.steps for warning in report.warnings)
+        return tuple(dict.fromkeys((*self.clip.info.warnings, *steps)))
+
+
+def run(
+    video: Path,
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+    *,
+    first: str | None = None,
+    only: str | None = None,
+    overwrite: bool = False,
+    given: Collection[str] | None = None,
+) -> Result:
+    """Take one video through the stages, reusing what is up to date.
+
+    Parameters
+    ----------
+    video, out
+        The file, and the folder in which the folder `NAME/` is made.
+    first
+        A stage (`--from`): it and all after it run even when nothing changed.
+    only
+        A stage run alone: the steps before it are taken as they are on disk, those after it stay as they are, and
+        what was not given is as it was in the runs before.
+    given
+        The settings that somebody asked for; by default those that are not at their defaults.
+    overwrite
+        Run everything, and allow replacing another video's results.
+
+    Raises
+    ------
+    UserError, Failure
+        See `errors.py`; finished steps stay on disk.
+    """
+    info, folder = probe(video), out / video.stem
+    clip = Clip(
+        info, folder, remembered(folder, settings, given) if only not in {None, "detect"} else settings
+    )
+    resolve(info, settings)  # a mistake in the camera's options shows now, not after the search for people
+    if only:
+        _check_order(clip, only)
+    with locked(clip.folder):
+        sha256, video_changed = claim(clip.folder, clip.info.path, overwrite)
+        if only:
+            return _run_alone(clip, sha256, only, overwrite, progress)
+        return _run_all(clip, sha256, video_changed, first, overwrite, progress)
+
+
+def _run_all(
+    clip: Clip, sha256: str, video_changed: bool, first: str | None, overwrite: bool, progress: Progress
+) -> Result:
+    done: dict[str, Any] = {}
+    prints: dict[str, str] = {}
+    reports: list[StepReport] = []
+    reason = "overwrite, running" if overwrite else "the video changed, running" if video_changed else ""
+    for step in STEPS:
+        prints[step.name] = fingerprint_of(step, clip, sha256, prints)
+        if not reason and step.stage == first:
+            reason = "running as asked"
+        artifact, why = _reusable(step, clip, prints[step.name])
+        if reason:
+            artifact, why = None, reason if clip.file(step.name).exists() else "running"
+        if artifact is None and all(report.status == "reused" for report in reports):
+            _check_files(clip.settings)
+            _check_track(clip)
+        reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
+        if artifact is None and not reason:
+            reason = why if step.name == "tracks" else f"{step.stage} ran again, running"
+    return Result(clip, tuple(reports), done)
+
+
+def _run_alone(clip: Clip, sha256: str, stage: str, overwrite: bool, progress: Progress) -> Result:
+    done: dict[str, Any] = {}
+    prints: dict[str, str] = {}
+    reports: list[StepReport] = []
+    for step in STEPS:
+        if step.stage == stage:
+            prints[step.name] = fingerprint_of(step, clip, sha256, prints)
+            artifact, why = (
+                _reusable(step, clip, prints[step.name])
+                if step.name == "tracks" and not overwrite
+                else (None, "running")
+            )
+            reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
+        elif STAGES.index(step.stage) < STAGES.index(stage):
+            done[step.name], prints[step.name] = step.artifact.load(clip.file(step.name))
+            if not prints[step.name].startswith(sha256[:16]):
+                raise StageOrderError(
+                    f"the video changed since {clip.file(step.name)} was made from it",
+                    "Run `biopose run`, or every stage again from `biopose detect`",
+                )
+            if other := next(
+                (name for name in step.reads if told_apart(prints[name]) not in prints[step.name]), None
+            ):
+                raise StageOrderError(
+                    f"{clip.file(step.name)} was made from another {clip.file(other).name} than the one there",
+                    f"Run `biopose {step.stage}` first, or `biopose run`",
+                )
+    return Result(clip, tuple(reports), done)
+
+
+def _check_order(clip: Clip, stage: str) -> None:
+    """Refuse a stage alone when the stages before it have left nothing, before any folder is made."""
+    for step in STEPS:
+        if STAGES.index(step.stage) < STAGES.index(stage) and not clip.file(step.name).exists():
+            raise StageOrderError(
+                f"{stage} needs the {step.stage} stage, and {clip.file(step.name)} does not exist",
+                f"Run `biopose {step.stage}` (or `biopose run`) with the same --out first",
+            )
+
+
+def _check_files(settings: Settings) -> None:
+    """Read the user's own body and model: a mistake in them should not show after minutes of other work only."""
+    if settings.body is not None:
+        from biopose_cli.body.smpl_io import read_body
+
+        read_body(settings.body)
+    if settings.model is not None:
+        from biopose_cli.skeleton.custom_model import segment_bodies
+        from biopose_cli.skeleton.osim import load_model
+
+        segment_bodies(load_model(settings.model), settings.model)
+
+
+def _check_track(clip: Clip) -> None:
+    """Read the track to import, for the same reason."""
+    if clip.settings.track is not None:
+        from biopose_cli.mesh_fit.importers.layouts import load_track
+
+        load_track(clip.settings.track, clip.settings.track_id, clip.info)
+
+
+def _reusable(step: Step, clip: Clip, fingerprint: str) -> tuple[Artifact | None, str]:
+    """The step's artefact if it is up to date, else why it has to be made."""
+    path = clip.file(step.name)
+    if not path.exists():
+        return None, "running"
+    stored = read_fingerprint(path)
+    if stored is None:
+        return None, f"{path.name} is corrupt, rebuilding"
+    if stored != fingerprint:
+        return None, "settings changed, running"
+    try:
+        artifact, _ = step.artifact.load(path)
+    except ArtifactError:
+        return None, f"{path.name} is corrupt, rebuilding"
+    if isinstance(artifact, Exported):
+        for name, sha256 in zip(artifact.files, artifact.sha256, strict=True):
+            if not (clip.folder / str(name)).is_file() or content_hash(clip.folder / str(name)) != sha256:
+                return None, f"{name} is missing or was changed, writing again"
+    return artifact, "reused"
+
+
+def _finish(
+    step: Step,
+    clip: Clip,
+    artifact: Artifact | None,
+    why: str,
+    done: dict[str, Any],
+    fingerprint: str,
+    progress: Progress,
+) -> StepReport:
+    """Run the step unless `artifact` was reused; put the result in `done` and say what happened."""
+    progress.note(f"{step.stage}: {why}" if step.name != "tracks" else f"detect: people {why}")
+    began = time.perf_counter()
+    if artifact is None:
+        artifact = step.run(clip, done, progress)
+        artifact.save(clip.file(step.name), fingerprint)
+        remember(clip.folder, clip.settings, step.settings)
+    done[step.name] = artifact
+    warnings: tuple[str, ...] = getattr(artifact, "warnings", ())
+    return StepReport(step.name, step.stage, why, time.perf_counter() - began, warnings)

@@ -1,0 +1,202 @@
+"""The stages' steps: what each reads and writes, and what its result depends on.
+
+    video ──> tracks ──> detect ──> mesh ──> refine ──> neurik ──> export ──> NAME.mot .osim .trc ...
+              everybody  one person body     body       joint      files
+                                    (first)  (refined)  angles
+
+Every step writes one `stages/NAME.npz` (`artifact.py` lists the fields). A step's fingerprint covers the video's
+content, the settings it depends on, the code and data files that make it, and the fingerprints of the steps it reads:
+equal fingerprint, equal result, so the file is reused. `tracks` is the slow half of the detect stage; it is kept
+apart so that choosing another person does not search the video again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biopose_cli.io.results import Artifact, Detection, Exported, Joints, Mesh, Refined, Tracks
+from biopose_cli.io.video.probe import VideoInfo, content_hash
+from biopose_cli.progress import Progress
+from biopose_cli.settings import Settings
+
+STAGES = ("detect", "mesh", "refine", "neurik", "export")  # as the user names them
+_PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video on its way through the stages: where it is and where its results go."""
+
+    info: VideoInfo
+    folder: Path  # OUT/NAME
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        return self.info.path.stem
+
+    def file(self, step: str) -> Path:
+        return self.folder / "stages" / f"{step}.npz"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One file of `stages/`: what it is made from and the function that makes it."""
+
+    artifact: type[Artifact]
+    stage: str
+    reads: tuple[str, ...]
+    settings: tuple[str, ...]
+    source: tuple[
+        str, ...
+    ]  # the package's code and data that make the result: an upgrade of them makes it anew
+    run: Callable[[Clip, dict[str, Any], Progress], Artifact]
+
+    @property
+    def name(self) -> str:
+        return self.artifact.name
+
+
+# The stages' own modules load torch, OpenCV or OpenSim: they are imported when they run, so that a rerun with
+# nothing to do is instant.
+
+
+def _tracks(clip: Clip, done: dict[str, Any], progress: Progress) -> Tracks:
+    from biopose_cli.detect import stage
+
+    return stage.track(clip.info, clip.settings, progress)
+
+
+def _detect(clip: Clip, done: dict[str, Any], progress: Progress) -> Detection:
+    from biopose_cli.detect import stage
+
+    return stage.choose(done["tracks"], clip.info, clip.settings)
+
+
+def _mesh(clip: Clip, done: dict[str, Any], progress: Progress) -> Mesh:
+    if clip.settings.mesh == "import":
+        from biopose_cli.mesh_fit.importers import stage as imported
+
+        return imported.run(clip.info, done["detect"], clip.settings)
+    from biopose_cli.mesh_fit import mesh_stage
+
+    return mesh_stage.run(done["detect"], clip.settings, progress)
+
+
+def _refine(clip: Clip, done: dict[str, Any], progress: Progress) -> Refined:
+    if clip.settings.mesh == "import":  # refining would turn it into the fit to our own keypoints
+        return Refined(**vars(done["mesh"]))
+    from biopose_cli.mesh_fit import refine_stage
+
+    return refine_stage.run(done["detect"], done["mesh"], clip.settings, progress)
+
+
+def _neurik(clip: Clip, done: dict[str, Any], progress: Progress) -> Joints:
+    from biopose_cli.ik import stage
+
+    return stage.run(done["detect"], done["refine"], clip.settings, progress)
+
+
+def _export(clip: Clip, done: dict[str, Any], progress: Progress) -> Exported:
+    from biopose_cli.export import stage
+
+    paths = stage.run(
+        clip.info,
+        done["detect"],
+        done["refine"],
+        done["neurik"],
+        clip.settings,
+        clip.folder,
+        clip.name,
+        progress,
+    )
+    return Exported(
+        files=np.array([path.name for path in paths]),
+        sha256=np.array([content_hash(path) for path in paths]),
+        warnings=stage.warnings(done["neurik"], clip.name),
+    )
+
+
+STEPS = (
+    Step(
+        Tracks,
+        "detect",
+        (),
+        ("weights", "start", "end", "capture_rate"),
+        ("io", "geometry", "body/blazepose.py", "detect"),
+        _tracks,
+    ),
+    Step(
+        Detection,
+        "detect",
+        ("tracks",),
+        ("person", "max_gap", "focal", "fov", "intrinsics"),
+        ("io", "geometry", "body/blazepose.py", "detect"),
+        _detect,
+    ),
+    Step(
+        Mesh,
+        "mesh",
+        ("detect",),
+        ("mesh", "track", "track_id", "body", "height"),
+        ("optim", "geometry", "body", "hmr", "mesh_fit", "weights/mqhmr.safetensors"),
+        _mesh,
+    ),
+    Step(
+        Refined,
+        "refine",
+        ("detect", "mesh"),
+        ("mesh", "body", "height"),
+        ("optim", "geometry", "body", "hmr", "mesh_fit", "weights/mqhmr.safetensors"),
+        _refine,
+    ),
+    Step(
+        Joints,
+        "neurik",
+        ("detect", "refine"),
+        ("body", "ik", "ik_iterations", "ik_smoothness", "model", "mass", "camera_pitch", "camera_roll"),
+        ("optim", "geometry", "body", "skeleton", "ik", "weights/neurik.safetensors"),
+        _neurik,
+    ),
+    Step(
+        Exported,
+        "export",
+        ("detect", "refine", "neurik"),
+        ("body",),
+        ("io", "geometry", "body", "render", "export"),
+        _export,
+    ),
+)
+
+
+def fingerprint_of(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) -> str:
+    """A hash of everything the step's result depends on. It begins with the video's own, and ends with what tells the
+    files apart that the step reads."""
+    settings = {
+        key: content_hash(value) if isinstance(value, Path) and value.is_file() else str(value)
+        for key, value in asdict(clip.settings).items()
+        if key in step.settings
+    }
+    source = {
+        path.relative_to(_PACKAGE).as_posix(): content_hash(path)
+        for entry in step.source
+        for path in sorted(
+            (_PACKAGE / entry).rglob("*") if (_PACKAGE / entry).is_dir() else [_PACKAGE / entry]
+        )
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    parts = [sha256, step.name, settings, source, {name: prints[name] for name in step.reads}]
+    own = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return "-".join([sha256[:16], own, *(told_apart(prints[name]) for name in step.reads)])
+
+
+def told_apart(fingerprint: str) -> str:
+    """What tells a step's file apart from others of the same step."""
+    return fingerprint.split("-")[1][:16]

@@ -1,0 +1,56 @@
+"""The generic skeleton's segments in figures: how large each body is, and where its bony landmarks lie."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from biopose_cli.skeleton.build import landmark_rows
+from biopose_cli.skeleton.osim import array3
+from biopose_cli.typing import Array
+
+
+class Landmarks(NamedTuple):
+    """The bony landmarks of the generic skeleton."""
+
+    names: tuple[str, ...]  # asis_r, ...
+    bodies: tuple[str, ...]  # the rigid body that carries each
+    places: Array  # (L, 3) m, in the frame of that body
+
+
+def landmarks() -> Landmarks:
+    """The landmarks of the skeleton's tables: middle line, right and left."""
+    rows = landmark_rows()
+    places = np.array([[float(row[f"{axis}_m"]) for axis in "xyz"] for row in rows])
+    return Landmarks(tuple(row["landmark"] for row in rows), tuple(row["body"] for row in rows), places)
+
+
+def dimensions(model: Any) -> dict[str, Array]:
+    """The size of each body, (3) m along the x, y, z of its frame, by name.
+
+    It is the extent of all that is known on the body: its origin, the joint frames fixed to it, its bony landmarks
+    and the markers that the model carries. So the femur's y is hip to knee, the radius's elbow to wrist; the hand and
+    the toes reach to a marker on their tip. The patella has nothing but its origin: its size is 0. Talus (0.05 m,
+    ankle to subtalar joint) and ulna are smaller than the bone. The torso's frame has its origin at L5/S1, as
+    Rajagopal's: its y is from there to the neck.
+
+    Parameters
+    ----------
+    model : the generic skeleton (`build_model`), not scaled: the landmarks are that skeleton's
+    """
+    bodies = model.getBodySet()
+    points = {bodies.get(i).getName(): [np.zeros(3)] for i in range(bodies.getSize())}
+    joints = model.getJointSet()
+    for i in range(joints.getSize()):
+        joint = joints.get(i)
+        for frame in (joint.getParentFrame(), joint.getChildFrame()):
+            body = frame.findBaseFrame().getName()
+            if body in points:  # not the ground
+                points[body].append(array3(frame.findTransformInBaseFrame().p()))
+    known = landmarks()
+    for body, place in zip(known.bodies, known.places, strict=True):
+        points[body].append(place)
+    for marker in model.getMarkerSet():
+        points[marker.getParentFrame().findBaseFrame().getName()].append(array3(marker.get_location()))
+    return {body: np.ptp(places, axis=0) for body, places in points.items()}

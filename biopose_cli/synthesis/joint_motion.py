@@ -1,0 +1,275 @@
+"""Human motion made of joint angles: training pairs for the network that reads angles off virtual markers.
+
+Captured motion is mostly people walking; here are also squats, chairs, floors, jumps, reaching, patients' gaits
+(`joint_actions.py`), and smooth motion between random poses over the whole range of every coordinate.
+
+    q = sample(256, 64, 30.0, np.random.default_rng(1))  # (256, 64, 42)
+
+What a clip does is drawn from `SHARES`; amplitude, speed, phase, side and posture are random, and a smooth
+random drift lies on every coordinate, so that none is ever constant. All distributions: our choice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.interpolate import BSpline
+from scipy.spatial.transform import Rotation
+
+from biopose_cli.skeleton.build import coordinate_rows
+from biopose_cli.synthesis.joint_actions import ACTIONS, Action
+from biopose_cli.synthesis.joint_poses import HOLDS, POSES, STANDING, Pose
+from biopose_cli.typing import Array
+
+_ROWS = coordinate_rows()
+COORDINATES = tuple(row["coordinate"] for row in _ROWS)
+INDEX = {name: index for index, name in enumerate(COORDINATES)}
+LOWER = np.array([float(row["min"]) for row in _ROWS])  # rad, m
+UPPER = np.array([float(row["max"]) for row in _ROWS])
+
+RANDOM, HOLD, POSED = "random", "hold", "posed"
+SHARES = {RANDOM: 0.30, HOLD: 0.08, POSED: 0.12} | dict.fromkeys(ACTIONS, 0.50 / len(ACTIONS))
+MIXED = 0.25  # of the clips take everything above the pelvis from another clip
+SOFT = 0.05  # rad, m: the last stretch of a range (at most a twentieth of it), entered ever more slowly
+
+_RANDOM_KEYS, _POSED_KEYS = 8, 4  # per cycle
+_RANDOM_STEP, _POSED_STEP = (0.7, 2.5), (0.9, 3.0)  # s between keys
+_RANDOM_SPEED = 5.0  # rad/s, mean between two keys
+_UPRIGHT = np.radians(60)  # of pelvis_list: nearer to 90 degrees OpenSim's tilt-list-rotation turns over
+_THIGH, _SHANK, _PELVIS_AND_FOOT = 0.41, 0.40, 0.13  # m, of the unscaled skeleton
+# degrees, standard deviations of a clip's own posture; what is not named: 3
+_POSTURE: Pose = {
+    "pelvis_tilt": 5, "hip_rotation": 8, "lumbar_extension": 5, "neck_extension": 7, "neck_rotation": 6,
+    "arm_flex": 7, "arm_add": 6, "arm_rot": 12, "elbow_flex": 9, "pro_sup": 18, "wrist_flex": 9, "wrist_dev": 5,
+    "pelvis_ty": 0.01, "pelvis_tx": 0, "pelvis_tz": 0,
+}  # fmt: skip
+_STOOP: Pose = {
+    "lumbar_extension": -14,
+    "neck_extension": 9,
+    "arm_flex": 5,
+}  # of every third clip, times |normal|
+
+
+def sample(clips: int, frames: int, fps: float, rng: np.random.Generator) -> Array:
+    """(clips, frames, 42) float32, rad and m in the order of `COORDINATES`: random actions.
+
+    All values lie inside the coordinates' ranges, and the motion has no kinks. `pelvis_tx`, `pelvis_tz` follow
+    the walk from the origin, `pelvis_ty` the height of the legs. Upright clips face any direction.
+    """
+    names = rng.choice(list(SHARES), size=clips, p=list(SHARES.values()))
+    q = np.empty((clips, frames, len(COORDINATES)), np.float32)
+    for name in np.unique(names):
+        chosen = names == name
+        q[chosen] = perform(str(name), int(chosen.sum()), frames, fps, rng)
+    takers = np.flatnonzero(rng.random(clips) < MIXED)
+    givers = rng.permutation(clips)[: len(takers)]
+    above = slice(INDEX["lumbar_extension"], None)
+    q[takers, :, above] = q[givers, :, above]
+    return q
+
+
+def perform(name: str, clips: int, frames: int, fps: float, rng: np.random.Generator) -> Array:
+    """Like `sample`, all clips of one kind: a key of `SHARES`."""
+    action, keys, period = _plan(name, clips, rng)
+    time = np.arange(frames) / fps
+    phase = rng.random((clips, 1)) + time / period[:, None]
+    q = _interpolated(action.phases, keys, phase)
+    if action.lag:
+        q[..., _LEFT] = _interpolated(action.phases, keys[..., _LEFT], phase - action.lag)
+    q += _posture(clips, rng)[:, None]
+    strength = np.radians(np.exp(rng.uniform(np.log(0.4), np.log(4), (clips, 1, len(COORDINATES)))))
+    q += strength * (_drift(clips, time, 0.8, rng) + 0.2 * _drift(clips, time, 0.25, rng))
+    swapped = rng.random(clips) < 0.5
+    q[swapped] = mirrored(q[swapped])
+    return _inside(_placed(q, action, fps, rng)).astype(np.float32)
+
+
+def perturbed(q: Array, rng: np.random.Generator, degrees: float) -> Array:
+    """Motion (C, T, 42) (rad, m) with other angles: float32, inside the ranges.
+
+    To every coordinate of every clip a constant and a smooth drift (16 frames between its knots) are added, of
+    equal strength, together with a standard deviation of `degrees`; to positions, 1 m in place of 1 rad.
+    """
+    clips, frames, count = q.shape
+    offset = rng.standard_normal((clips, 1, count)) + _drift(clips, np.arange(frames), 16, rng)
+    return _inside(q + np.radians(degrees) * np.sqrt(0.5) * offset).astype(np.float32)
+
+
+def mirrored(q: Array) -> Array:
+    """Motion (..., 42) of the other side of the body, with the heading and the way mirrored as well."""
+    swapped: Array = q[..., _SWAP] * _SIGN
+    return swapped
+
+
+def _plan(name: str, clips: int, rng: np.random.Generator) -> tuple[Action, Array, Array]:
+    """The action, its keys (C, K, D) in rad and m, and the cycle's duration (C) in s, for each clip."""
+    if name == RANDOM:
+        step = rng.uniform(*_RANDOM_STEP, clips)
+        return _evenly(_RANDOM_KEYS), _random_keys(step, rng), step * _RANDOM_KEYS
+    if name == POSED:
+        step = rng.uniform(*_POSED_STEP, clips)
+        chosen = rng.integers(len(_POSES), size=(clips, _POSED_KEYS))
+        return _evenly(_POSED_KEYS), _varied(_POSES[chosen], (0.8, 1.1), rng), step * _POSED_KEYS
+    if name == HOLD:
+        chosen = rng.integers(len(HOLDS), size=(clips, 1))
+        return _evenly(1), _varied(_HELD[chosen], (0.85, 1.1), rng), np.ones(clips)
+    action = ACTIONS[name]
+    keys = np.broadcast_to(_KEYS[name], (clips, *_KEYS[name].shape))
+    return action, _varied(keys, action.amplitude, rng), rng.uniform(*action.period, clips)
+
+
+def _evenly(count: int) -> Action:
+    return Action(tuple(index / count for index in range(count)), (), (0, 0))
+
+
+def _varied(keys: Array, amplitude: tuple[float, float], rng: np.random.Generator) -> Array:
+    """Keys (C, K, D) larger or smaller: as a whole, by coordinate (12 %, not the pelvis), by key (2 degrees)."""
+    clips, _, count = keys.shape
+    own = 0.12 * rng.standard_normal((clips, 1, count))
+    own[..., _PELVIS] = 0
+    factor = rng.uniform(*amplitude, (clips, 1, 1)) * (1 + own)
+    noise = np.radians(2) * rng.standard_normal(keys.shape) * _ROTATES
+    varied: Array = _STAND + factor * (keys - _STAND) + noise
+    return varied
+
+
+def _random_keys(step: Array, rng: np.random.Generator) -> Array:
+    """(C, 8, D) keys `step` (C) s apart: a part of each coordinate's range, somewhere in it; half of the clips
+    prefer its ends."""
+    shape = (len(step), _RANDOM_KEYS, len(COORDINATES))
+    ends = rng.random((len(step), 1, 1)) < 0.5
+    place = np.where(ends, rng.beta(0.4, 0.4, shape), rng.random(shape))
+    centre = rng.random((len(step), 1, shape[2]))
+    width = rng.uniform(0.4, 1.0, centre.shape)
+    width = np.minimum(width, _RANDOM_SPEED * step[:, None, None] / np.maximum(_HIGH - _LOW, 0.1))
+    keys: Array = _LOW + (_HIGH - _LOW) * (centre + width * (place - centre))
+    return keys
+
+
+def _interpolated(phases: tuple[float, ...], keys: Array, at: Array) -> Array:
+    """Periodic curves through keys (C, K, D) at `phases` (K, from 0, in cycles), at phases `at` (C, T).
+
+    Cubic, C1, and monotone between the keys (harmonic means of the slopes: Fritsch & Butland 1984), so that a
+    key that appears twice is held.
+    """
+    knots = np.array([*phases, 1.0])
+    widths = np.diff(knots)[None, :, None]
+    after = (np.roll(keys, -1, axis=1) - keys) / widths
+    before = np.roll(after, 1, axis=1)
+    product = before * after
+    tangents = np.where(product > 0, 2 * product / np.where(product > 0, before + after, 1), 0)
+    at = at % 1.0
+    here = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(phases) - 1)
+    following = (here + 1) % len(phases)
+    width = np.diff(knots)[here][..., None]
+    u = (at - knots[here])[..., None] / width
+    clip = np.arange(len(keys))[:, None]
+    rise = u * u * (3 - 2 * u)
+    curves: Array = keys[clip, here] * (1 - rise) + keys[clip, following] * rise
+    curves += tangents[clip, here] * (width * u * (1 - u) ** 2)
+    curves += tangents[clip, following] * (width * u * u * (u - 1))
+    return curves
+
+
+def _drift(clips: int, time: Array, spacing: float, rng: np.random.Generator) -> Array:
+    """(C, T, D) smooth noise of unit variance: cubic B-splines with random coefficients, `spacing` apart."""
+    count = int(time[-1] / spacing) + 4
+    basis = BSpline.design_matrix(time, (np.arange(count + 4) - 3) * spacing, 3).toarray()
+    coefficients = rng.standard_normal((clips, count, len(COORDINATES)))
+    drift: Array = np.einsum("tk,ckd->ctd", basis, coefficients, optimize=True) / 0.69  # rms of a basis row
+    return drift
+
+
+def _posture(clips: int, rng: np.random.Generator) -> Array:
+    """(C, D) how a person carries the body, added to whatever the person does; the hips undo the pelvis's tilt."""
+    stoop = np.abs(rng.standard_normal((clips, 1))) * (rng.random((clips, 1)) < 1 / 3)
+    posture: Array = _POSTURE_SD * rng.standard_normal((clips, len(COORDINATES))) + stoop * _STOOPED
+    posture[:, _HIPS] -= posture[:, [INDEX["pelvis_tilt"]]]
+    return posture
+
+
+def _placed(q: Array, action: Action, fps: float, rng: np.random.Generator) -> Array:
+    """Turn, move and lift the motion (C, T, D), which faced +x at the origin, in place."""
+    clips, frames, _ = q.shape
+    q[..., INDEX["pelvis_ty"]] += _leg_height(q)
+    turn = np.radians(rng.normal(0, action.turn, (clips, 1)))
+    heading = rng.uniform(-np.pi, np.pi, (clips, 1)) + turn * np.arange(frames) / fps
+    step = rng.uniform(*action.speed, (clips, 1)) / fps
+    for name, part in (("pelvis_tx", step * np.cos(heading)), ("pelvis_tz", -step * np.sin(heading))):
+        q[..., INDEX[name]] += np.cumsum(part, axis=1) - part[:, :1]
+    own = Rotation.from_euler("ZXY", q[..., _PELVIS].reshape(-1, 3))
+    turned = (
+        (Rotation.from_euler("Y", heading.reshape(-1, 1)) * own).as_euler("ZXY").reshape(clips, frames, 3)
+    )
+    upright = (np.abs(turned[..., 1]) < _UPRIGHT).all(axis=1) & (
+        np.abs(q[..., INDEX["pelvis_tilt"]]) < 2.8
+    ).all(axis=1)
+    q[upright, :, _PELVIS] = np.unwrap(turned[upright], axis=1)
+    return q
+
+
+def _leg_height(q: Array) -> Array:
+    """(C, T) height of the pelvis above the floor, m, on the leg that reaches further down; at least on its own."""
+    reach = np.zeros(q.shape[:2])
+    for side in "rl":
+        thigh = q[..., INDEX["pelvis_tilt"]] + q[..., INDEX[f"hip_flexion_{side}"]]
+        down = _THIGH * np.cos(thigh) + _SHANK * np.cos(thigh - q[..., INDEX[f"knee_angle_{side}"]])
+        reach = np.logaddexp(reach / 0.02, down / 0.02) * 0.02
+    height: Array = reach + _PELVIS_AND_FOOT
+    return height
+
+
+def _inside(q: Array) -> Array:
+    """The motion inside the ranges, bent smoothly within `SOFT` of their ends; the patellae follow the knees."""
+    soft = np.minimum(SOFT, 0.05 * (UPPER - LOWER))
+    low, high = LOWER + soft, UPPER - soft
+    near = np.clip(q, low, high)
+    room = 0.95 * soft  # never quite the end
+    beyond = q - near
+    q = near + beyond / (1 + np.abs(beyond) / room)
+    for follower, leader in _FOLLOWERS:
+        q[..., follower] = q[..., leader]
+    return q
+
+
+def _vector(values: Pose, default: float = 0.0) -> Array:
+    """(D) in the units of `values`; a limb's coordinate without a side stands for both."""
+    vector = np.full(len(COORDINATES), default)
+    for name, value in values.items():
+        for full in (name,) if name in INDEX else (f"{name}_r", f"{name}_l"):
+            vector[INDEX[full]] = value
+    return vector
+
+
+def _other_side(name: str) -> str:
+    return "_".join({"r": "l", "l": "r"}.get(part, part) for part in name.split("_"))
+
+
+_ROTATES = np.array([row["motion"] == "rotation" for row in _ROWS])
+_UNIT = np.where(_ROTATES, np.pi / 180, 1.0)  # of the poses, in rad and m
+_LEFT = np.array(["l" in name.split("_") for name in COORDINATES])
+_SWAP = [INDEX[_other_side(name)] for name in COORDINATES]
+_ODD = (
+    "pelvis_list",
+    "pelvis_rotation",
+    "pelvis_tz",
+    "lumbar_bending",
+    "lumbar_rotation",
+    "neck_bending",
+    "neck_rotation",
+)
+_SIGN = _vector(dict.fromkeys(_ODD, -1.0), 1.0)
+_FOLLOWERS = [(INDEX[row["coordinate"]], INDEX[row["follows"]]) for row in _ROWS if row["follows"]]
+_HIPS = [INDEX["hip_flexion_r"], INDEX["hip_flexion_l"]]
+_PELVIS = slice(INDEX["pelvis_tilt"], INDEX["pelvis_rotation"] + 1)  # tilt, list, rotation
+_STAND = _vector(STANDING) * _UNIT
+_POSTURE_SD = _vector(_POSTURE, 3.0) * _UNIT
+_STOOPED = _vector(_STOOP) * _UNIT
+_POSES = np.array([_vector(STANDING | pose) for pose in POSES.values()]) * _UNIT
+_HELD = np.array([_vector(STANDING | POSES[name]) for name in HOLDS]) * _UNIT
+_KEYS = {
+    name: np.array([_vector(STANDING | key) for key in action.keys]) * _UNIT
+    for name, action in ACTIONS.items()
+}
+# what random keys span: the ranges, one turn of the heading, no way
+_LOW = np.where(_ROTATES, np.maximum(LOWER, -np.pi), 0.0)
+_HIGH = np.where(_ROTATES, np.minimum(UPPER, np.pi), 0.0)

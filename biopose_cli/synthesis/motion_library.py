@@ -1,0 +1,143 @@
+"""Motion capture for training and for the sample clip: three archives of the CMU database as SMPL poses of
+the default body.
+
+The data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding from
+NSF EIA-0196217.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from biopose_cli.synthesis import bvh, cmu
+from biopose_cli.synthesis.mocap import INDEX, Take
+from biopose_cli.synthesis.mocap_corrections import calibrate
+from biopose_cli.synthesis.retarget import Motion, RestBody, broken_knees, retarget
+
+_SAME = 0.08  # largest difference of a rotation matrix's entries between two copies of one frame
+_COMPARED = ("pelvis", "spine3", "left_shoulder", "right_shoulder")
+_UNKNOWN = "unknown_"
+_TYPICAL = "35"  # the subject whose bone lengths stand for the files that name no subject
+
+
+def load_motions(folder: Path, body: RestBody, fps: float = 30, only: str = "") -> list[Motion]:
+    """All different and sound takes of the archives `cmu_amc`, `cmu_expmap` and `cmu_bvh` (.tar.xz) in `folder`, on
+    `body`.
+
+    Parameters
+    ----------
+    fps
+        30 or 60 frames/s; the recordings' 60 or 120 are thinned.
+    only
+        Read only the files with this text in their path (for tests and quick looks).
+
+    Raises
+    ------
+    ValueError
+        `fps` does not divide a recording's frame rate.
+    """
+    archives = (read_amc_archive, read_expmap_archive, read_bvh_archive)
+    takes = distinct([take for read in archives for take in read(folder, only)])
+    return [motion for motion in place(takes, body, fps) if not broken_knees(motion)]
+
+
+def place(takes: list[Take], body: RestBody, fps: float) -> list[Motion]:
+    """Retarget takes to `body`, each subject with its own corrections (so give all its takes at once)."""
+    people = defaultdict(list)
+    for take in takes:
+        people[take.source, take.subject].append(take)
+    motions = []
+    for group in people.values():
+        corrections = calibrate(group, body, one_person=not group[0].subject.startswith(_UNKNOWN))
+        motions += [retarget(take.every(_stride(take.fps, fps)), body, corrections) for take in group]
+    return motions
+
+
+def read_amc_archive(folder: Path, only: str = "") -> list[Take]:
+    """`cmu_amc.tar.xz`: SUBJECT/SUBJECT.asf and SUBJECT/SUBJECT_TAKE.amc."""
+    files = dict(_texts(folder / "cmu_amc.tar.xz", only, always=".asf"))
+    skeletons = {path.stem: cmu.read_asf(text) for path, text in files.items() if path.suffix == ".asf"}
+    return [
+        cmu.read_amc(text, skeletons[path.stem.split("_")[0]], path.stem.split("_")[0], path.stem)
+        for path, text in sorted(files.items()) if path.suffix == ".amc"
+    ]  # fmt: skip
+
+
+def read_expmap_archive(folder: Path, only: str = "") -> list[Take]:
+    """`cmu_expmap.tar.xz`: SET/ACTION/ACTION_N.txt. The files name no subject, so each action counts as
+    one."""
+    skeleton = cmu.read_asf(dict(_texts(folder / "cmu_amc.tar.xz", f"{_TYPICAL}.asf")).popitem()[1])
+    return [
+        cmu.read_expmap(text, skeleton, f"{_UNKNOWN}{path.parts[-2]}", "/".join(path.with_suffix("").parts[-3:]))
+        for path, text in sorted(_texts(folder / "cmu_expmap.tar.xz", only)) if path.suffix == ".txt"
+    ]  # fmt: skip
+
+
+def read_bvh_archive(folder: Path, only: str = "") -> list[Take]:
+    """`cmu_bvh.tar.xz`: SUBJECT_TAKE.bvh."""
+    files = sorted(_texts(folder / "cmu_bvh.tar.xz", only, always="007_03.bvh"))
+    trees = {path.stem: bvh.read_tree(text) for path, text in files if path.suffix == ".bvh"}
+    rest = next(found for tree in trees.values() if (found := bvh.rest_rotations(tree)) is not None)
+    takes = []
+    for stem, tree in trees.items():
+        subject, number = stem[1:].split("_")
+        take = bvh.read_bvh(tree, rest, subject, f"{subject}_{number}")
+        if only in f"{stem}.bvh" and take is not None:
+            takes.append(take)
+    return takes
+
+
+def distinct(takes: list[Take]) -> list[Take]:
+    """One copy of each take, the first in the list, under its subject and number wherever another copy names
+    them."""
+    named = [take for take in takes if not take.subject.startswith(_UNKNOWN)]
+    kept: dict[str, Take] = {}
+    for take in takes:
+        if take.subject.startswith(_UNKNOWN):
+            original = next((other for other in named if _is_copy(take, other)), take)
+            known = replace(take, subject=original.subject, name=original.name)
+        else:
+            known = take
+        kept.setdefault(known.name, known)
+    return list(kept.values())
+
+
+def _is_copy(take: Take, other: Take) -> bool:
+    """Whether frames of `take`, at a quarter, half and three quarters, are in `other` at the same spacing.
+
+    Compared at 60 frames/s in the pelvis, chest and upper arms, on which all three archives agree within 3
+    degrees.
+    """
+    ours, theirs = (
+        clip.every(_stride(clip.fps, 60)).rotations[:, [INDEX[joint] for joint in _COMPARED]]
+        for clip in (take, other)
+    )
+    lags = []
+    for quarter in (1, 2, 3):
+        frame = quarter * len(ours) // 4
+        difference = np.abs(theirs - ours[frame]).max(axis=(1, 2, 3))
+        if difference.min() > _SAME:
+            return False
+        lags.append(int(difference.argmin()) - frame)
+    return max(lags) - min(lags) <= 2
+
+
+def _texts(archive: Path, only: str, always: str = "\0") -> Iterator[tuple[PurePosixPath, str]]:
+    with tarfile.open(archive) as packed:
+        for member in packed:
+            stream = packed.extractfile(member)
+            if stream is not None and (only in member.name or member.name.endswith(always)):
+                yield PurePosixPath(member.name), stream.read().decode("utf-8", "replace")
+
+
+def _stride(recorded: float, wanted: float) -> int:
+    stride = round(recorded / wanted)
+    if abs(stride * wanted - recorded) > 0.01 * recorded:
+        raise ValueError(f"{recorded:g} frames/s cannot be thinned to {wanted:g}")
+    return stride

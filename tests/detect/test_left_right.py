@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from biopose_cli.body.blazepose import SIDES
+from biopose_cli.detect.blazepose import LIMBS
+from biopose_cli.detect.left_right import exchanges, repair, stretches
+from biopose_cli.typing import Array
+
+FRAMES = 90
+TIME = np.arange(FRAMES) / 30  # s
+
+
+def walker(seed: int = 0, view: float = 1.0) -> Array:
+    """(90, 33, 2) px: a person of 1000 px walking at 30 frames/s. From the side (view 1) legs and arms cross."""
+    phase = 2 * np.pi * np.arange(FRAMES) / 33
+    points = np.zeros((FRAMES, 33, 2))
+    points[..., 0] = 300 + 5 * np.arange(FRAMES)[:, None]
+    for k in range(33):
+        side = 1 if k % 2 else -1
+        reach = 120 * (k > 24) + 60 * (12 < k < 23)
+        points[:, k, 0] += view * side * reach * np.sin(phase) + (1 - view) * side * 80
+        points[:, k, 1] = 20 * k + 15 * np.maximum(0, np.cos(phase) * side) * (k > 24)
+    return points + np.random.default_rng(seed).normal(0, 2, points.shape)
+
+
+def exchanged(points: Array, groups: list[int], frames: Array) -> Array:
+    result = points.copy()
+    for k in groups:
+        sides = LIMBS[k].ravel()
+        result[np.ix_(frames, sides)] = points[np.ix_(frames, SIDES[sides])]
+    return result
+
+
+def repaired(points: Array, seen: Array | None = None, pace: float = 1.0) -> tuple[Array, Array]:
+    world = np.concatenate([points, points[..., :1]], axis=-1)
+    keypoints, _, turned, swapped = repair(
+        points,
+        np.full((FRAMES, 33), 0.8),
+        world,
+        np.full(FRAMES, 1000.0),
+        np.zeros((FRAMES, 3), bool),
+        np.ones(FRAMES, bool) if seen is None else seen,
+        pace * TIME,
+    )
+    np.testing.assert_array_equal(turned[..., :2], keypoints)  # the 3D landmarks go with the keypoints
+    return keypoints, swapped
+
+
+@pytest.mark.parametrize("view", [0.0, 0.5, 1.0])
+def test_what_is_right_is_left_alone(view: float) -> None:
+    points = walker(view=view)
+    keypoints, swapped = repaired(points)
+    assert not swapped.any()
+    np.testing.assert_array_equal(keypoints, points)
+
+
+@pytest.mark.parametrize("groups", [[0], [1], [0, 1], [0, 1, 2]])
+@pytest.mark.parametrize(("first", "last"), [(20, 20), (41, 45), (50, 75)])
+def test_exchanged_limbs_are_put_right(groups: list[int], first: int, last: int) -> None:
+    points, frames = walker(view=0.5), np.arange(first, last + 1)
+    keypoints, swapped = repaired(exchanged(points, groups, frames))
+    distance = np.linalg.norm(keypoints - points, axis=-1)
+    assert (distance[:, 13:] > 100).mean() < 0.01  # a frame in which the two sides meet may stay as it is
+    assert set(np.flatnonzero(swapped)) <= set(frames)
+
+
+def test_frames_in_which_the_network_contradicts_itself_cost_nothing() -> None:
+    points = np.tile(walker()[:1], (6, 1, 1))  # nobody moves: no evidence either way
+    size, confidence = np.full(6, 1000.0), np.ones((6, 33))
+    frames = np.arange(6.0)
+    sure = exchanges(points, confidence, size, np.zeros((6, 3), bool), frames)
+    assert not sure.any()
+    wrong = exchanged(points, [0], np.array([2, 3]))
+    assert exchanges(wrong, confidence, size, np.ones((6, 3), bool), frames)[:, 0].sum() in {2, 4}
+
+
+@pytest.mark.parametrize("missed", [[37, 58], [38, 57], [36, 37, 58, 59, 60]])
+def test_a_missed_frame_beside_an_exchange_does_not_hide_it(missed: list[int]) -> None:
+    points, frames, seen = walker(view=0.0), np.arange(38, 58), np.ones(FRAMES, bool)
+    seen[missed] = False
+    keypoints, swapped = repaired(exchanged(points, [0], frames), seen)
+    distance = np.linalg.norm(keypoints - points, axis=-1)[seen]
+    assert (distance[:, 25:] > 100).mean() < 0.01
+    assert set(np.flatnonzero(swapped)) <= set(frames)
+
+
+def test_an_exchange_after_a_missed_frame_may_last_to_the_end() -> None:
+    points, frames, seen = walker(view=0.0), np.arange(70, FRAMES), np.ones(FRAMES, bool)
+    seen[69] = False
+    keypoints, _ = repaired(exchanged(points, [0], frames), seen)
+    assert (np.linalg.norm(keypoints - points, axis=-1)[seen][:, 25:] > 100).mean() < 0.01
+
+
+def test_what_is_right_is_left_alone_beside_gaps() -> None:
+    points, seen = walker(), np.random.default_rng(1).random(FRAMES) > 0.2
+    keypoints, swapped = repaired(points, seen)
+    assert not swapped.any()
+    np.testing.assert_array_equal(keypoints, points)
+
+
+def test_few_frames_a_second_follow_each_other_too() -> None:
+    points, frames = walker(view=0.0), np.arange(41, 46)
+    _, swapped = repaired(exchanged(points, [0], frames), pace=20.0)
+    assert np.flatnonzero(swapped).tolist() == frames.tolist()
+
+
+def test_long_gaps_part_the_track() -> None:
+    seen, time = np.array([1, 1, 0, 1, 0, 0, 1, 1], bool), np.arange(8) / 10
+    assert [run.tolist() for run in stretches(seen, time, 0.3)] == [[0, 1, 3, 6, 7]]
+    assert [run.tolist() for run in stretches(seen, 2 * time, 0.3)] == [[0, 1], [3], [6, 7]]
+    assert stretches(np.zeros(3, bool), np.arange(3.0), 0.3) == []
