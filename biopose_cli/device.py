@@ -26,7 +26,5 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if available["cuda"] else "cpu"
     if not available[name]:
-        raise SettingError(
-            f"--device {name}: this machine has none that PyTorch can use", "Take --device cpu"
-        )
+        raise SettingError(f"--device {name}: this machine has none that PyTorch can use", "Take --device cpu")
     return torch.device(name)

@@ -67,12 +67,8 @@ class Settings:
     height: float | None = None  # m
     # neurik
     ik: str = "neural"
-    ik_iterations: int | None = (
-        None  # of the solver after the network; 0: the network alone; None: to convergence
-    )
-    ik_smoothness: float = (
-        0.0  # m2/rad2, of the angles' second differences over frames; 0: every frame by itself
-    )
+    ik_iterations: int | None = None  # of the solver after the network; 0: the network alone; None: to convergence
+    ik_smoothness: float = 0.0  # m2/rad2, of the angles' second differences over frames; 0: every frame by itself
     model: Path | None = None  # a user's .osim; None: the default skeleton
     mass: float | None = None  # kg
     camera_pitch: float | None = None  # degrees, positive when the camera looks down
@@ -117,9 +113,7 @@ class Settings:
                 "Leave one of them out",
             )
         if self.start is not None and self.end is not None and self.start >= self.end:
-            raise SettingError(
-                f"--start {self.start:g} is not before --end {self.end:g}", "Both are in seconds"
-            )
+            raise SettingError(f"--start {self.start:g} is not before --end {self.end:g}", "Both are in seconds")
 
 
 def option_name(key: str) -> str:

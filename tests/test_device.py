@@ -18,9 +18,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool) -> None:
 @pytest.mark.parametrize(
     ("cuda", "mps", "expected"), [(False, False, "cpu"), (True, False, "cuda"), (False, True, "cpu")]
 )
-def test_auto_takes_cuda_if_there_is_one(
-    cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_takes_cuda_if_there_is_one(cuda: bool, mps: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, cuda, mps)
     assert choose_device("auto") == torch.device(expected)
 
@@ -32,9 +30,7 @@ def test_a_device_is_taken_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_refused_in_one_line(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_that_is_not_there_is_refused_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, cuda=False, mps=False)
     with pytest.raises(SettingError) as caught:
         choose_device(name)
@@ -43,6 +39,6 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_every_name_that_the_settings_allow_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_device_name_of_the_settings_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, cuda=True, mps=True)
     assert {choose_device(name).type for name in DEVICES} == {"cpu", "cuda", "mps"}

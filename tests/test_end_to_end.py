@@ -43,7 +43,7 @@ def test_leg_angles_are_within_four_degrees_of_the_truth(folder: Path, sample_cl
     assert legs["mae"] < 4.0
 
 
-def test_the_legs_are_as_near_to_the_truth_as_the_results_say(folder: Path, sample_clip: Path) -> None:
+def test_leg_errors_are_within_the_reported_std(folder: Path, sample_clip: Path) -> None:
     found, doubt = read_motion(folder / "walk.mot"), read_motion(folder / "walk_sd.sto")
     truth = read_motion(sample_clip.with_name("walk_truth.mot"))
     joints = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")
@@ -72,9 +72,7 @@ def test_opensim_reads_every_file_to_the_last_row(folder: Path, result: Result) 
     assert opensim.TimeSeriesTableVec3(str(folder / "walk.trc")).getNumRows() == frames
     model = opensim.Model(str(folder / "walk.osim"))
     model.initSystem()
-    coordinates = {
-        model.getCoordinateSet().get(i).getName() for i in range(model.getCoordinateSet().getSize())
-    }
+    coordinates = {model.getCoordinateSet().get(i).getName() for i in range(model.getCoordinateSet().getSize())}
     assert set(read_motion(folder / "walk.mot").names) == coordinates
 
 
@@ -137,7 +135,7 @@ def test_overlay_has_every_frame(folder: Path, sample_clip: Path) -> None:
     assert count(folder / "walk_overlay.mp4") == count(sample_clip)
 
 
-def test_a_rerun_computes_nothing_and_a_height_reruns_the_body(result: Result, sample_clip: Path) -> None:
+def test_a_rerun_reuses_everything_and_a_height_reruns_the_mesh(result: Result, sample_clip: Path) -> None:
     out = result.clip.folder.parent
     assert {r.status for r in run.run(sample_clip, out, Settings(), NullProgress()).steps} == {"reused"}
     again = run.run(sample_clip, out, Settings(height=1.80), NullProgress())
@@ -148,7 +146,7 @@ def test_a_rerun_computes_nothing_and_a_height_reruns_the_body(result: Result, s
     run.run(sample_clip, out, Settings(), NullProgress())  # leave the shared results as they were
 
 
-def test_nobody_in_the_video(tmp_path: Path) -> None:
+def test_no_person_in_the_video(tmp_path: Path) -> None:
     video = write_video(tmp_path / "noise.mp4", frames=20, size=(160, 120))
     with pytest.raises(PersonError, match=r"noise\.mp4"):
         run.run(video, tmp_path / "out", Settings(), NullProgress())
@@ -159,7 +157,7 @@ def test_person_in_under_half_a_second(sample_clip: Path, tmp_path: Path) -> Non
         run.run(sample_clip, tmp_path, Settings(end=0.3), NullProgress())
 
 
-def test_person_who_is_not_there(result: Result, sample_clip: Path) -> None:
+def test_a_person_number_that_does_not_exist(result: Result, sample_clip: Path) -> None:
     with pytest.raises(PersonError, match="--person 5"):
         run.run(sample_clip, result.clip.folder.parent, Settings(person=5), NullProgress())
     run.run(sample_clip, result.clip.folder.parent, Settings(), NullProgress())

@@ -27,44 +27,38 @@ COLUMNS = ("mpjpe_mm", "pa_mpjpe_mm", "joints_deg")
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("what", choices=("queries", "scales"))
-    options.add_argument("--motion", type=Path, required=True, help="folder of the motion-capture archives")
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--bank", type=Path, help="bank.npz of another run")
-    options.add_argument("--pictures", type=Path, help="folder of another run")
-    chosen = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("queries", "scales"))
+    parser.add_argument("--motion", type=Path, required=True, help="folder of the motion-capture archives")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--bank", type=Path, help="bank.npz of another run")
+    parser.add_argument("--pictures", type=Path, help="folder of another run")
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = read_config(DEFAULT_CONFIG.with_name(f"mqhmr_{chosen.what}.toml"))
-    shared = {"bank.npz": chosen.bank} if chosen.what == "queries" else {}
-    if chosen.what == "scales" and chosen.pictures is not None:
-        shared = {name: chosen.pictures / name for name in ("pictures", "held_out")}
-    print(f"| {chosen.what} | MPJPE, mm | PA-MPJPE, mm | joints, deg |\n|---|---|---|---|")
-    for name, config in _variants(chosen.what, recipe).items():
-        folder = chosen.out / name.replace(" ", "_")
+    base_config = read_config(DEFAULT_CONFIG.with_name(f"mqhmr_{args.what}.toml"))
+    shared = {"bank.npz": args.bank} if args.what == "queries" else {}
+    if args.what == "scales" and args.pictures is not None:
+        shared = {name: args.pictures / name for name in ("pictures", "held_out")}
+    print(f"| {args.what} | MPJPE, mm | PA-MPJPE, mm | joints, deg |\n|---|---|---|---|")
+    for name, config in _variants(args.what, base_config).items():
+        folder = args.out / name.replace(" ", "_")
         folder.mkdir(parents=True, exist_ok=True)
         for entry, source in shared.items():
             if source is not None and not (folder / entry).exists():
                 (folder / entry).symlink_to(source.resolve(), source.is_dir())
         with Display(quiet=True) as display:
-            mqhmr.train(config, chosen.motion, folder, display)
-        shared = {
-            entry: folder / entry
-            for entry in ("bank.npz", "pictures", "held_out")
-            if (folder / entry).exists()
-        }
+            mqhmr.train(config, args.motion, folder, display)
+        shared = {entry: folder / entry for entry in ("bank.npz", "pictures", "held_out") if (folder / entry).exists()}
         with (folder / "log.csv").open(encoding="utf-8") as file:
             last = [row for row in csv.DictReader(file) if row["held_out/mpjpe_mm"]][-1]
         cells = (float(last[f"held_out/{key}"]) for key in COLUMNS)
         print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in cells) + " |", flush=True)
 
 
-def _variants(what: str, recipe: TrainConfig) -> dict[str, TrainConfig]:
+def _variants(what: str, base_config: TrainConfig) -> dict[str, TrainConfig]:
     if what == "queries":
-        return {f"{queries}": replace(recipe, queries=queries) for queries in QUERIES}
-    return {taps: replace(recipe, feature_layers=taps) for taps in SCALES}
+        return {f"{queries}": replace(base_config, queries=queries) for queries in QUERIES}
+    return {layers: replace(base_config, feature_layers=layers) for layers in SCALES}
 
 
 if __name__ == "__main__":

@@ -20,17 +20,14 @@ from biopose_cli.metrics.compare import GROUPS, compare
 def main() -> None:
     reference = read_motion(Path(sys.argv[1]))
     reports = {
-        Path(path).stem: compare(read_motion(Path(path)), reference, shift=0.0).as_json()
-        for path in sys.argv[2:]
+        Path(path).stem: compare(read_motion(Path(path)), reference, shift=0.0).as_json() for path in sys.argv[2:]
     }
     print("| clip | legs MAE | offset removed | RMSE | r |\n|---|---|---|---|---|")
     keys = ("mae", "mae_offset_removed", "rmse", "r")
     rows = {name: [report["groups"]["legs"][key] for key in keys] for name, report in reports.items()}
     for name, row in {**rows, "**mean**": np.mean(list(rows.values()), axis=0)}.items():
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in row) + " |")
-    print(
-        f"\n| coordinate, MAE / offset removed | {' | '.join(reports)} | mean |\n|---{'|---' * (len(reports) + 1)}|"
-    )
+    print(f"\n| coordinate, MAE / offset removed | {' | '.join(reports)} | mean |\n|---{'|---' * (len(reports) + 1)}|")
     for coordinate in GROUPS["legs"]:
         cells = [
             (
@@ -40,9 +37,7 @@ def main() -> None:
             for report in reports.values()
         ]
         cells.append(tuple(np.mean(cells, axis=0)))
-        print(
-            f"| {coordinate} | " + " | ".join(f"{mae:.1f} / {removed:.1f}" for mae, removed in cells) + " |"
-        )
+        print(f"| {coordinate} | " + " | ".join(f"{mae:.1f} / {removed:.1f}" for mae, removed in cells) + " |")
 
 
 if __name__ == "__main__":

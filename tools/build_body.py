@@ -49,13 +49,16 @@ BONE_OF_JOINT = {
 # Skin vertices (left side) that the measured joints rest on.
 ASIS, PSIS, LATERAL_MALLEOLUS, MEDIAL_MALLEOLUS = 10915, 10978, 12804, 12907
 PALM = ("LeftHandIndex2", "LeftHandPinky2", "LeftHand")  # two knuckles and the wrist: the plane of the palm
-FINGERS_STRAIGHTENED = 0.6  # share of each phalanx's bend that is taken out
+FINGER_STRAIGHTENING = 0.6  # share of each phalanx's bend that is taken out
 # Segment lengths against stature: MakeHuman's arms are too short, and its adults differ too little among each
 # other. Mean factor, and standard deviations of the limb's factor and of each segment's own (our choice: what
 # anthropometric surveys leave over when stature is known).
-ARM_LONGER, LIMB_SPREAD, SEGMENT_SPREAD = 1.04, 0.025, 0.02
-LEAN = {"weight": torch.tensor(0.5, dtype=torch.float64), "muscle": torch.tensor(0.5, dtype=torch.float64)}
-RESIZED = 0.12  # share of the adults scaled to any size
+ARM_SCALE, LIMB_LOG_STD, SEGMENT_LOG_STD = 1.04, 0.025, 0.02
+LEAN_BUILD = {
+    "weight": torch.tensor(0.5, dtype=torch.float64),
+    "muscle": torch.tensor(0.5, dtype=torch.float64),
+}
+RESIZED_FRACTION = 0.12  # share of the adults scaled to any size
 # The SMPL joint that carries a marker's bone. What a scapula carries moves with the collar.
 JOINT_OF_SEGMENT = {
     "pelvis": "pelvis", "lumbar": "spine1", "torso": "spine3", "head": "head", "femur": "hip",
@@ -78,9 +81,7 @@ class Rig:
     parents: list[int]
     mirror: NDArray[np.int64]  # (V,) the vertex on the other side
     bone_mirror: NDArray[np.int64]  # (B,)
-    left: NDArray[
-        np.bool_
-    ]  # (V,) on the left side of the A-pose; in the T-pose heavy thighs cross the middle
+    left: NDArray[np.bool_]  # (V,) on the left side of the A-pose; in the T-pose heavy thighs cross the middle
 
     def index(self, bone: str) -> int:
         return self.bones.index(bone)
@@ -91,7 +92,7 @@ def smpl_axes(points: Array) -> Array:
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
 
 
-def mirrored(points: Array, index: NDArray[np.int64]) -> Array:
+def mirror_points(points: Array, index: NDArray[np.int64]) -> Array:
     return points[..., index, :] * np.array([-1.0, 1.0, 1.0])
 
 
@@ -141,38 +142,38 @@ def draw_adults(count: int, random: np.random.Generator) -> dict[str, torch.Tens
         "caucasian": race[:, 2],
         "stature": np.where(woman, random.normal(1.64, 0.075, count), random.normal(1.77, 0.08, count)),
     }
-    scaled = random.random(count) < RESIZED
+    scaled = random.random(count) < RESIZED_FRACTION
     sliders["size"] = np.where(scaled, random.uniform(1.3, 2.1, count), sliders["stature"])
     return {name: torch.from_numpy(values) for name, values in sliders.items()}
 
 
-def shapes(
+def sample_shapes(
     mesh: torch.nn.Module, model: torch.nn.Module, sliders: dict[str, torch.Tensor]
 ) -> tuple[Array, Array]:
     """Vertices (N, V, 3) and bone heads (N, B, 3) in the A-pose with the wanted statures, m."""
     sliders = dict(sliders)
-    wanted, size = sliders.pop("stature").numpy(), sliders.pop("size").numpy()
+    target_stature, size = sliders.pop("stature").numpy(), sliders.pop("size").numpy()
 
     def build(height: Array, source: torch.nn.Module, what: str) -> Array:
         output = source(phenotype_kwargs=sliders | {"height": torch.from_numpy(height)})
         return smpl_axes(output[what].numpy())
 
     # Stature is linear in the slider on either side of its middle: two probes find it.
-    low, high = np.zeros(len(wanted)), np.full(len(wanted), 0.5)
+    low, high = np.zeros(len(target_stature)), np.full(len(target_stature), 0.5)
     probes = [np.ptp(build(h, mesh, "rest_vertices")[..., 1], axis=1) for h in (low, high)]
-    height = low + (wanted - probes[0]) / (probes[1] - probes[0]) * (high - low)
+    height = low + (target_stature - probes[0]) / (probes[1] - probes[0]) * (high - low)
     vertices, heads = build(height, mesh, "rest_vertices"), build(height, model, "rest_bone_heads")
     scale = (size / np.ptp(vertices[..., 1], axis=1))[:, None, None]
     return vertices * scale, heads * scale
 
 
-def symmetric(shape: tuple[Array, Array], rig: Rig) -> tuple[Array, Array]:
+def symmetrize(shape: tuple[Array, Array], rig: Rig) -> tuple[Array, Array]:
     """Vertices (N, V, 3) and bone heads (N, B, 3), each averaged with its mirror image."""
     vertices, heads = shape
-    return (vertices + mirrored(vertices, rig.mirror)) / 2, (heads + mirrored(heads, rig.bone_mirror)) / 2
+    return (vertices + mirror_points(vertices, rig.mirror)) / 2, (heads + mirror_points(heads, rig.bone_mirror)) / 2
 
 
-def turn(source: Array, target: Array) -> Array:
+def rotation_between(source: Array, target: Array) -> Array:
     """The smallest rotation matrix that takes direction `source` to direction `target`."""
     a, b = source / np.linalg.norm(source), target / np.linalg.norm(target)
     axis = np.cross(a, b)
@@ -182,7 +183,7 @@ def turn(source: Array, target: Array) -> Array:
     return Rotation.from_rotvec(axis / sine * np.arctan2(sine, a @ b)).as_matrix()
 
 
-def frame(first: Array, second: Array) -> Array:
+def orthonormal_frame(first: Array, second: Array) -> Array:
     """Columns: `first`, the part of `second` at right angles to it, and their cross product."""
     x = first / np.linalg.norm(first)
     y = second - (second @ x) * x
@@ -190,7 +191,7 @@ def frame(first: Array, second: Array) -> Array:
     return np.stack([x, y, np.cross(x, y)], axis=1)
 
 
-def measured_joints(vertices: Array, heads: Array, lean: Sequence[Array], rig: Rig) -> Array:
+def estimate_joints(vertices: Array, heads: Array, lean: Sequence[Array], rig: Rig) -> Array:
     """Bone heads (B, 3) with the hips and the ankles put where anthropometry has them (A-pose, m).
 
     Fat moves the skin, not the hips: they are regressed from the pelvis of the same person when `lean`
@@ -224,15 +225,15 @@ def straighten(vertices: Array, heads: Array, rig: Rig) -> tuple[Array, Array]:
     hand = at["LeftHandMiddle2"] - at["LeftHand"]
     sole = at["LeftToeBase"] - at["LeftFoot"]
     elbow_axis = np.cross(upper, fore)
-    across = frame(out, down)  # the left forearm is to flex forward, about -y
+    across = orthonormal_frame(out, down)  # the left forearm is to flex forward, about -y
     rules = {
-        "LeftLeg": turn(thigh, down),
-        "LeftShin": turn(shank, down),
-        "LeftFoot": turn(sole * [1, 0, 1], np.array([0.0, 0.0, 1.0])),
-        "LeftArm": across @ frame(upper, elbow_axis).T,
-        "LeftForeArm": across @ frame(fore, elbow_axis).T,
+        "LeftLeg": rotation_between(thigh, down),
+        "LeftShin": rotation_between(shank, down),
+        "LeftFoot": rotation_between(sole * [1, 0, 1], np.array([0.0, 0.0, 1.0])),
+        "LeftArm": across @ orthonormal_frame(upper, elbow_axis).T,
+        "LeftForeArm": across @ orthonormal_frame(fore, elbow_axis).T,
     }
-    rules["LeftHand"] = turn(rules["LeftForeArm"] @ hand, out) @ rules["LeftForeArm"]
+    rules["LeftHand"] = rotation_between(rules["LeftForeArm"] @ hand, out) @ rules["LeftForeArm"]
     for i, (bone, parent) in enumerate(zip(rig.bones, rig.parents, strict=True)):
         if bone in rules:
             rotation[i] = rules[bone]
@@ -242,7 +243,7 @@ def straighten(vertices: Array, heads: Array, rig: Rig) -> tuple[Array, Array]:
             metacarpal, phalanx = (
                 rules["LeftHand"] @ (at[b] - at[a]) for a, b in ((finger + "1", finger + "2"), (bone, tip))
             )
-            unbent = Rotation.from_matrix(turn(phalanx, metacarpal)).as_rotvec() * FINGERS_STRAIGHTENED
+            unbent = Rotation.from_matrix(rotation_between(phalanx, metacarpal)).as_rotvec() * FINGER_STRAIGHTENING
             rotation[i] = Rotation.from_rotvec(unbent).as_matrix() @ rules["LeftHand"]
         elif parent >= 0:
             rotation[i] = rotation[parent]
@@ -256,11 +257,11 @@ def straighten(vertices: Array, heads: Array, rig: Rig) -> tuple[Array, Array]:
     joints = np.einsum("bij,bj->bi", rotation, heads) + offset
     posed, joints = pronate(posed, joints, rig)
 
-    posed = np.where(rig.left[:, None], posed, mirrored(posed, rig.mirror))
+    posed = np.where(rig.left[:, None], posed, mirror_points(posed, rig.mirror))
     middle = rig.mirror == np.arange(len(posed))
     posed[middle, 0] = 0.0
     left_bones = np.array([bone.startswith("Left") for bone in rig.bones])
-    joints = np.where(left_bones[rig.bone_mirror][:, None], mirrored(joints, rig.bone_mirror), joints)
+    joints = np.where(left_bones[rig.bone_mirror][:, None], mirror_points(joints, rig.bone_mirror), joints)
     joints[rig.bone_mirror == np.arange(len(joints)), 0] = 0.0
     return posed, joints
 
@@ -290,9 +291,7 @@ def stretch(points: Array, joints: Array, arm: Array, factors: Array) -> tuple[A
     `arm` (V,) is 1 on the arms. The whole body is scaled back to its stature.
     """
     hip, knee, ankle = (joints[JOINTS.index(f"left_{name}")][1] for name in ("hip", "knee", "ankle"))
-    shoulder, elbow, wrist = (
-        joints[JOINTS.index(f"left_{name}")][0] for name in ("shoulder", "elbow", "wrist")
-    )
+    shoulder, elbow, wrist = (joints[JOINTS.index(f"left_{name}")][0] for name in ("shoulder", "elbow", "wrist"))
     bones = np.array([hip - knee, knee - ankle, elbow - shoulder, wrist - elbow])
     extra = bones * (factors - 1)
     leg, reach = ((np.cumsum([0, *bones[k]]), np.cumsum([0, *extra[k]])) for k in (slice(2), slice(2, 4)))
@@ -314,23 +313,21 @@ def fix_landmarks(weights: Array, template: Array) -> Array:
     weights = weights.copy()
     for marker in MARKERS:
         segment, _, side = marker.segment.partition("_")
-        joint, (radius, most) = JOINT_OF_SEGMENT[segment], BONY
+        joint, (radius, max_weight) = JOINT_OF_SEGMENT[segment], BONY
         if marker.name[1:] in SCAPULA:
-            joint, side, (radius, most) = "collar", marker.name[0].lower(), BONY_SCAPULA
+            joint, side, (radius, max_weight) = "collar", marker.name[0].lower(), BONY_SCAPULA
         joint = {"r": "right_", "l": "left_", "": ""}[side] + joint
         distance = np.linalg.norm(template - template[marker.vertex], axis=1)
-        share = np.clip(1.2 - 1.2 * distance / radius, 0, 1)[:, None]
-        share = most * share * share * (3 - 2 * share)
-        weights = (1 - share) * weights + share * np.eye(len(JOINTS))[JOINTS.index(joint)]
+        weight = np.clip(1.2 - 1.2 * distance / radius, 0, 1)[:, None]
+        weight = max_weight * weight * weight * (3 - 2 * weight)
+        weights = (1 - weight) * weights + weight * np.eye(len(JOINTS))[JOINTS.index(joint)]
     return weights
 
 
 def smpl_weights(rig: Rig) -> Array:
     """Skinning weights (V, 24): every bone's share goes to the SMPL joint it hangs from."""
     bone_of = dict(BONE_OF_JOINT) | {opposite(j): opposite(b) for j, b in BONE_OF_JOINT.items()}
-    joint_of_bone = {
-        bone: JOINTS.index(joint) for joint, bone in bone_of.items() if not joint.endswith("_hand")
-    }
+    joint_of_bone = {bone: JOINTS.index(joint) for joint, bone in bone_of.items() if not joint.endswith("_hand")}
     weights = np.zeros((len(rig.weights), len(JOINTS)))
     for i in range(len(rig.bones)):
         ancestor = i
@@ -348,17 +345,20 @@ def make_adults(count: int, mesh: torch.nn.Module, model: torch.nn.Module, rig: 
     arm = smpl_weights(rig)[:, on_arm].sum(1)
 
     random = np.random.default_rng(0)
-    everybody = draw_adults(count, random)
-    own, shared = random.normal(0, SEGMENT_SPREAD, (count, 4)), random.normal(0, LIMB_SPREAD, (count, 2))
-    factors = np.exp(own + shared.repeat(2, axis=1)) * [1, 1, ARM_LONGER, ARM_LONGER]
+    sliders_all = draw_adults(count, random)
+    segment_noise, limb_noise = (
+        random.normal(0, SEGMENT_LOG_STD, (count, 4)),
+        random.normal(0, LIMB_LOG_STD, (count, 2)),
+    )
+    factors = np.exp(segment_noise + limb_noise.repeat(2, axis=1)) * [1, 1, ARM_SCALE, ARM_SCALE]
 
     points = np.empty((count, len(rig.weights) + len(JOINTS), 3), np.float32)
     for start in range(0, count, BATCH):
         batch = slice(start, min(start + BATCH, count))
-        sliders = {name: values[batch] for name, values in everybody.items()}
-        people = [symmetric(shapes(mesh, model, sliders | build), rig) for build in ({}, LEAN)]
+        sliders = {name: values[batch] for name, values in sliders_all.items()}
+        people = [symmetrize(sample_shapes(mesh, model, sliders | build), rig) for build in ({}, LEAN_BUILD)]
         for row, (vertices, heads, *lean) in enumerate(zip(*people[0], *people[1], strict=True), start):
-            skin, joints = straighten(vertices, measured_joints(vertices, heads, lean, rig), rig)
+            skin, joints = straighten(vertices, estimate_joints(vertices, heads, lean, rig), rig)
             skin, joints = stretch(skin, joints[joint_bones], arm, factors[row])
             points[row] = np.concatenate([skin, joints]) - joints[0]
         print(f"{batch.stop} of {count} adults", end="\r", flush=True)
@@ -368,20 +368,18 @@ def make_adults(count: int, mesh: torch.nn.Module, model: torch.nn.Module, rig: 
 def principal_components(points: Array) -> tuple[Array, Array]:
     """The mean (V, 3) and the first components (10, V, 3) of the `points` (N, V, 3), m per standard deviation."""
     mean = points.mean(0)
-    centred = (points - mean).reshape(len(points), -1)
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
-    chosen = np.argsort(values)[::-1][:COMPONENTS]
-    scores = vectors[:, chosen] * np.sqrt(len(points))  # unit variance
-    directions = (scores.T @ centred / len(points)).reshape(COMPONENTS, *mean.shape)
-    print(f"\n{COMPONENTS} components keep {values[chosen].sum() / values.sum():.4%} of the variance")
-    taller = directions[:, mean[:, 1].argmax(), 1] - directions[:, mean[:, 1].argmin(), 1]
-    return mean, directions * np.sign(taller)[:, None, None]
+    centered = (points - mean).reshape(len(points), -1)
+    values, vectors = np.linalg.eigh((centered @ centered.T).astype(np.float64))
+    largest = np.argsort(values)[::-1][:COMPONENTS]
+    scores = vectors[:, largest] * np.sqrt(len(points))  # unit variance
+    directions = (scores.T @ centered / len(points)).reshape(COMPONENTS, *mean.shape)
+    print(f"\n{COMPONENTS} components keep {values[largest].sum() / values.sum():.4%} of the variance")
+    stature_change = directions[:, mean[:, 1].argmax(), 1] - directions[:, mean[:, 1].argmin(), 1]
+    return mean, directions * np.sign(stature_change)[:, None, None]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("biopose_cli/body/data/default_body.npz"))
     parser.add_argument("--adults", type=int, default=ADULTS)
     arguments = parser.parse_args()
@@ -398,8 +396,8 @@ def main() -> None:
     skin = len(rig.weights)
     helpers = np.arange(skin, len(mean))
     mirror = np.concatenate([rig.mirror, helpers[[JOINTS.index(opposite(joint)) for joint in JOINTS]]])
-    mean = (mean + mirrored(mean, mirror)) / 2  # exactly, after the rounding of the above
-    directions = (directions + mirrored(directions, mirror)) / 2
+    mean = (mean + mirror_points(mean, mirror)) / 2  # exactly, after the rounding of the above
+    directions = (directions + mirror_points(directions, mirror)) / 2
     weights = np.concatenate([fix_landmarks(smpl_weights(rig), mean[:skin]), np.eye(len(JOINTS))])
     np.savez_compressed(
         arguments.out,

@@ -23,14 +23,14 @@ from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.opensim_ik import run_tool
 from biopose_cli.skeleton.osim import load_model, opensim, silence_output
 
-LARGEST_DIFFERENCE = 0.5  # degrees, mean over coordinates and frames
+MAX_DIFFERENCE = 0.5  # degrees, mean over coordinates and frames
 
 
 def main() -> int:
     folders = [Path(argument) for argument in sys.argv[1:]]
     print("| clip | warnings | .mot rows | .trc rows | IK difference, degrees |\n|---|---|---|---|---|")
-    sound = [check(folder) for folder in folders if (folder / f"{folder.name}.mot").is_file()]
-    return int(not all(sound))
+    passed = [check(folder) for folder in folders if (folder / f"{folder.name}.mot").is_file()]
+    return int(not all(passed))
 
 
 def check(folder: Path) -> bool:
@@ -48,8 +48,8 @@ def check(folder: Path) -> bool:
     )
     for line in warnings:
         print(f"  {line}")
-    rows = read_mot == read_table == len(motion.time) and read_markers == len(markers.time)
-    return rows and not warnings and difference < LARGEST_DIFFERENCE
+    rows_agree = read_mot == read_table == len(motion.time) and read_markers == len(markers.time)
+    return rows_agree and not warnings and difference < MAX_DIFFERENCE
 
 
 def loading_warnings(osim: Path) -> list[str]:
@@ -68,16 +68,16 @@ def loading_warnings(osim: Path) -> list[str]:
 
 def ik_difference(osim: Path, trc: Path, mot: Path) -> float:
     """Mean absolute difference over rotations and common frames, degrees; an arm's other name is no difference."""
-    table = extract_model(load_model(osim))
+    spec = extract_model(load_model(osim))
     time, names, q = run_tool(trc, osim)
     ours = read_motion(mot)
     rows = np.searchsorted(time, ours.time - 1e-6)
-    angles = [is_rotation(name) and not name.endswith("_beta") for name in table.coordinates]
-    own = np.stack([ours[name] for name in table.coordinates], axis=1)
-    own[:, angles] = np.radians(own[:, angles])
-    again = nearest_branch(table, q[rows][:, [names.index(name) for name in table.coordinates]], own)
-    turns = np.degrees(np.abs(again - own))[:, angles]
-    return float(np.minimum(turns, np.abs(360 - turns)).mean())
+    angles = [is_rotation(name) and not name.endswith("_beta") for name in spec.coordinates]
+    our_q = np.stack([ours[name] for name in spec.coordinates], axis=1)
+    our_q[:, angles] = np.radians(our_q[:, angles])
+    opensim_q = nearest_branch(spec, q[rows][:, [names.index(name) for name in spec.coordinates]], our_q)
+    angle_difference = np.degrees(np.abs(opensim_q - our_q))[:, angles]
+    return float(np.minimum(angle_difference, np.abs(360 - angle_difference)).mean())
 
 
 if __name__ == "__main__":

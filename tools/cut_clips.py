@@ -32,34 +32,32 @@ ANGLES = ("hip_flexion", "knee_angle", "ankle_angle")
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--clips", type=Path, required=True, help="folder that rendered_clips.py made")
-    options.add_argument("--out", type=Path, default=Path("runs/cut"))
-    chosen = options.parse_args()
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    compared: dict[str, list[Comparison]] = {"nothing": [], "the head": [], "the feet": []}
-    for video in sorted(chosen.clips.glob("*.mp4")):
-        whole = chosen.clips / "mqhmr" / video.stem
-        truth = read_motion(video.with_name(f"{video.stem}_truth.mot"))
-        compared["nothing"].append(_compared(whole, truth))
-        detection, _ = Detection.load(whole / "stages" / "detect.npz")
-        for part, rows in kept(detection).items():
-            cut = chosen.out / f"{video.stem}_{part}.mp4"
-            camera = cut.with_suffix(".json")
-            write_video(cut, (frame.image[rows] for frame in read_frames(probe(video))))
-            camera.write_text(json.dumps(moved(detection, rows)), encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True, help="folder that rendered_clips.py made")
+    parser.add_argument("--out", type=Path, default=Path("runs/cut"))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    comparisons: dict[str, list[Comparison]] = {"nothing": [], "the head": [], "the feet": []}
+    for video in sorted(args.clips.glob("*.mp4")):
+        full_results = args.clips / "mqhmr" / video.stem
+        gt = read_motion(video.with_name(f"{video.stem}_truth.mot"))
+        comparisons["nothing"].append(_compare_with_gt(full_results, gt))
+        detection, _ = Detection.load(full_results / "stages" / "detect.npz")
+        for part, rows in visible_rows(detection).items():
+            cropped = args.out / f"{video.stem}_{part}.mp4"
+            camera = cropped.with_suffix(".json")
+            write_video(cropped, (frame.image[rows] for frame in read_frames(probe(video))))
+            camera.write_text(json.dumps(cropped_camera(detection, rows)), encoding="utf-8")
             with Display(quiet=True) as display:
-                run.run(cut, chosen.out / "mqhmr", Settings(intrinsics=camera), display)
-            compared[f"the {part}"].append(_compared(chosen.out / "mqhmr" / cut.stem, truth))
+                run.run(cropped, args.out / "mqhmr", Settings(intrinsics=camera), display)
+            comparisons[f"the {part}"].append(_compare_with_gt(args.out / "mqhmr" / cropped.stem, gt))
     print("| out of view | legs | hip flexion | knee | ankle | legs within one / two |")
     print("|---|---|---|---|---|---|")
-    for part, clips in compared.items():
+    for part, clips in comparisons.items():
         print(row(part, clips), flush=True)
 
 
-def kept(detection: Detection) -> dict[str, slice]:
+def visible_rows(detection: Detection) -> dict[str, slice]:
     """The rows of the picture that are left when head or feet are cut off; even numbers."""
     height = np.asarray(detection.keypoints_2d[..., 1], float)
     top = np.nanmedian(height[:, SHOULDERS])
@@ -70,37 +68,34 @@ def kept(detection: Detection) -> dict[str, slice]:
     }
 
 
-def moved(detection: Detection, rows: slice) -> dict[str, object]:
+def cropped_camera(detection: Detection, rows: slice) -> dict[str, object]:
     """The camera of these rows of the picture, for `--intrinsics`."""
-    matrix = detection.camera_matrix.copy()
-    matrix[1, 2] -= rows.start
+    camera_matrix = detection.camera_matrix.copy()
+    camera_matrix[1, 2] -= rows.start
     size = [int(detection.image_size[0]), rows.stop - rows.start]
-    return {"camera_matrix": matrix.tolist(), "dist_coeffs": [0.0] * 5, "image_size": size}
+    return {"camera_matrix": camera_matrix.tolist(), "dist_coeffs": [0.0] * 5, "image_size": size}
 
 
-def _compared(results: Path, truth: Motion) -> Comparison:
+def _compare_with_gt(results: Path, gt: Motion) -> Comparison:
     motion = results / f"{results.name}.mot"
-    doubt = read_motion(motion.with_name(f"{motion.stem}_sd.sto"))
-    return compare(read_motion(motion), truth, 0.0, doubt=doubt)
+    estimate_std = read_motion(motion.with_name(f"{motion.stem}_sd.sto"))
+    return compare(read_motion(motion), gt, 0.0, estimate_std=estimate_std)
 
 
 def row(part: str, clips: list[Comparison]) -> str:
     """One line of the table."""
     means = [np.mean([clip.groups["legs"]["mae"] for clip in clips])]
     means += [
-        np.mean([clip.coordinates[f"{angle}_{side}"]["mae"] for clip in clips for side in "rl"])
-        for angle in ANGLES
+        np.mean([clip.coordinates[f"{angle}_{side}"]["mae"] for clip in clips for side in "rl"]) for angle in ANGLES
     ]
-    within = [np.mean(np.concatenate([_within(clip, times) for clip in clips])) for times in (1, 2)]
-    return (
-        f"| {part} | " + " | ".join(f"{mean:.1f}" for mean in means) + " | {:.2f} / {:.2f} |".format(*within)
-    )
+    within = [np.mean(np.concatenate([_within_std(clip, times) for clip in clips])) for times in (1, 2)]
+    return f"| {part} | " + " | ".join(f"{mean:.1f}" for mean in means) + " | {:.2f} / {:.2f} |".format(*within)
 
 
-def _within(clip: Comparison, times: int) -> Array:
+def _within_std(clip: Comparison, num_std: int) -> Array:
     legs = [i for i, name in enumerate(clip.coordinates) if name in GROUPS["legs"]]
-    inside: Array = np.abs(clip.est - clip.ref)[:, legs] <= times * clip.doubt[:, legs]
-    return inside.ravel()
+    within: Array = np.abs(clip.estimate - clip.reference)[:, legs] <= num_std * clip.estimate_std[:, legs]
+    return within.ravel()
 
 
 if __name__ == "__main__":

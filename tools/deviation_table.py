@@ -26,31 +26,31 @@ ANGLES = (
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("motions", type=Path, nargs="+", help="NAME.mot, with NAME_sd.sto beside")
-    options.add_argument("--truth", type=Path, required=True, help="folder with NAME_truth.mot")
-    chosen = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("motions", type=Path, nargs="+", help="NAME.mot, with NAME_sd.sto beside")
+    parser.add_argument("--truth", type=Path, required=True, help="folder with NAME_truth.mot")
+    args = parser.parse_args()
     errors: dict[str, list[Array]] = defaultdict(list)
-    for path in chosen.motions:
-        collect(path, chosen.truth / f"{path.stem}_truth.mot", errors)
+    for path in args.motions:
+        collect(path, args.truth / f"{path.stem}_truth.mot", errors)
     print("| angle | error | standard deviation | within one | within two |")
     print("|---|---|---|---|---|")
     for angle in filter(errors.__contains__, ANGLES):
-        error, deviation = np.concatenate(errors[angle], axis=1)
-        within = " | ".join(f"{np.mean(error <= times * deviation):.2f}" for times in (1, 2))
-        print(f"| {angle} | {error.mean():.1f} | {deviation.mean():.1f} | {within} |")
+        error, std = np.concatenate(errors[angle], axis=1)
+        within = " | ".join(f"{np.mean(error <= times * std):.2f}" for times in (1, 2))
+        print(f"| {angle} | {error.mean():.1f} | {std.mean():.1f} | {within} |")
 
 
-def collect(path: Path, truth: Path, errors: dict[str, list[Array]]) -> None:
+def collect(path: Path, gt_path: Path, errors: dict[str, list[Array]]) -> None:
     """Add a clip's absolute errors and their standard deviations (2, T), degrees, to those of its angles."""
-    found, true, doubt = (read_motion(file) for file in (path, truth, path.with_name(f"{path.stem}_sd.sto")))
-    both = compare(found, true, 0.0, doubt=doubt)
-    error = np.abs(both.est - both.ref)
-    for i, name in enumerate(both.coordinates):
+    estimate, reference, estimate_std = (
+        read_motion(file) for file in (path, gt_path, path.with_name(f"{path.stem}_sd.sto"))
+    )
+    comparison = compare(estimate, reference, 0.0, estimate_std=estimate_std)
+    error = np.abs(comparison.estimate - comparison.reference)
+    for i, name in enumerate(comparison.coordinates):
         if (angle := name.removesuffix("_r").removesuffix("_l")) in ANGLES:
-            errors[angle].append(np.stack([error[:, i], both.doubt[:, i]]))
+            errors[angle].append(np.stack([error[:, i], comparison.estimate_std[:, i]]))
 
 
 if __name__ == "__main__":

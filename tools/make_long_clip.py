@@ -21,33 +21,31 @@ HEIGHT, WIDTH = 1080, 1920
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("out", type=Path)
-    options.add_argument("--seconds", type=float, default=60.0)
-    chosen = options.parse_args()
-    pictures = wide_pictures()
-    there_and_back = itertools.cycle([*pictures, *pictures[-2:0:-1]])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    args = parser.parse_args()
+    images = wide_images()
+    there_and_back = itertools.cycle([*images, *images[-2:0:-1]])
     write_video(
-        chosen.out,
-        itertools.islice(there_and_back, round(chosen.seconds * FPS)),
+        args.out,
+        itertools.islice(there_and_back, round(args.seconds * FPS)),
         quality=20,
         preset="veryfast",
     )
 
 
-def wide_pictures() -> list[np.ndarray]:
+def wide_images() -> list[np.ndarray]:
     """The clip's pictures, RGB, as high as wanted, with its outermost columns repeated to the sides."""
-    pictures = []
+    images = []
     with av.open(str(CLIP)) as file:
         for frame in file.decode(video=0):
-            picture = frame.to_ndarray(format="rgb24")
-            width = round(picture.shape[1] * HEIGHT / picture.shape[0])
-            large = cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_CUBIC)
+            image = frame.to_ndarray(format="rgb24")
+            width = round(image.shape[1] * HEIGHT / image.shape[0])
+            resized = cv2.resize(image, (width, HEIGHT), interpolation=cv2.INTER_CUBIC)
             left = (WIDTH - width) // 2
-            pictures.append(cv2.copyMakeBorder(large, 0, 0, left, WIDTH - width - left, cv2.BORDER_REPLICATE))
-    return pictures
+            images.append(cv2.copyMakeBorder(resized, 0, 0, left, WIDTH - width - left, cv2.BORDER_REPLICATE))
+    return images
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ TAKE = "55_04"  # the only walk of its subject, who is held out from training
 WIDTH, HEIGHT = 1280, 960
 FOCAL_35MM = 26  # mm, a phone's main camera
 CAMERA_HEIGHT = 1.3  # m
-MIDDLE = (-0.3, 4.4)  # m, right of the line of sight and away from the camera: the middle of the walk
+WALK_CENTER = (-0.3, 4.4)  # m, right of the line of sight and away from the camera: the middle of the walk
 OBLIQUE = 52.0  # degrees between the walk and the line of sight
 SEED = 17
 STATURE = 1.77  # m
@@ -41,57 +41,49 @@ QUALITY = 17  # of x264: a lower number is a larger file
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument(
-        "--motion", type=Path, help="folder with cmu_amc.tar.xz; default: the poses in walk_truth.npz"
-    )
-    options.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "sample_videos")
-    options.add_argument("--angles", action="store_true", help="write only walk_truth.mot")
-    chosen = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--motion", type=Path, help="folder with cmu_amc.tar.xz; default: the poses in walk_truth.npz")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "sample_videos")
+    parser.add_argument("--angles", action="store_true", help="write only walk_truth.mot")
+    args = parser.parse_args()
     torch.set_num_threads(1)
     actor = load_actor()
     betas = actor.body.betas_for_stature(STATURE, torch.tensor(SHAPE)).numpy().astype(float)
     camera = sample_camera()
-    if chosen.motion is None:
-        with np.load(chosen.out / "walk_truth.npz", allow_pickle=False) as stored:
+    if args.motion is None:
+        with np.load(args.out / "walk_truth.npz", allow_pickle=False) as stored:
             pose, transl = stored["pose"].astype(float), stored["transl"].astype(float)
     else:
-        pose, transl = recorded(chosen.motion, actor, betas)
-    if not chosen.angles:
-        shots = render_clip(actor, pose, betas, transl, camera, SEED)
-        pictures = (shot.image for shot in shots)
-        write_video(chosen.out / "walk.mp4", pictures, focal_35mm=FOCAL_35MM, quality=QUALITY)
-        write_facts(chosen.out, actor, pose, betas, transl, camera)
-    write_angles(chosen.out / "walk_truth.mot", actor, pose, betas, transl, camera)
+        pose, transl = load_take(args.motion, actor, betas)
+    if not args.angles:
+        renders = render_clip(actor, pose, betas, transl, camera, SEED)
+        images = (shot.image for shot in renders)
+        write_video(args.out / "walk.mp4", images, focal_35mm=FOCAL_35MM, quality=QUALITY)
+        write_facts(args.out, actor, pose, betas, transl, camera)
+    write_angles(args.out / "walk_truth.mot", actor, pose, betas, transl, camera)
 
 
 def sample_camera() -> Camera:
     """Level, CAMERA_HEIGHT above the floor, looking along -z; the walk's middle is at the origin."""
-    eye = np.array([-MIDDLE[0], CAMERA_HEIGHT, MIDDLE[1]])
+    eye = np.array([-WALK_CENTER[0], CAMERA_HEIGHT, WALK_CENTER[1]])
     return look_at(eye, eye - [0, 0, 1], focal_px(FOCAL_35MM, WIDTH, HEIGHT), WIDTH, HEIGHT)
 
 
-def recorded(folder: Path, actor: Actor, betas: Array) -> tuple[Array, Array]:
+def load_take(folder: Path, actor: Actor, betas: Array) -> tuple[Array, Array]:
     """Poses (T, 24, 3) and translations (T, 3) of the take, turned to walk obliquely towards the camera."""
     body = actor.rest_body(betas)
     subject = TAKE[:2]
     (motion,) = (
-        motion
-        for motion in retarget_all(read_amc_archive(folder, f"/{subject}/"), body, FPS)
-        if motion.name == TAKE
+        motion for motion in retarget_all(read_amc_archive(folder, f"/{subject}/"), body, FPS) if motion.name == TAKE
     )
     walk = motion.transl[-1] - motion.transl[0]
-    turn = Rotation.from_euler("y", np.radians(OBLIQUE) - np.arctan2(walk[0], walk[2]))
+    rotation = Rotation.from_euler("y", np.radians(OBLIQUE) - np.arctan2(walk[0], walk[2]))
     pelvis = body.joints[0]
-    pose, transl = motion.pose.copy(), turn.apply(motion.transl + pelvis) - pelvis
-    pose[:, 0] = (turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
-    middle = (transl.min(axis=0) + transl.max(axis=0)) / 2
+    pose, transl = motion.pose.copy(), rotation.apply(motion.transl + pelvis) - pelvis
+    pose[:, 0] = (rotation * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+    center = (transl.min(axis=0) + transl.max(axis=0)) / 2
     # As precise as walk_truth.npz, so that drawing from there gives the same files.
-    return pose.astype(np.float32).astype(float), (transl - middle * [1, 0, 1]).astype(np.float32).astype(
-        float
-    )
+    return pose.astype(np.float32).astype(float), (transl - center * [1, 0, 1]).astype(np.float32).astype(float)
 
 
 def write_facts(folder: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:

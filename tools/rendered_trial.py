@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rendered_clips import MESHES, SIDE, errors
+from rendered_clips import MESHES, SIDE, angle_errors
 
 from biopose_cli.io.storage import Motion, read_motion
 from biopose_cli.render.scene import Camera, look_at
@@ -29,42 +29,38 @@ from biopose_cli.typing import Array
 
 HEADINGS = (0, 30, 60, 90, 180)  # degrees, of the camera from where the person faces
 START, SECONDS = 1.0, 4.0  # of the trial
-AWAY, HEIGHT, FOCAL = 4.0, 1.1, 1.25 * SIDE  # m, m, px
+DISTANCE, HEIGHT, FOCAL = 4.0, 1.1, 1.25 * SIDE  # m, m, px
 SEED = 3
-BENT = {"straight": (-20, 15), "half bent": (30, 70), "bent": (80, 180)}  # degrees
+KNEE_RANGES = {"straight": (-20, 15), "half bent": (30, 70), "bent": (80, 180)}  # degrees
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument(
-        "--trial", type=Path, required=True, help="joint angles of somebody on one spot, .mot"
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--trial", type=Path, required=True, help="joint angles of somebody on one spot, .mot")
     options.add_argument("--out", type=Path, default=Path("runs/trial"))
-    chosen = options.parse_args()
+    args = options.parse_args()
     torch.set_num_threads(1)
     actor = load_actor()
-    chosen.out.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     betas = np.random.default_rng(SEED).normal(size=10).clip(-1.5, 1.5)
-    pose = poses(read_motion(chosen.trial))
-    transl = on_the_spot(actor, pose, betas)
-    print("| seen from | mesh | legs | pelvis | " + " | ".join(f"knees {name}" for name in BENT) + " |")
-    print("|---|---|---|---|" + "---|" * len(BENT))
+    pose = poses(read_motion(args.trial))
+    transl = ankles_fixed_transl(actor, pose, betas)
+    print("| seen from | mesh | legs | pelvis | " + " | ".join(f"knees {name}" for name in KNEE_RANGES) + " |")
+    print("|---|---|---|---|" + "---|" * len(KNEE_RANGES))
     for heading in HEADINGS:
-        name = f"{chosen.trial.stem}_{heading}"
-        video, truth = (chosen.out / f"{name}{end}" for end in (".mp4", "_truth.mot"))
-        camera = phone(pose[0, 0], heading)
-        if not (video.exists() and truth.exists()):
-            shots = render_clip(actor, pose, betas, transl, camera, 900 + heading)
-            write_video(video, (shot.image for shot in shots))
-            write_angles(truth, actor, pose, betas, transl, camera)
+        name = f"{args.trial.stem}_{heading}"
+        video, gt_path = (args.out / f"{name}{end}" for end in (".mp4", "_truth.mot"))
+        camera = level_camera(pose[0, 0], heading)
+        if not (video.exists() and gt_path.exists()):
+            renders = render_clip(actor, pose, betas, transl, camera, 900 + heading)
+            write_video(video, (shot.image for shot in renders))
+            write_angles(gt_path, actor, pose, betas, transl, camera)
         for mesh in MESHES:
-            mae, rest, tilted = errors(video, truth, chosen.out / mesh, mesh, camera)
-            found = read_motion(chosen.out / mesh / name / f"{name}.mot")
-            cells = " | ".join(knees(found, read_motion(truth)))
+            mae, offset_removed, pelvis_error = angle_errors(video, gt_path, args.out / mesh, mesh, camera)
+            estimate = read_motion(args.out / mesh / name / f"{name}.mot")
+            cells = " | ".join(knee_flexion(estimate, read_motion(gt_path)))
             print(
-                f"| {heading} | `--mesh {mesh}` | {mae:.1f} / {rest:.1f} | {tilted:.1f} | {cells} |",
+                f"| {heading} | `--mesh {mesh}` | {mae:.1f} / {offset_removed:.1f} | {pelvis_error:.1f} | {cells} |",
                 flush=True,
             )
 
@@ -79,31 +75,34 @@ def poses(trial: Motion) -> Array:
     return np.asarray(JointSpacePoses().to_smpl(q), float)
 
 
-def on_the_spot(actor: Actor, pose: Array, betas: Array) -> Array:
+def ankles_fixed_transl(actor: Actor, pose: Array, betas: Array) -> Array:
     """The translations (T, 3) m with which the ankles' middle stays over one place of the floor, y = 0."""
-    nowhere = np.zeros((len(pose), 3))
+    zero_transl = np.zeros((len(pose), 3))
     ankles = [INDEX["left_ankle"], INDEX["right_ankle"]]
-    transl = -actor.joints(pose, betas, nowhere)[:, ankles].mean(1)
-    transl[:, 1] = -actor.vertices(pose, betas, nowhere)[..., 1].min(1)
+    transl = -actor.joints(pose, betas, zero_transl)[:, ankles].mean(1)
+    transl[:, 1] = -actor.vertices(pose, betas, zero_transl)[..., 1].min(1)
     return np.asarray(transl)
 
 
-def phone(facing: Array, heading: float) -> Camera:
+def level_camera(root_rotation: Array, heading: float) -> Camera:
     """A level camera at a heading (degrees) from where a person whose root is turned by `facing` (3) rad looks."""
-    angle = facing[1] + np.radians(heading)
-    position = np.array([AWAY * np.sin(angle), HEIGHT, AWAY * np.cos(angle)])
+    angle = root_rotation[1] + np.radians(heading)
+    position = np.array([DISTANCE * np.sin(angle), HEIGHT, DISTANCE * np.cos(angle)])
     return look_at(position, np.array([0.0, HEIGHT, 0.0]), FOCAL, SIDE, SIDE, 0.0)
 
 
-def knees(found: Motion, truth: Motion) -> list[str]:
+def knee_flexion(estimate: Motion, reference: Motion) -> list[str]:
     """The knees' mean flexion in degrees, true and found, for each of `BENT`."""
-    frames = min(len(found.time), len(truth.time))
-    flexed, true = (
+    frames = min(len(estimate.time), len(reference.time))
+    estimated_flexion, true_flexion = (
         np.mean([motion.values[:frames, motion.names.index(f"knee_angle_{side}")] for side in "lr"], axis=0)
-        for motion in (found, truth)
+        for motion in (estimate, reference)
     )
-    ranges = [(true >= low) & (true < high) for low, high in BENT.values()]
-    return [f"{true[some].mean():.0f} -> {flexed[some].mean():.0f}" if some.any() else "" for some in ranges]
+    ranges = [(true_flexion >= low) & (true_flexion < high) for low, high in KNEE_RANGES.values()]
+    return [
+        f"{true_flexion[in_range].mean():.0f} -> {estimated_flexion[in_range].mean():.0f}" if in_range.any() else ""
+        for in_range in ranges
+    ]
 
 
 if __name__ == "__main__":

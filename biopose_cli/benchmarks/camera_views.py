@@ -30,12 +30,12 @@ from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
-TRUTH = Path("multiview_balance", "triangulated.npz")
+GT_FILE = Path("multiview_balance", "triangulated.npz")
 CAMERAS = ("cam01", "cam02", "cam03", "cam04")
 # The calibration is for frames of 1088 x 1920 px. The videos of cam01 and cam02 are that frame scaled to a width of
 # 1080 px, with bars above and below (found by the developers: limbs triangulate at one length only in this way).
-_CALIBRATED_WIDTH, _MIDDLE = 1088.0, 960.0  # px
-_SIGMA = 0.01  # m, of the fit to the true landmarks
+_CALIBRATED_WIDTH, _CENTER_Y = 1088.0, 960.0  # px
+_LANDMARK_SIGMA = 0.01  # m, of the fit to the true landmarks
 _ARRAYS = {
     "points": (LANDMARKS, 3),
     "frame": (),
@@ -48,7 +48,7 @@ _ARRAYS = {
 
 
 @dataclass(frozen=True)
-class RealView:
+class CameraView:
     """What one camera saw.
 
     detection : of the whole clip, with the camera as calibrated
@@ -59,10 +59,10 @@ class RealView:
     name: str
     detection: Detection
     frames: Array
-    truth: Array
+    gt_landmarks: Array
 
 
-def real_views(trials: Path, videos: Path, cache: Path, progress: Progress) -> list[RealView]:
+def load_camera_views(trials: Path, videos: Path, cache: Path, progress: Progress) -> list[CameraView]:
     """The four views. What was detected is kept in `cache`, as by `biopose detect --out CACHE`.
 
     Parameters
@@ -77,7 +77,7 @@ def real_views(trials: Path, videos: Path, cache: Path, progress: Progress) -> l
     UserError, Failure
         As `pipeline.run`.
     """
-    calibrated = _read(trials)
+    calibration = _read_ground_truth(trials)
     paths = [videos / f"single_{camera}.mp4" for camera in CAMERAS]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
@@ -87,68 +87,74 @@ def real_views(trials: Path, videos: Path, cache: Path, progress: Progress) -> l
     views = []
     for number, (camera, path) in enumerate(zip(CAMERAS, paths, strict=True)):
         result = run.run(path, cache, Settings(), progress, only="detect")
-        views.append(seen_by(camera, result.artifacts["detect"], calibrated, number))
+        views.append(camera_view(camera, result.artifacts["detect"], calibration, number))
     return views
 
 
-def seen_by(name: str, detection: Detection, calibrated: dict[str, Array], number: int) -> RealView:
+def camera_view(name: str, detection: Detection, calibration: dict[str, Array], camera_index: int) -> CameraView:
     """The view of camera `number` of the calibration, by the keys of `triangulated.npz`."""
-    dist = np.zeros(5)
-    dist[:4] = calibrated["dist_coeffs"][number]
-    matrix = video_matrix(calibrated["camera_matrix"][number], float(detection.image_size[0]))
+    dist_coeffs = np.zeros(5)
+    dist_coeffs[:4] = calibration["dist_coeffs"][camera_index]
+    camera_matrix = video_camera_matrix(calibration["camera_matrix"][camera_index], float(detection.image_size[0]))
     # The camera shows the truth's frame f at its own frame f + shift.
-    wanted = detection.frame - calibrated["frame_shift"][number]
-    known = calibrated["frame"]
-    frames = np.flatnonzero(detection.visible & (wanted >= known[0]) & (wanted <= known[-1]))
-    flat = calibrated["points"].reshape(len(known), -1).astype(np.float64)
-    points = np.stack([np.interp(wanted[frames], known, column) for column in flat.T], axis=1)
-    truth = points.reshape(len(frames), LANDMARKS, 3) @ calibrated["R"][number].T + calibrated["t"][number]
-    return RealView(name, replace(detection, camera_matrix=matrix, dist_coeffs=dist), frames, truth)
+    gt_frame = detection.frame - calibration["frame_shift"][camera_index]
+    calibrated_frames = calibration["frame"]
+    frames = np.flatnonzero(
+        detection.visible & (gt_frame >= calibrated_frames[0]) & (gt_frame <= calibrated_frames[-1])
+    )
+    flat = calibration["points"].reshape(len(calibrated_frames), -1).astype(np.float64)
+    points = np.stack([np.interp(gt_frame[frames], calibrated_frames, column) for column in flat.T], axis=1)
+    gt_landmarks = (
+        points.reshape(len(frames), LANDMARKS, 3) @ calibration["R"][camera_index].T + calibration["t"][camera_index]
+    )
+    return CameraView(
+        name, replace(detection, camera_matrix=camera_matrix, dist_coeffs=dist_coeffs), frames, gt_landmarks
+    )
 
 
-def video_matrix(calibrated: Array, width: float) -> Array:
+def video_camera_matrix(calibrated_matrix: Array, width: float) -> Array:
     """The camera matrix (3, 3), px, of a video `width` px wide, from that of the calibration's frame."""
     scale = width / _CALIBRATED_WIDTH
-    matrix = np.array(calibrated, np.float64)
-    matrix[:2] *= scale
-    matrix[1, 2] += _MIDDLE * (1 - scale)
-    return matrix
+    camera_matrix = np.array(calibrated_matrix, np.float64)
+    camera_matrix[:2] *= scale
+    camera_matrix[1, 2] += _CENTER_Y * (1 - scale)
+    return camera_matrix
 
 
-def fitted_to_truth(view: RealView, body: Body, landmarks: Sequence[int], *, deviations: bool) -> Pose:
+def fit_to_ground_truth(view: CameraView, body: Body, landmarks: Sequence[int], *, fit_offsets: bool) -> Pose:
     """The body, with one shape, whose `landmarks` are as near to the true ones as the joints' limits let them be.
 
     Frames and camera frame of `view.truth`; the place is not fitted. Without `deviations` the shape is SMPL's (10)
     alone: the landmarks sit on the body where they do on average.
     """
     chain = build_kinematic_chain(body)
-    if not deviations:
+    if not fit_offsets:
         chain = replace(
             chain,
             joint_shapedirs=chain.joint_shapedirs[..., :NUM_BETAS],
             offset_shapedirs=chain.offset_shapedirs[..., :NUM_BETAS],
         )
-    seen = replace(build_observations(view.detection).select(view.frames), landmarks_3d=view.truth)
-    shape = build_shape_prior(body, None)
-    begin = [landmarks_cost(seen, 1.0), *prior_costs(seen, shape, standing=True)]
-    pose, _ = levenberg_marquardt(chain, initial_pose(chain, seen), begin, 20, free_shape=False)
-    weight = np.zeros(view.truth.shape[:2])
+    observations = replace(build_observations(view.detection).select(view.frames), landmarks_3d=view.gt_landmarks)
+    prior_cost = build_shape_prior(body, None)
+    init_costs = [landmarks_cost(observations, 1.0), *prior_costs(observations, prior_cost, standing=True)]
+    pose, _ = levenberg_marquardt(chain, initial_pose(chain, observations), init_costs, 20, free_shape=False)
+    weight = np.zeros(view.gt_landmarks.shape[:2])
     weight[:, list(landmarks)] = 1
-    near: list[Cost] = [
-        Landmarks3D(view.truth, weight, _SIGMA, delta=3.0),
+    costs: list[Cost] = [
+        Landmarks3D(view.gt_landmarks, weight, _LANDMARK_SIGMA, delta=3.0),
         priors.joint_limits(np.ones(len(weight))),
-        shape,
+        prior_cost,
     ]
-    return levenberg_marquardt(chain, pose, near, 60, free_shape=True)[0]
+    return levenberg_marquardt(chain, pose, costs, 60, free_shape=True)[0]
 
 
-def _read(trials: Path) -> dict[str, Array]:
-    path = trials / TRUTH if (trials / TRUTH).is_file() else trials / TRUTH.name
+def _read_ground_truth(trials: Path) -> dict[str, Array]:
+    path = trials / GT_FILE if (trials / GT_FILE).is_file() else trials / GT_FILE.name
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
     except FileNotFoundError as error:
-        raise SettingError(f"there is no {trials / TRUTH}", "Name the folder of the trials") from error
+        raise SettingError(f"there is no {trials / GT_FILE}", "Name the folder of the trials") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SettingError(f"{path} is not the trial's truth: {error}", "Get the file again") from error
     for name, shape in _ARRAYS.items():

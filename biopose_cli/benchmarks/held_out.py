@@ -18,7 +18,7 @@ from biopose_cli.training.marker_dataset import captured_motions
 _SEED = 30_000  # far from any training's
 
 
-def load_looks(path: Path) -> RenderedDetections:
+def load_detections(path: Path) -> RenderedDetections:
     """The rendered people in `path`.
 
     Raises
@@ -35,7 +35,7 @@ def load_looks(path: Path) -> RenderedDetections:
         ) from error
 
 
-def held_out_looks(motion: Path, folder: Path, progress: Progress, count: int = 920) -> Path:
+def held_out_detections(motion: Path, folder: Path, progress: Progress, count: int = 920) -> Path:
     """Pictures of random people who move as the held-out subjects do, and what the detector sees: a file in `folder`.
 
     Made once. Its name tells by which poses, so that those of an earlier calibration are not taken for today's.
@@ -49,9 +49,9 @@ def held_out_looks(motion: Path, folder: Path, progress: Progress, count: int = 
     """
     actor = load_actor()
     progress.start("motion capture", None)
-    _, held = captured_motions(motion, actor.body)
-    subjects = np.repeat([take.subject for take in held], [len(take.pose) for take in held])
-    poses = np.concatenate([take.pose for take in held])
+    _, held_out_motions = captured_motions(motion, actor.body)
+    subjects = np.repeat([take.subject for take in held_out_motions], [len(take.pose) for take in held_out_motions])
+    poses = np.concatenate([take.pose for take in held_out_motions])
     rounded = np.round(poses, 4).astype(np.float32)  # rad: processors differ in the last digits
     path = folder / f"detections_{hashlib.sha256(rounded.tobytes()).hexdigest()[:12]}_{count}.npz"
     if not path.exists():

@@ -32,10 +32,10 @@ from biopose_cli.synthesis.joint_motion import COORDINATES, sample_action
 from biopose_cli.typing import Array
 
 MOTIONS = ("walk", "crouch_gait", "squats", "lunges", "reaching", "jumps")
-FRAMES, RATE = 200, 60.0
+NUM_FRAMES, FRAME_RATE = 200, 60.0
 SEED = 4
 # folder, scaled model, markers
-REAL = (
+REAL_TRIALS = (
     *(
         ("opencap_squat", "LaiArnoldModified2017_poly_withArms_weldHand_scaled.osim", f"{name}.trc")
         for name in ("Squats_0", "Asym_0")
@@ -52,7 +52,7 @@ class Trial:
     name: str
     model: Path
     markers: Path
-    truth: Array | None = None
+    gt_q: Array | None = None
 
 
 def bench_ik(trials: Path | None, progress: Progress) -> dict[str, Any]:
@@ -82,30 +82,30 @@ def bench_ik(trials: Path | None, progress: Progress) -> dict[str, Any]:
     ModelFileError, MotionFileError, SolverError
     """
     results: list[dict[str, Any]] = []
-    real = [] if trials is None else _real(trials, progress)
+    real = [] if trials is None else _real_trials(trials, progress)
     progress.start("inverse kinematics", len(MOTIONS) + len(real), "trials")
     with tempfile.TemporaryDirectory(prefix="biopose_ik") as folder:
-        for trial in (*_synthetic(Path(folder)), *real):
-            results.append(_both(trial))
+        for trial in (*_synthetic_trials(Path(folder)), *real):
+            results.append(_solve_with_both(trial))
             progress.advance()
-    return {"trials": results, "mean": _mean(results), "kinematics_frames_per_s": _forward_rate()}
+    return {"trials": results, "mean": _mean(results), "kinematics_frames_per_s": _kinematics_rate()}
 
 
-def _synthetic(folder: Path) -> Iterator[Trial]:
+def _synthetic_trials(folder: Path) -> Iterator[Trial]:
     model = scale_model(load_body(), np.zeros(10))[0].model
     path = folder / "skeleton.osim"
     path.write_text(to_xml(model), encoding="utf-8")
     kinematics = Kinematics(extract_model(load_model(path)))
     generator = np.random.default_rng(SEED)
     for name in MOTIONS:
-        motion = sample_action(name, 1, FRAMES, RATE, generator)[0].astype(float)
+        motion = sample_action(name, 1, NUM_FRAMES, FRAME_RATE, generator)[0].astype(float)
         q = motion[:, [COORDINATES.index(coordinate) for coordinate in kinematics.spec.coordinates]]
         markers = kinematics.markers(torch.as_tensor(q)).numpy()
-        write_trc(folder / f"{name}.trc", np.arange(FRAMES) / RATE, kinematics.spec.markers, markers)
+        write_trc(folder / f"{name}.trc", np.arange(NUM_FRAMES) / FRAME_RATE, kinematics.spec.markers, markers)
         yield Trial(name, path, folder / f"{name}.trc", q)
 
 
-def _forward_rate() -> float:
+def _kinematics_rate() -> float:
     kinematics = Kinematics(extract_model(scale_model(load_body(), np.zeros(10))[0].model), torch.float32)
     q = torch.zeros(1000, len(kinematics.spec.coordinates))
     threads = torch.get_num_threads()
@@ -113,69 +113,69 @@ def _forward_rate() -> float:
     try:
         with torch.no_grad():
             kinematics.markers(q)
-            began = perf_counter()
+            start = perf_counter()
             for _ in range(20):
                 kinematics.markers(q)
-            return 20 * len(q) / (perf_counter() - began)
+            return 20 * len(q) / (perf_counter() - start)
     finally:
         torch.set_num_threads(threads)
 
 
-def _real(folder: Path, progress: Progress) -> list[Trial]:
-    found, notes = [], []
-    for place, model, markers in REAL:
-        paths = folder / place / model, folder / place / markers
+def _real_trials(folder: Path, progress: Progress) -> list[Trial]:
+    trials, notes = [], []
+    for trial_folder, model, markers in REAL_TRIALS:
+        paths = folder / trial_folder / model, folder / trial_folder / markers
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
-            notes.append(f"{place}/{markers} is left out: there is no {' and no '.join(missing)}")
+            notes.append(f"{trial_folder}/{markers} is left out: there is no {' and no '.join(missing)}")
         else:
-            found.append(Trial(Path(markers).stem, *paths))
-    if not found:
-        places = ", ".join(sorted({place for place, _, _ in REAL}))
-        raise SettingError(f"{folder} holds no trial", f"Looked for folders {places}")
+            trials.append(Trial(Path(markers).stem, *paths))
+    if not trials:
+        trial_folders = ", ".join(sorted({place for place, _, _ in REAL_TRIALS}))
+        raise SettingError(f"{folder} holds no trial", f"Looked for folders {trial_folders}")
     for note in notes:
         progress.note(note)
-    return found
+    return trials
 
 
-def _both(trial: Trial) -> dict[str, Any]:
-    table = extract_model(load_model(trial.model))
-    began = perf_counter()
+def _solve_with_both(trial: Trial) -> dict[str, Any]:
+    spec = extract_model(load_model(trial.model))
+    start = perf_counter()
     load_model(trial.model)  # again: the first time fills the disk's cache
-    loading = perf_counter() - began
-    target = _measured(trial, table)
+    load_seconds = perf_counter() - start
+    target = _measured_markers(trial, spec)
 
-    began = perf_counter()
-    kinematics = Kinematics(table)
-    own = Solver(kinematics).solve(target).q
-    seconds = perf_counter() - began
+    start = perf_counter()
+    kinematics = Kinematics(spec)
+    q = Solver(kinematics).solve(target).q
+    seconds = perf_counter() - start
 
-    began = perf_counter()
-    time, _, theirs = run_tool(trial.markers, trial.model)
-    tool_seconds = max(perf_counter() - began - loading, 1e-9)
+    start = perf_counter()
+    time, _, opensim_q = run_tool(trial.markers, trial.model)
+    opensim_seconds = max(perf_counter() - start - load_seconds, 1e-9)
     if len(time) != len(target):
         raise MotionFileError(f"OpenSim solved {len(time)} of the {len(target)} frames of {trial.markers}")
 
-    theirs = kinematics.apply_couplers(torch.as_tensor(theirs)).numpy()
+    opensim_q = kinematics.apply_couplers(torch.as_tensor(opensim_q)).numpy()
     frames = len(target)
     return {
         "name": trial.name,
         "frames": frames,
         "frames_per_s": frames / seconds,
-        "opensim_frames_per_s": frames / tool_seconds,
-        "ratio": tool_seconds / seconds,
-        "marker_rms_mm": _rms_mm(kinematics, own, target),
-        "opensim_marker_rms_mm": _rms_mm(kinematics, theirs, target),
-        "angle_error_deg": _angle_error(table, own, trial.truth),
-        "opensim_angle_error_deg": _angle_error(table, theirs, trial.truth),
+        "opensim_frames_per_s": frames / opensim_seconds,
+        "ratio": opensim_seconds / seconds,
+        "marker_rms_mm": _rms_mm(kinematics, q, target),
+        "opensim_marker_rms_mm": _rms_mm(kinematics, opensim_q, target),
+        "angle_error_deg": _angle_error(spec, q, trial.gt_q),
+        "opensim_angle_error_deg": _angle_error(spec, opensim_q, trial.gt_q),
     }
 
 
-def _measured(trial: Trial, table: ModelSpec) -> Array:
+def _measured_markers(trial: Trial, spec: ModelSpec) -> Array:
     """(T, M, 3) for the model's markers; NaN for those that the file does not hold."""
     markers = read_trc(trial.markers)
-    target = np.full((len(markers.time), len(table.markers), 3), np.nan)
-    for column, name in enumerate(table.markers):
+    target = np.full((len(markers.time), len(spec.markers), 3), np.nan)
+    for column, name in enumerate(spec.markers):
         if name in markers.names:
             target[:, column] = markers.positions[:, markers.names.index(name)]
     if np.isnan(target).all():
@@ -185,18 +185,18 @@ def _measured(trial: Trial, table: ModelSpec) -> Array:
 
 def _rms_mm(kinematics: Kinematics, q: Array, target: Array) -> float:
     with torch.no_grad():
-        found = kinematics.markers(torch.as_tensor(q)).numpy()
-    return float(1000 * np.sqrt(np.nanmean(((found - target) ** 2).sum(axis=-1))))
+        pred = kinematics.markers(torch.as_tensor(q)).numpy()
+    return float(1000 * np.sqrt(np.nanmean(((pred - target) ** 2).sum(axis=-1))))
 
 
-def _angle_error(table: ModelSpec, q: Array, truth: Array | None) -> float | None:
+def _angle_error(spec: ModelSpec, q: Array, gt_q: Array | None) -> float | None:
     """Mean absolute error, degrees, whole turns aside."""
-    if truth is None:
+    if gt_q is None:
         return None
-    judged = table.is_angle & ~table.locked
-    judged[[coupler.dependent for coupler in table.couplers]] = False
-    apart = (canonical_angles(table, q) - canonical_angles(table, truth))[:, judged]
-    return float(np.degrees(np.abs((apart + np.pi) % (2 * np.pi) - np.pi)).mean())
+    included = spec.is_angle & ~spec.locked
+    included[[coupler.dependent for coupler in spec.couplers]] = False
+    difference = (canonical_angles(spec, q) - canonical_angles(spec, gt_q))[:, included]
+    return float(np.degrees(np.abs((difference + np.pi) % (2 * np.pi) - np.pi)).mean())
 
 
 def _mean(results: list[dict[str, Any]]) -> dict[str, float | None]:

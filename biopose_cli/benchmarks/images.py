@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli.benchmarks.camera_views import RealView
-from biopose_cli.benchmarks.methods import Frames, by_network, rendered, seen_frames
-from biopose_cli.benchmarks.mqhmr import Judge
+from biopose_cli.benchmarks.camera_views import CameraView
+from biopose_cli.benchmarks.methods import MonocularInput, from_detection, from_rendered, regression
+from biopose_cli.benchmarks.mqhmr import Evaluator
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import roi as geometry
@@ -22,7 +22,7 @@ from biopose_cli.hmr.checkpoint import PRETRAINED, load_network
 from biopose_cli.io import assets
 from biopose_cli.io.video.probe import probe
 from biopose_cli.io.video.reader import read_frames
-from biopose_cli.metrics.points import mean, points_errors
+from biopose_cli.metrics.points import landmark_errors, mean_of_reports
 from biopose_cli.progress import Progress
 from biopose_cli.synthesis import rendered_images
 from biopose_cli.typing import Array
@@ -30,7 +30,7 @@ from biopose_cli.typing import Array
 RUNS = ("keypoints", "images", "both")
 
 
-def compare(runs: Path, views: Sequence[RealView], videos: Path, progress: Progress) -> dict[str, Any]:
+def compare_runs(runs: Path, views: Sequence[CameraView], videos: Path, progress: Progress) -> dict[str, Any]:
     """Errors of the three networks in `runs`, and of the one that comes with BioPose, which sees keypoints.
 
     Parameters
@@ -55,56 +55,61 @@ def compare(runs: Path, views: Sequence[RealView], videos: Path, progress: Progr
     """
     paths = {name: runs / name / "mqhmr.safetensors" for name in RUNS}
     folder = runs / "both" / "held_out"
-    parts = len(list(folder.glob("*.npz")))
-    missing = [str(path) for path in paths.values() if not path.is_file()] + [str(folder)] * (not parts)
+    num_shards = len(list(folder.glob("*.npz")))
+    missing = [str(path) for path in paths.values() if not path.is_file()] + [str(folder)] * (not num_shards)
     if missing:
         raise SettingError(f"--images: {missing[0]} is not there", "Train as docs/ablations.md says")
-    paths = {"shipped": PRETRAINED} | paths
-    judge = Judge(load_body())
-    taps = sorted({tap for path in paths.values() for tap in load_network(path).config.image_inputs})
-    held = rendered_images.load(folder, parts, taps)
-    people, truth = rendered(held.detections)
-    landmarks = judge.landmarks(truth)
-    maps = {tap: np.concatenate(own) for tap, own in zip(taps, held.feature_maps, strict=True)}
-    on_pictures: dict[str, Any] = {"frames": len(landmarks)}
+    paths = {"pretrained": PRETRAINED} | paths
+    evaluator = Evaluator(load_body())
+    layers = sorted({layer for path in paths.values() for layer in load_network(path).config.image_inputs})
+    held_out = rendered_images.load(folder, num_shards, layers)
+    inputs, gt = from_rendered(held_out.detections)
+    gt_landmarks = evaluator.landmarks(gt)
+    feature_maps = {tap: np.concatenate(shards) for tap, shards in zip(layers, held_out.feature_maps, strict=True)}
+    rendered_report: dict[str, Any] = {"frames": len(gt_landmarks)}
     for name, path in paths.items():
-        on_pictures[name] = points_errors(judge.landmarks(by_network(path, maps)(people)), landmarks)
-    report: dict[str, Any] = {"images_rendered": on_pictures}
+        rendered_report[name] = landmark_errors(
+            evaluator.landmarks(regression(path, feature_maps)(inputs)), gt_landmarks
+        )
+    report: dict[str, Any] = {"images_rendered": rendered_report}
     if views:
-        report["images_real"] = _on_views(judge, paths, taps, views, videos, progress)
+        report["images_real"] = _evaluate_real_views(evaluator, paths, layers, views, videos, progress)
     return report
 
 
-def _on_views(
-    judge: Judge,
+def _evaluate_real_views(
+    evaluator: Evaluator,
     paths: dict[str, Path],
-    taps: Sequence[str],
-    views: Sequence[RealView],
+    layers: Sequence[str],
+    views: Sequence[CameraView],
     videos: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    found: dict[str, dict[str, Any]] = {name: {} for name in paths}
+    errors: dict[str, dict[str, Any]] = {name: {} for name in paths}
     for view in views:
-        seen: Frames = seen_frames(view.detection, view.frames)
-        maps = maps_of(videos / f"single_{view.name}.mp4", view, taps, progress)
+        inputs: MonocularInput = from_detection(view.detection, view.frames)
+        feature_maps = view_feature_maps(videos / f"single_{view.name}.mp4", view, layers, progress)
         for name, path in paths.items():
-            points = judge.landmarks(by_network(path, maps)(seen))
-            found[name][view.name] = points_errors(points, view.truth)
+            pred = evaluator.landmarks(regression(path, feature_maps)(inputs))
+            errors[name][view.name] = landmark_errors(pred, view.gt_landmarks)
     report: dict[str, Any] = {"frames": sum(len(view.frames) for view in views)}
-    return report | {name: {"views": own, "mean": mean(list(own.values()))} for name, own in found.items()}
+    return report | {
+        name: {"views": errors_by_view, "mean": mean_of_reports(list(errors_by_view.values()))}
+        for name, errors_by_view in errors.items()
+    }
 
 
-def maps_of(video: Path, view: RealView, taps: Sequence[str], progress: Progress) -> dict[str, Array]:
+def view_feature_maps(video: Path, view: CameraView, layers: Sequence[str], progress: Progress) -> dict[str, Array]:
     """The detector's maps of a view's frames: for each of `taps` (N, 2, side, side, channels), of the crop and of its
     mirror image."""
-    network = BlazePoseBackbone(assets.ensure(assets.required_assets("heavy"), progress)["heavy"], taps)
-    wanted = {int(view.detection.frame[k]): k for k in view.frames}
-    found: list[list[list[Array]]] = []
-    progress.start(f"{view.name} through the detector's network", len(wanted), "frames")
+    network = BlazePoseBackbone(assets.ensure(assets.required_assets("heavy"), progress)["heavy"], layers)
+    view_rows = {int(view.detection.frame[k]): k for k in view.frames}
+    outputs: list[list[list[Array]]] = []
+    progress.start(f"{view.name} through the detector's network", len(view_rows), "frames")
     for frame in read_frames(probe(video)):
-        if frame.index in wanted:
-            roi = view.detection.roi[wanted[frame.index]].astype(float)
+        if frame.index in view_rows:
+            roi = view.detection.roi[view_rows[frame.index]].astype(float)
             crop = geometry.warp_crop(frame.image, roi).astype(np.float32) / 255
-            found.append([network(one)[1] for one in (crop, np.ascontiguousarray(crop[:, ::-1]))])
+            outputs.append([network(image)[1] for image in (crop, np.ascontiguousarray(crop[:, ::-1]))])
             progress.advance()
-    return {name: np.stack([[look[tap] for look in pair] for pair in found]) for tap, name in enumerate(taps)}
+    return {name: np.stack([[maps[index] for maps in pair] for pair in outputs]) for index, name in enumerate(layers)}

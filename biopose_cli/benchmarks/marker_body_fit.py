@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from biopose_cli.benchmarks.marker_lbs import Skin, reduced, skin_points, sole_vertices
+from biopose_cli.benchmarks.marker_lbs import SkinPoints, build_marker_body, build_skin_points, sole_vertices
 from biopose_cli.body.kinematics import ACTIVE_JOINTS, NUM_BETAS, NUM_JOINTS, KinematicChain, Pose
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body
@@ -28,22 +28,22 @@ from biopose_cli.mesh_fit.solver import levenberg_marquardt
 from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 
-MARKER_NOISE = 0.01  # m, of a marker about its place on moving skin
-TRUNK_NOISE = 0.02  # m, the same on torso and shoulders, which no spine of three joints follows
-STILL_NOISE = 0.003  # m, the same, on a person who stands still
-OFFSET = 0.005  # m, standard deviation of a marker's place about our site
-FOOT_OFFSET = 0.015  # m, the same on a foot: shoes, and marker sets that mean the bone from another side
-FREE_OFFSET = 0.03  # m, the same where no bony point shows the place
+MARKER_SIGMA = 0.01  # m, of a marker about its place on moving skin
+TRUNK_MARKER_SIGMA = 0.02  # m, the same on torso and shoulders, which no spine of three joints follows
+STATIC_MARKER_SIGMA = 0.003  # m, the same, on a person who stands still
+OFFSET_STD = 0.005  # m, standard deviation of a marker's place about our site
+FOOT_OFFSET_STD = 0.015  # m, the same on a foot: shoes, and marker sets that mean the bone from another side
+FREE_OFFSET_STD = 0.03  # m, the same where no bony point shows the place
 FREE_SITES = ("TH1", "TH2", "TB1", "TB2", "UA1", "UA2", "FHD", "BHD")  # less the first letter
-ROBUST = 6.0  # noises: beyond, a marker counts as an outlier
-SOLE_NOISE = 0.003  # m, of a sole's heel and ball about a plane floor
+HUBER_DELTA = 6.0  # noises: beyond, a marker counts as an outlier
+SOLE_SIGMA = 0.003  # m, of a sole's heel and ball about a plane floor
 LIMIT_WEIGHT = 0.01  # or markers on a flexed trunk would be held by the spine's ranges, and tilt the pelvis
 PRIOR_WEIGHT = 0.01  # of a pose: markers see nearly everything, and frames are not independent
-INDEPENDENT = 10.0  # frames' worth of evidence on shape and offsets in a trial: its frames are much alike
-STATURE_KNOWN, STATURE_UNKNOWN = 0.01, 0.07  # m
-PASSES = (15, 40)
+EFFECTIVE_FRAMES = 10.0  # frames' worth of evidence on shape and offsets in a trial: its frames are much alike
+GIVEN_STATURE_SIGMA, ASSUMED_STATURE_SIGMA = 0.01, 0.07  # m
+PASS_ITERATIONS = (15, 40)
 # Degrees from zero that a joint may well turn about its axes, standing still and moving. Markers see little of it
-NEAR_ZERO = (
+JOINT_ANGLE_STD = (
     ("spine", "xyz", 1.0, 10.0),
     ("collar", "xyz", 3.0, 5.0),
     ("knee", "yz", 2.0, 4.0),
@@ -51,11 +51,16 @@ NEAR_ZERO = (
     ("foot", "xyz", 1.0, 10.0),
 )
 # The same of joints that no marker shows, when none is on these bodies of the skeleton
-UNSEEN = (("foot", "toes", 1.0), ("neck", "head", 4.0), ("head", "head", 4.0), ("wrist", "hand", 4.0))
+UNOBSERVED_JOINT_STD = (
+    ("foot", "toes", 1.0),
+    ("neck", "head", 4.0),
+    ("head", "head", 4.0),
+    ("wrist", "hand", 4.0),
+)
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedBody:
     """The body in T frames. `betas` (10), `body_pose` (T,23,3) and `global_orient` (T,3) rad, `transl` (T,3) m;
     `offsets` (N,3) m, of the markers from our sites, axes of the T-pose; `residual` (T,N) m, NaN where unseen."""
 
@@ -68,25 +73,25 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class OnMarkers:
+class MarkerCost:
     """The sites, with their offsets, are within `noise` (T,P) m of the markers `target` (T,P,3) m, NaN where unseen."""
 
-    skin: Skin
+    skin: SkinPoints
     target: Array
-    noise: Array
+    sigma: Array
 
     def _residual(self, state: State) -> Array:
-        return np.nan_to_num((self.skin.place(state) - self.target) / self.noise[..., None])
+        return np.nan_to_num((self.skin.positions(state) - self.target) / self.sigma[..., None])
 
     def energy(self, state: State) -> float:
-        loss, _ = pseudo_huber((self._residual(state) ** 2).sum(-1), ROBUST)
+        loss, _ = pseudo_huber((self._residual(state) ** 2).sum(-1), HUBER_DELTA)
         return float(0.5 * loss.sum())
 
     def add_to(self, state: State, system: BandedNormalEquations) -> None:
         residual = self._residual(state)
-        _, down = pseudo_huber((residual**2).sum(-1), ROBUST)
+        _, down = pseudo_huber((residual**2).sum(-1), HUBER_DELTA)
         scale = np.sqrt(down) * np.isfinite(self.target[..., 0])
-        by_pose, by_shape = ((scale / self.noise)[..., None, None] * d for d in self.skin.jacobian(state))
+        by_pose, by_shape = ((scale / self.sigma)[..., None, None] * d for d in self.skin.jacobian(state))
         frames, rows = len(residual), 3 * residual.shape[1]
         system.add_local(
             by_pose.reshape(frames, rows, -1),
@@ -96,38 +101,38 @@ class OnMarkers:
 
 
 @dataclass(frozen=True)
-class FlatFeet:
+class FlatFootCost:
     """Heel and ball of a sole are equally high.
 
     skin : heel and ball of each foot, in turn
     weight : (T) of the frames
     """
 
-    skin: Skin
-    weight: Array
+    skin: SkinPoints
+    frame_weight: Array
 
-    def _difference(self, values: Array) -> Array:
+    def _height_difference(self, values: Array) -> Array:
         """Of heel and ball, upwards: (T,2F,3,...) -> (T,F,...)."""
-        up = values[:, ::2, 1] - values[:, 1::2, 1]
-        return np.asarray(up * np.sqrt(self.weight).reshape(-1, *[1] * (up.ndim - 1)) / SOLE_NOISE)
+        height = values[:, ::2, 1] - values[:, 1::2, 1]
+        return np.asarray(height * np.sqrt(self.frame_weight).reshape(-1, *[1] * (height.ndim - 1)) / SOLE_SIGMA)
 
     def energy(self, state: State) -> float:
-        return float(0.5 * (self._difference(self.skin.place(state)) ** 2).sum())
+        return float(0.5 * (self._height_difference(self.skin.positions(state)) ** 2).sum())
 
     def add_to(self, state: State, system: BandedNormalEquations) -> None:
-        by_pose, by_shape = (self._difference(d) for d in self.skin.jacobian(state))
-        system.add_local(by_pose, self._difference(self.skin.place(state)), by_shape)
+        by_pose, by_shape = (self._height_difference(d) for d in self.skin.jacobian(state))
+        system.add_local(by_pose, self._height_difference(self.skin.positions(state)), by_shape)
 
 
 @dataclass(frozen=True)
-class NearZero:
+class ZeroAnglePrior:
     """Rotation vectors are small: `stiffness` (J,3) one over rad, `weight` (T) of the frames."""
 
-    stiffness: Array
-    weight: Array
+    inverse_std: Array
+    frame_weight: Array
 
     def _scale(self) -> Array:
-        return np.asarray(np.sqrt(self.weight)[:, None, None] * self.stiffness)
+        return np.asarray(np.sqrt(self.frame_weight)[:, None, None] * self.inverse_std)
 
     def energy(self, state: State) -> float:
         return float(0.5 * ((self._scale() * state.axis_angles) ** 2).sum())
@@ -141,13 +146,13 @@ class NearZero:
         system.gradient[:, 3:-3] += gradient.reshape(len(scale), -1)
 
 
-def fit(
+def fit_body(
     body: Body,
     target: Array,
     sites: tuple[str, ...],
     height: float | None,
-    standing: Array | None = None,
-) -> Fitted:
+    static_markers: Array | None = None,
+) -> FittedBody:
     """Fit the default body to markers.
 
     Parameters
@@ -163,92 +168,102 @@ def fit(
     SolverError
         The markers hold no finite number.
     """
-    chain, mesh = reduced(body, len(sites))
+    chain, mesh = build_marker_body(body, len(sites))
     columns = [MARKER_NAMES.index(site) for site in sites]
-    skin = skin_points(mesh, body.marker_vertices[columns], _spread(sites))
-    soles = skin_points(mesh, sole_vertices(body, mesh))
+    skin = build_skin_points(mesh, body.marker_vertices[columns], _offset_std(sites))
+    soles = build_skin_points(mesh, sole_vertices(body, mesh))
     frames = len(target)
-    noise, share = np.tile(_noise(sites), (frames, 1)), np.sqrt(min(1.0, INDEPENDENT / frames))
-    moving, still = np.ones(frames), np.zeros(frames)
-    if standing is not None:  # one frame more, the last, that weighs as one of the independent ones
-        target = np.concatenate([target, standing[None]])
-        noise = np.append(noise, np.full((1, len(sites)), STILL_NOISE * share), axis=0)
-        moving, still = np.append(moving, 0.0), np.append(still, 1 / share**2)
-    every = moving + still
-    terms: list[Cost] = [
-        OnMarkers(skin, target, noise),
-        FlatFeet(soles, still),
-        priors.joint_limits(LIMIT_WEIGHT * every),
-        priors.pose_prior(PRIOR_WEIGHT * every, standing=True),
-        NearZero(_stiffness(sites, still=False), moving),
-        NearZero(_stiffness(sites, still=True), still),
-        _shape_prior(body, height, share),
+    sigma, evidence_scale = (
+        np.tile(_marker_sigma(sites), (frames, 1)),
+        np.sqrt(min(1.0, EFFECTIVE_FRAMES / frames)),
+    )
+    motion_weight, static_weight = np.ones(frames), np.zeros(frames)
+    if static_markers is not None:  # one frame more, the last, that weighs as one of the independent ones
+        target = np.concatenate([target, static_markers[None]])
+        sigma = np.append(sigma, np.full((1, len(sites)), STATIC_MARKER_SIGMA * evidence_scale), axis=0)
+        motion_weight, static_weight = (
+            np.append(motion_weight, 0.0),
+            np.append(static_weight, 1 / evidence_scale**2),
+        )
+    frame_weight = motion_weight + static_weight
+    costs: list[Cost] = [
+        MarkerCost(skin, target, sigma),
+        FlatFootCost(soles, static_weight),
+        priors.joint_limits(LIMIT_WEIGHT * frame_weight),
+        priors.pose_prior(PRIOR_WEIGHT * frame_weight, standing=True),
+        ZeroAnglePrior(_inverse_angle_std(sites, static=False), motion_weight),
+        ZeroAnglePrior(_inverse_angle_std(sites, static=True), static_weight),
+        _shape_prior(body, height, evidence_scale),
     ]
-    pose = _start(chain, skin, target, sites)
-    for iterations, free in zip(PASSES, (False, True), strict=True):
-        pose, _ = levenberg_marquardt(chain, pose, terms, iterations, free_shape=free)
-    vectors = so3.matrix_to_axis_angle(pose.rotations)[:frames]
-    residual = np.linalg.norm(skin.place(State(chain, pose)) - target, axis=-1)
-    return Fitted(
+    pose = _initial_pose(chain, skin, target, sites)
+    for iterations, free_shape in zip(PASS_ITERATIONS, (False, True), strict=True):
+        pose, _ = levenberg_marquardt(chain, pose, costs, iterations, free_shape=free_shape)
+    axis_angles = so3.matrix_to_axis_angle(pose.rotations)[:frames]
+    residual = np.linalg.norm(skin.positions(State(chain, pose)) - target, axis=-1)
+    return FittedBody(
         betas=pose.shape_params[:NUM_BETAS],
-        body_pose=vectors[:, 1:],
-        global_orient=vectors[:, 0],
+        body_pose=axis_angles[:, 1:],
+        global_orient=axis_angles[:, 0],
         transl=pose.transl[:frames],
-        offsets=_spread(sites)[:, None] * pose.shape_params[NUM_BETAS:].reshape(-1, 3),
+        offsets=_offset_std(sites)[:, None] * pose.shape_params[NUM_BETAS:].reshape(-1, 3),
         residual=residual[:frames],
     )
 
 
-def _stiffness(sites: tuple[str, ...], *, still: bool) -> Array:
+def _inverse_angle_std(sites: tuple[str, ...], *, static: bool) -> Array:
     """(J,3) 1/rad: what keeps joints at a natural angle that markers hardly see, or not at all."""
     result = np.zeros((len(ACTIVE_JOINTS) - 1, 3))
     names = [JOINT_NAMES[joint].split("_")[-1] for joint in ACTIVE_JOINTS[1:]]
-    seen = {MARKERS[MARKER_NAMES.index(site)].segment.split("_")[0] for site in sites}
-    rows = [(part, axes, calm if still else moving) for part, axes, calm, moving in NEAR_ZERO]
-    rows += [(part, "xyz", spread) for part, segment, spread in UNSEEN if segment not in seen]
+    observed = {MARKERS[MARKER_NAMES.index(site)].segment.split("_")[0] for site in sites}
+    rows = [
+        (part, axes, static_std if static else moving_std) for part, axes, static_std, moving_std in JOINT_ANGLE_STD
+    ]
+    rows += [(part, "xyz", std) for part, segment, std in UNOBSERVED_JOINT_STD if segment not in observed]
     for part, axes, spread in rows:
         joints = [k for k, name in enumerate(names) if name.startswith(part)]
         result[np.ix_(joints, ["xyz".index(axis) for axis in axes])] = 1 / np.radians(spread)
     return result
 
 
-def _spread(sites: tuple[str, ...]) -> Array:
+def _offset_std(sites: tuple[str, ...]) -> Array:
     """(N) m: how far a marker may well lie from our site."""
 
-    def of(site: str) -> float:
+    def site_std(site: str) -> float:
         if site[1:] in FREE_SITES:
-            return FREE_OFFSET
+            return FREE_OFFSET_STD
         foot = MARKERS[MARKER_NAMES.index(site)].segment.startswith(("calcn", "toes"))
-        return FOOT_OFFSET if foot else OFFSET
+        return FOOT_OFFSET_STD if foot else OFFSET_STD
 
-    return np.array([of(site) for site in sites])
+    return np.array([site_std(site) for site in sites])
 
 
-def _noise(sites: tuple[str, ...]) -> Array:
+def _marker_sigma(sites: tuple[str, ...]) -> Array:
     """(N) m: how far a marker may well lie from its place, on someone who moves."""
     torso = [MARKERS[MARKER_NAMES.index(site)].segment == "torso" for site in sites]
-    return np.where(torso, TRUNK_NOISE, MARKER_NOISE)
+    return np.where(torso, TRUNK_MARKER_SIGMA, MARKER_SIGMA)
 
 
-def _start(chain: KinematicChain, skin: Skin, target: Array, sites: tuple[str, ...]) -> Pose:
+def _initial_pose(chain: KinematicChain, skin: SkinPoints, target: Array, sites: tuple[str, ...]) -> Pose:
     """The mean pose, its pelvis turned and moved onto the markers of the pelvis (Kabsch, frame by frame)."""
     frames = len(target)
     pelvis = [MARKERS[MARKER_NAMES.index(site)].segment == "pelvis" for site in sites]
-    rest, goal = skin.rest[pelvis], target[:, pelvis]
-    share = np.isfinite(goal[..., 0]).astype(float)
-    share /= np.maximum(share.sum(axis=1, keepdims=True), 1)
-    goal = np.nan_to_num(goal)
-    centre, middle = np.einsum("tn,tni->ti", share, goal), share @ rest
-    turned = np.einsum("tn,tni,tnj->tij", share, goal - centre[:, None], rest - middle[:, None])
+    rest_pelvis, pelvis_target = skin.rest_points[pelvis], target[:, pelvis]
+    weights = np.isfinite(pelvis_target[..., 0]).astype(float)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    pelvis_target = np.nan_to_num(pelvis_target)
+    target_center, rest_center = np.einsum("tn,tni->ti", weights, pelvis_target), weights @ rest_pelvis
+    covariance = np.einsum(
+        "tn,tni,tnj->tij", weights, pelvis_target - target_center[:, None], rest_pelvis - rest_center[:, None]
+    )
     rotations = np.broadcast_to(np.eye(3), (frames, NUM_JOINTS, 3, 3)).copy()
     rotations[:, list(ACTIVE_JOINTS[1:])] = so3.axis_angle_to_matrix(priors.mean_pose())
-    rotations[:, 0] = so3.project_to_so3(turned)
-    arm = np.einsum("tij,tj->ti", rotations[:, 0], middle - chain.rest_joints[0])
-    return Pose(rotations, centre - arm - chain.rest_joints[0], np.zeros(chain.num_shape_params))
+    rotations[:, 0] = so3.project_to_so3(covariance)
+    lever = np.einsum("tij,tj->ti", rotations[:, 0], rest_center - chain.rest_joints[0])
+    return Pose(rotations, target_center - lever - chain.rest_joints[0], np.zeros(chain.num_shape_params))
 
 
-def _shape_prior(body: Body, height: float | None, share: float) -> ShapePrior:
+def _shape_prior(body: Body, height: float | None, evidence_scale: float) -> ShapePrior:
     """Of betas and offsets, in standard deviations; `share` narrows all of them."""
     shape = build_shape_prior(body, height)
-    stature = STATURE_KNOWN if height else STATURE_UNKNOWN
-    return replace(shape, shape_sigma=share, stature_sigma=share * stature)
+    stature = GIVEN_STATURE_SIGMA if height else ASSUMED_STATURE_SIGMA
+    return replace(shape, shape_sigma=evidence_scale, stature_sigma=evidence_scale * stature)

@@ -21,88 +21,93 @@ SOLE_RADIUS = 0.02  # m: the sole's vertex is the lowest this near, seen from ab
 
 
 @dataclass(frozen=True)
-class Skin:
+class SkinPoints:
     """Points on the skin: `rest` (P,3) m and `shapes` (P,3,S) in the T-pose, `weights` (P,24) of the joints."""
 
-    rest: Array
-    shapes: Array
-    weights: Array
+    rest_points: Array
+    shapedirs: Array
+    skinning_weights: Array
 
-    def place(self, state: State) -> Array:
+    def positions(self, state: State) -> Array:
         """(T,P,3) m."""
-        return np.asarray(np.einsum("pj,tpji->tpi", self.weights, self._carried(state)))
+        return np.asarray(np.einsum("pj,tpji->tpi", self.skinning_weights, self._rigid_positions(state)))
 
-    def _carried(self, state: State) -> Array:
+    def _rigid_positions(self, state: State) -> Array:
         """(T,P,24,3): where each joint alone would carry each point."""
-        shape, placed = state.pose.shape_params, state.posed
-        joints = state.chain.rest_joints + state.chain.joint_shapedirs @ shape
-        local = (self.rest + self.shapes @ shape)[:, None] - joints
-        return np.asarray(placed.joints[:, None] + np.einsum("tjik,pjk->tpji", placed.rotations, local))
+        shape_params, posed = state.pose.shape_params, state.posed
+        joints = state.chain.rest_joints + state.chain.joint_shapedirs @ shape_params
+        offset = (self.rest_points + self.shapedirs @ shape_params)[:, None] - joints
+        return np.asarray(posed.joints[:, None] + np.einsum("tjik,pjk->tpji", posed.rotations, offset))
 
     def jacobian(self, state: State) -> tuple[Array, Array]:
         """Derivatives by the frame's unknowns (T,P,3,DOF) and by the shape (T,P,3,S)."""
-        placed, chain = state.posed, state.chain
-        carried = self.weights[..., None] * self._carried(state)
-        frames, points = carried.shape[:2]
-        by_pose = np.zeros((frames, points, 3, DOF))
-        by_pose[..., -3:] = np.eye(3)
+        posed, chain = state.posed, state.chain
+        weighted_positions = self.skinning_weights[..., None] * self._rigid_positions(state)
+        frames, points = weighted_positions.shape[:2]
+        pose_jacobian = np.zeros((frames, points, 3, DOF))
+        pose_jacobian[..., -3:] = np.eye(3)
         for k, joint in enumerate(ACTIVE_JOINTS):
-            moved = [j for j in range(NUM_JOINTS) if joint in chain.ancestors(j)]
-            weight = self.weights[:, moved].sum(1)
-            which = np.flatnonzero(weight)
-            arm = carried[:, which][:, :, moved].sum(2) - weight[which, None] * placed.joints[:, joint, None]
-            turned = -so3.skew(arm) @ placed.rotations[:, joint, None]
-            by_pose[:, which, :, 3 * k : 3 * k + 3] = turned
-        return by_pose, self._by_shape(chain, placed)
+            descendants = [j for j in range(NUM_JOINTS) if joint in chain.ancestors(j)]
+            weight = self.skinning_weights[:, descendants].sum(1)
+            affected = np.flatnonzero(weight)
+            lever = (
+                weighted_positions[:, affected][:, :, descendants].sum(2)
+                - weight[affected, None] * posed.joints[:, joint, None]
+            )
+            derivative = -so3.skew(lever) @ posed.rotations[:, joint, None]
+            pose_jacobian[:, affected, :, 3 * k : 3 * k + 3] = derivative
+        return pose_jacobian, self._shape_jacobian(chain, posed)
 
-    def _by_shape(self, chain: KinematicChain, placed: PosedBody) -> Array:
+    def _shape_jacobian(self, chain: KinematicChain, posed: PosedBody) -> Array:
         """The points of a joint's frame move with the joint, and in the frame by their own shape less the joint's."""
-        joints = np.empty((*placed.joints.shape, chain.num_shape_params))
+        joints = np.empty((*posed.joints.shape, chain.num_shape_params))
         joints[:, 0] = chain.joint_shapedirs[0]
         for j in range(1, NUM_JOINTS):
             parent = chain.parents[j]
-            bone = chain.joint_shapedirs[j] - chain.joint_shapedirs[parent]
-            joints[:, j] = joints[:, parent] + placed.rotations[:, parent] @ bone
-        joints -= placed.rotations @ chain.joint_shapedirs
-        blended = np.einsum("pj,tjik->tpik", self.weights, placed.rotations)
-        return np.asarray(np.einsum("pj,tjis->tpis", self.weights, joints) + blended @ self.shapes)
+            bone_shapedirs = chain.joint_shapedirs[j] - chain.joint_shapedirs[parent]
+            joints[:, j] = joints[:, parent] + posed.rotations[:, parent] @ bone_shapedirs
+        joints -= posed.rotations @ chain.joint_shapedirs
+        blended_rotations = np.einsum("pj,tjik->tpik", self.skinning_weights, posed.rotations)
+        return np.asarray(
+            np.einsum("pj,tjis->tpis", self.skinning_weights, joints) + blended_rotations @ self.shapedirs
+        )
 
 
-def reduced(body: Body, markers: int) -> tuple[KinematicChain, Array]:
+def build_marker_body(body: Body, num_markers: int) -> tuple[KinematicChain, Array]:
     """The chain of joints, and the mesh (V,3,1+S) at rest: its mean and its change by shape; no landmarks."""
     arrays = read_body(DEFAULT_BODY)
     mesh = np.concatenate([arrays.v_template[..., None], arrays.shapedirs], axis=-1).astype(np.float64)
-    mesh = np.pad(mesh, ((0, 0), (0, 0), (0, 3 * markers)))
+    mesh = np.pad(mesh, ((0, 0), (0, 0), (0, 3 * num_markers)))
     joints = np.einsum("jv,vcs->jcs", arrays.J_regressor, mesh)
-    nothing = np.zeros((0, 3))
+    no_landmarks = np.zeros((0, 3))
     chain = KinematicChain(
-        body.parents, joints[..., 0], joints[..., 1:], np.zeros(0, np.int64), nothing,
+        body.parents, joints[..., 0], joints[..., 1:], np.zeros(0, np.int64), no_landmarks,
         np.zeros((0, 3, mesh.shape[-1] - 1)),
     )  # fmt: skip
     return chain, mesh
 
 
-def skin_points(mesh: Array, vertices: Array, offsets: Array | None = None) -> Skin:
+def build_skin_points(mesh: Array, vertices: Array, offset_std: Array | None = None) -> SkinPoints:
     """The `vertices` (P) of a `reduced` mesh; with `offsets` (P) m, each moves by its last shape components."""
-    shapes = mesh[vertices, :, 1:]
-    if offsets is not None:
-        for place, spread in enumerate(offsets):
-            at = NUM_BETAS + 3 * place
-            shapes[place, :, at : at + 3] = spread * np.eye(3)
-    weights = read_body(DEFAULT_BODY).weights[vertices].astype(np.float64)
-    return Skin(mesh[vertices, :, 0], shapes, weights)
+    shapedirs = mesh[vertices, :, 1:]
+    if offset_std is not None:
+        for index, std in enumerate(offset_std):
+            column = NUM_BETAS + 3 * index
+            shapedirs[index, :, column : column + 3] = std * np.eye(3)
+    skinning_weights = read_body(DEFAULT_BODY).weights[vertices].astype(np.float64)
+    return SkinPoints(mesh[vertices, :, 0], shapedirs, skinning_weights)
 
 
 def sole_vertices(body: Body, mesh: Array) -> Array:
     """Under each foot the vertex below the heel and the one below the ball, right then left."""
-    rest = mesh[..., 0]
+    rest_vertices = mesh[..., 0]
     vertices = []
     for side in "RL":
         heel, inner, outer = (
-            rest[body.marker_vertices[MARKER_NAMES.index(side + site)]] for site in ("CAL", "MT1", "MT5")
+            rest_vertices[body.marker_vertices[MARKER_NAMES.index(side + site)]] for site in ("CAL", "MT1", "MT5")
         )
         ball = (inner + outer) / 2
-        for place in (heel + 0.15 * (ball - heel), ball):
-            near = np.flatnonzero(np.linalg.norm((rest - place)[:, [0, 2]], axis=1) < SOLE_RADIUS)
-            vertices.append(near[np.argmin(rest[near, 1])])
+        for sole_point in (heel + 0.15 * (ball - heel), ball):
+            candidates = np.flatnonzero(np.linalg.norm((rest_vertices - sole_point)[:, [0, 2]], axis=1) < SOLE_RADIUS)
+            vertices.append(candidates[np.argmin(rest_vertices[candidates, 1])])
     return np.array(vertices)

@@ -30,7 +30,7 @@ from biopose_cli.typing import Array
 
 
 @dataclass(frozen=True)
-class Frames:
+class MonocularInput:
     """N frames, each by itself: what a detector tells of one person.
 
     keypoints : (N, 33, 2) px, without lens distortion
@@ -44,9 +44,9 @@ class Frames:
     keypoints: Array
     confidence: Array
     roi: Array
-    matrix: Array
-    world: Array
-    raw: Array
+    camera_matrix: Array
+    landmarks_3d: Array
+    distorted_keypoints: Array
 
 
 @dataclass(frozen=True)
@@ -58,107 +58,107 @@ class Estimate:
     rotations: Array
     betas: Array
     transl: Array
-    deviations: Array | None = None
+    landmark_offsets: Array | None = None
 
-    def part(self, frames: Array | slice) -> Estimate:
-        deviations = None if self.deviations is None else self.deviations[frames]
-        return Estimate(self.rotations[frames], self.betas[frames], self.transl[frames], deviations)
-
-
-Recover = Callable[[Frames], Estimate]  # from frames by themselves
-RecoverClip = Callable[[Detection], Estimate]  # from a clip, all its frames
+    def select(self, frames: Array | slice) -> Estimate:
+        landmark_offsets = None if self.landmark_offsets is None else self.landmark_offsets[frames]
+        return Estimate(self.rotations[frames], self.betas[frames], self.transl[frames], landmark_offsets)
 
 
-def rendered(looks: RenderedDetections) -> tuple[Frames, Estimate]:
+FrameMethod = Callable[[MonocularInput], Estimate]  # from frames by themselves
+ClipMethod = Callable[[Detection], Estimate]  # from a clip, all its frames
+
+
+def from_rendered(detections: RenderedDetections) -> tuple[MonocularInput, Estimate]:
     """What was seen of rendered people, and the truth, before the camera. Keypoints are where real people's would be
     (`synthesis/keypoint_error_bank.py`), as the truth's landmarks are."""
-    count = len(looks.pose)
-    matrix = np.zeros((count, 3, 3))
-    matrix[:, 0, 0] = matrix[:, 1, 1] = looks.focal
-    matrix[:, :2, 2] = np.asarray(looks.size) / 2
-    matrix[:, 2, 2] = 1
-    frames = Frames(
-        correct_landmark_bias(looks, load_body()),
-        looks.confidence,
-        looks.roi,
-        matrix,
-        looks.landmarks_3d,
-        looks.keypoints,
+    count = len(detections.pose)
+    camera_matrix = np.zeros((count, 3, 3))
+    camera_matrix[:, 0, 0] = camera_matrix[:, 1, 1] = detections.focal
+    camera_matrix[:, :2, 2] = np.asarray(detections.size) / 2
+    camera_matrix[:, 2, 2] = 1
+    inputs = MonocularInput(
+        correct_landmark_bias(detections, load_body()),
+        detections.confidence,
+        detections.roi,
+        camera_matrix,
+        detections.landmarks_3d,
+        detections.keypoints,
     )
     chain = build_kinematic_chain(load_body())
-    rotations = so3.axis_angle_to_matrix(looks.pose)
-    rotations[:, 0] = looks.rotation @ rotations[:, 0]
+    rotations = so3.axis_angle_to_matrix(detections.pose)
+    rotations[:, 0] = detections.rotation @ rotations[:, 0]
     pelvis = (
-        chain.rest_joints[0] + looks.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
+        chain.rest_joints[0] + detections.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
     )  # the root turns about it
-    transl = np.einsum("nij,nj->ni", looks.rotation, looks.transl + pelvis) + looks.translation - pelvis
-    return frames, Estimate(rotations, looks.betas.astype(np.float64), transl)
+    transl = np.einsum("nij,nj->ni", detections.rotation, detections.transl + pelvis) + detections.translation - pelvis
+    return inputs, Estimate(rotations, detections.betas.astype(np.float64), transl)
 
 
-def seen_frames(detection: Detection, frames: Array) -> Frames:
+def from_detection(detection: Detection, frames: Array) -> MonocularInput:
     """These frames of a clip, each by itself."""
-    seen = build_observations(detection).select(frames)
-    return Frames(
-        keypoints=seen.keypoints,
-        confidence=seen.confidence,
+    observations = build_observations(detection).select(frames)
+    return MonocularInput(
+        keypoints=observations.keypoints,
+        confidence=observations.confidence,
         roi=detection.roi[frames].astype(np.float64),
-        matrix=np.broadcast_to(detection.camera_matrix, (len(frames), 3, 3)),
-        world=detection.landmarks_3d[frames].astype(np.float64),
-        raw=detection.keypoints_2d[frames].astype(np.float64),
+        camera_matrix=np.broadcast_to(detection.camera_matrix, (len(frames), 3, 3)),
+        landmarks_3d=detection.landmarks_3d[frames].astype(np.float64),
+        distorted_keypoints=detection.keypoints_2d[frames].astype(np.float64),
     )
 
 
-def fit(detection: Detection) -> Estimate:
+def optimization(detection: Detection) -> Estimate:
     """The mesh stage's `--mesh fit` on a clip, without the refinement after it."""
-    return of_mesh(mesh_stage.run(detection, Settings(mesh="fit"), NullProgress()))
+    return from_mesh(mesh_stage.run(detection, Settings(mesh="fit"), NullProgress()))
 
 
-def guided_by(path: Path) -> RecoverClip:
+def network_prior(path: Path) -> ClipMethod:
     """The mesh stage's `--mesh mqhmr` with the weights in `path`: the network and the fit after it.
 
     Raises AssetError as `load_network`.
     """
     network = load_network(path)
 
-    def fitted(detection: Detection) -> Estimate:
-        return of_mesh(mesh_stage.run(detection, Settings(mesh="mqhmr"), NullProgress(), network))
+    def run(detection: Detection) -> Estimate:
+        return from_mesh(mesh_stage.run(detection, Settings(mesh="mqhmr"), NullProgress(), network))
 
-    return fitted
+    return run
 
 
-def fit_frames(frames: Frames) -> Estimate:
+def frame_optimization(inputs: MonocularInput) -> Estimate:
     """The same fit on every frame by itself, with a shape of its own: what it is worth without time."""
     body = load_body()
-    chain, shape = build_kinematic_chain(body), mesh_stage.build_shape_prior(body, None)
+    chain, prior = build_kinematic_chain(body), mesh_stage.build_shape_prior(body, None)
     poses = [
         fit_clip(
             chain,
             Observations(
                 time=np.zeros(1),
-                keypoints=frames.keypoints[one].astype(np.float64),
-                confidence=frames.confidence[one].astype(np.float64),
-                sigma=landmark_std() * frames.roi[one, 2:3] / CROP_SIZE,
-                weight=frames.confidence[one].astype(np.float64) ** 2,
+                keypoints=inputs.keypoints[row].astype(np.float64),
+                confidence=inputs.confidence[row].astype(np.float64),
+                sigma=landmark_std() * inputs.roi[row, 2:3] / CROP_SIZE,
+                weight=inputs.confidence[row].astype(np.float64) ** 2,
                 frame_weight=np.ones(1),
-                landmarks_3d=frames.world[one].astype(np.float64),
+                landmarks_3d=inputs.landmarks_3d[row].astype(np.float64),
                 usable=np.ones(1, np.bool_),
                 measured=np.ones(1, np.bool_),
-                camera_matrix=frames.matrix[one.start],
+                camera_matrix=inputs.camera_matrix[row.start],
             ),
-            shape,
+            prior,
         )
-        for one in (slice(k, k + 1) for k in range(len(frames.world)))
+        for row in (slice(k, k + 1) for k in range(len(inputs.landmarks_3d)))
     ]
-    shapes = np.array([pose.shape_params for pose in poses])
+    shape_params = np.array([pose.shape_params for pose in poses])
     return Estimate(
         rotations=np.concatenate([pose.rotations for pose in poses]),
-        betas=shapes[:, :NUM_BETAS],
+        betas=shape_params[:, :NUM_BETAS],
         transl=np.concatenate([pose.transl for pose in poses]),
-        deviations=shapes[:, NUM_BETAS:],
+        landmark_offsets=shape_params[:, NUM_BETAS:],
     )
 
 
-def by_network(path: Path, maps: Mapping[str, Array] | None = None) -> Recover:
+def regression(path: Path, feature_maps: Mapping[str, Array] | None = None) -> FrameMethod:
     """MQ-HMR alone, frame by frame, with the weights in `path`.
 
     maps: of the frames that it will be asked for, by the names of `backbones/blazepose.py`, each (N, 2, side, side,
@@ -167,25 +167,25 @@ def by_network(path: Path, maps: Mapping[str, Array] | None = None) -> Recover:
     Raises AssetError as `load_network`, and SettingError if the network needs maps and there are none.
     """
     network, chain = load_network(path), build_kinematic_chain(load_body())
-    taps = [] if maps is None else [maps[tap] for tap in network.config.image_inputs]
+    layers = [] if feature_maps is None else [feature_maps[layer] for layer in network.config.image_inputs]
 
-    def recovered(frames: Frames) -> Estimate:
-        pictures = ImageFeatures(frames.roi, frames.raw, taps) if taps else None
-        bodies = recover_bodies(
-            network, frames.keypoints, frames.confidence, frames.matrix, image_features=pictures
+    def run(inputs: MonocularInput) -> Estimate:
+        image_features = ImageFeatures(inputs.roi, inputs.distorted_keypoints, layers) if layers else None
+        estimates = recover_bodies(
+            network, inputs.keypoints, inputs.confidence, inputs.camera_matrix, image_features=image_features
         )
-        rest = chain.rest_joints[0] + bodies.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
-        return Estimate(bodies.rotations, bodies.betas, bodies.pelvis - rest)
+        rest_pelvis = chain.rest_joints[0] + estimates.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
+        return Estimate(estimates.rotations, estimates.betas, estimates.pelvis - rest_pelvis)
 
-    return recovered
-
-
-def of_mesh(mesh: Mesh) -> Estimate:
-    vectors = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1).astype(np.float64)
-    shape = np.concatenate([mesh.betas, mesh.landmark_offsets]).astype(np.float64)
-    return of_clip(Pose(so3.axis_angle_to_matrix(vectors), mesh.transl.astype(np.float64), shape))
+    return run
 
 
-def of_clip(pose: Pose) -> Estimate:
-    shapes = np.tile(pose.shape_params, (len(pose.transl), 1))
-    return Estimate(pose.rotations, shapes[:, :NUM_BETAS], pose.transl, shapes[:, NUM_BETAS:])
+def from_mesh(mesh: Mesh) -> Estimate:
+    axis_angles = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1).astype(np.float64)
+    shape_params = np.concatenate([mesh.betas, mesh.landmark_offsets]).astype(np.float64)
+    return from_pose(Pose(so3.axis_angle_to_matrix(axis_angles), mesh.transl.astype(np.float64), shape_params))
+
+
+def from_pose(pose: Pose) -> Estimate:
+    shape_params = np.tile(pose.shape_params, (len(pose.transl), 1))
+    return Estimate(pose.rotations, shape_params[:, :NUM_BETAS], pose.transl, shape_params[:, NUM_BETAS:])

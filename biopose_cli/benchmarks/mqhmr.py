@@ -16,27 +16,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from biopose_cli.benchmarks.camera_views import RealView, fitted_to_truth
-from biopose_cli.benchmarks.held_out import load_looks
-from biopose_cli.benchmarks.methods import Estimate, Recover, RecoverClip, of_clip, rendered, seen_frames
+from biopose_cli.benchmarks.camera_views import CameraView, fit_to_ground_truth
+from biopose_cli.benchmarks.held_out import load_detections
+from biopose_cli.benchmarks.methods import (
+    ClipMethod,
+    Estimate,
+    FrameMethod,
+    from_detection,
+    from_pose,
+    from_rendered,
+)
 from biopose_cli.body.kinematics import NUM_BETAS, build_kinematic_chain
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.body.smpl_torch import SMPLKinematics
 from biopose_cli.geometry import so3
 from biopose_cli.metrics import pose
-from biopose_cli.metrics.points import LIMBS, NAMES, mean, points_errors
+from biopose_cli.metrics.points import LIMB_LANDMARK_NAMES, LIMB_LANDMARKS, landmark_errors, mean_of_reports
 from biopose_cli.progress import Progress
 from biopose_cli.synthesis.rendered_detections import RenderedDetections
 from biopose_cli.typing import Array
 
-_PART = 64  # frames whose whole meshes are in memory
+_CHUNK = 64  # frames whose whole meshes are in memory
 
 
 def evaluate(
-    looks: Path | None,
-    views: Sequence[RealView],
-    recover: Mapping[str, Recover],
-    recover_clip: Mapping[str, RecoverClip],
+    detections_path: Path | None,
+    views: Sequence[CameraView],
+    frame_methods: Mapping[str, FrameMethod],
+    clip_methods: Mapping[str, ClipMethod],
     progress: Progress,
 ) -> dict[str, Any]:
     """Errors of every method.
@@ -55,7 +62,7 @@ def evaluate(
     dict
         `points`: the 16 names. `rendered`: `frames`, and by method `points_errors`' figures, a body's also
         `body_errors`'; `by_subject` and `subjects_mean`, the first of these for each who moved so, and their mean.
-        `rendered_turned`: the same on people whose recorded poses were changed at random. `real`:
+        `rendered_perturbed`: the same on people whose recorded poses were changed at random. `real`:
         `frames`; `floor_betas` and `floor` with the figures on one view; by method `views`, the figures by view, and
         `mean` over the views. What was not measured is absent.
 
@@ -64,124 +71,127 @@ def evaluate(
     SettingError
         `looks` cannot be read.
     """
-    judge = Judge(load_body())
-    report: dict[str, Any] = {"points": list(NAMES)}
-    if looks is not None:
-        seen = load_looks(looks)
-        for name, part in (
-            ("rendered", seen.select(~seen.perturbed)),
-            ("rendered_turned", seen.select(seen.perturbed)),
+    evaluator = Evaluator(load_body())
+    report: dict[str, Any] = {"points": list(LIMB_LANDMARK_NAMES)}
+    if detections_path is not None:
+        detections = load_detections(detections_path)
+        for name, subset in (
+            ("rendered", detections.select(~detections.perturbed)),
+            ("rendered_perturbed", detections.select(detections.perturbed)),
         ):
-            if len(part):
-                report[name] = _on_rendered(judge, part, recover, progress)
+            if len(subset):
+                report[name] = _evaluate_rendered(evaluator, subset, frame_methods, progress)
     if views:
-        report["real"] = _on_views(judge, views, recover, recover_clip, progress)
+        report["real"] = _evaluate_real_views(evaluator, views, frame_methods, clip_methods, progress)
     return report
 
 
-class Judge:
+class Evaluator:
     """Places bodies and compares them."""
 
     def __init__(self, body: Body) -> None:
         self.body = body
         self.chain = build_kinematic_chain(body)
-        self.figure = SMPLKinematics(self.chain)
-        self.skin = np.unique(body.faces)  # without the helper vertices, which are in no face
+        self.smpl = SMPLKinematics(self.chain)
+        self.skin_vertices = np.unique(body.faces)  # without the helper vertices, which are in no face
 
     def landmarks(self, estimate: Estimate) -> Array:
         """(N, 33, 3) m from the pelvis joint, camera axes."""
-        return self._placed(estimate)[1]
+        return self._joints_and_landmarks(estimate)[1]
 
-    def body_errors(self, estimate: Estimate, truth: Estimate) -> dict[str, float]:
+    def body_errors(self, pred: Estimate, gt: Estimate) -> dict[str, float]:
         """`joints_mpjpe_mm` and `joints_pa_mpjpe_mm` of SMPL's 24 joints, and `mve_mm` over the whole skin, both from
         the pelvis joint."""
-        joints, true_joints = self._placed(estimate)[0], self._placed(truth)[0]
-        parts = [slice(k, k + _PART) for k in range(0, len(joints), _PART)]
-        vertex = [
+        pred_joints, gt_joints = self._joints_and_landmarks(pred)[0], self._joints_and_landmarks(gt)[0]
+        chunks = [slice(k, k + _CHUNK) for k in range(0, len(pred_joints), _CHUNK)]
+        vertex_errors = [
             pose.mve(
-                self._vertices(estimate.part(p)),
-                self._vertices(truth.part(p)),
-                joints[p, 0],
-                true_joints[p, 0],
+                self._vertices(pred.select(p)),
+                self._vertices(gt.select(p)),
+                pred_joints[p, 0],
+                gt_joints[p, 0],
             )
-            for p in parts
+            for p in chunks
         ]
         return {
-            "joints_mpjpe_mm": pose.mpjpe(joints, true_joints, [0]),
-            "joints_pa_mpjpe_mm": pose.pa_mpjpe(joints, true_joints),
-            "mve_mm": float(np.average(vertex, weights=[len(joints[p]) for p in parts])),
+            "joints_mpjpe_mm": pose.mpjpe(pred_joints, gt_joints, [0]),
+            "joints_pa_mpjpe_mm": pose.pa_mpjpe(pred_joints, gt_joints),
+            "mve_mm": float(np.average(vertex_errors, weights=[len(pred_joints[p]) for p in chunks])),
         }
 
-    def _placed(self, estimate: Estimate) -> tuple[Array, Array]:
-        shape = estimate.betas
-        if estimate.deviations is not None:
-            shape = np.concatenate([shape, estimate.deviations], axis=1)
+    def _joints_and_landmarks(self, estimate: Estimate) -> tuple[Array, Array]:
+        shape_params = estimate.betas
+        if estimate.landmark_offsets is not None:
+            shape_params = np.concatenate([shape_params, estimate.landmark_offsets], axis=1)
         with torch.no_grad():
-            joints, landmarks = self.figure(_tensor(estimate.rotations), _tensor(shape))
+            joints, landmarks = self.smpl(_tensor(estimate.rotations), _tensor(shape_params))
         return joints.double().numpy(), landmarks.double().numpy()
 
     def _vertices(self, estimate: Estimate) -> Array:
         """(N, V, 3) m from the pelvis joint."""
-        vectors, betas = _tensor(so3.matrix_to_axis_angle(estimate.rotations)), _tensor(estimate.betas)
+        axis_angles, betas = _tensor(so3.matrix_to_axis_angle(estimate.rotations)), _tensor(estimate.betas)
         pelvis = self.chain.rest_joints[0] + estimate.betas @ self.chain.joint_shapedirs[0, :, :NUM_BETAS].T
         with torch.no_grad():
-            vertices = self.body.vertices(vectors[:, 1:], vectors[:, 0], betas, _tensor(-pelvis))
-        return vertices[:, self.skin].double().numpy()
+            vertices = self.body.vertices(axis_angles[:, 1:], axis_angles[:, 0], betas, _tensor(-pelvis))
+        return vertices[:, self.skin_vertices].double().numpy()
 
 
-def _on_rendered(
-    judge: Judge, looks: RenderedDetections, recover: Mapping[str, Recover], progress: Progress
+def _evaluate_rendered(
+    evaluator: Evaluator,
+    detections: RenderedDetections,
+    frame_methods: Mapping[str, FrameMethod],
+    progress: Progress,
 ) -> dict[str, Any]:
-    frames, truth = rendered(looks)
-    landmarks = judge.landmarks(truth)
+    inputs, gt = from_rendered(detections)
+    gt_landmarks = evaluator.landmarks(gt)
 
-    def figures(points: Array) -> dict[str, Any]:
-        return points_errors(points, landmarks) | {
+    def landmark_report(pred: Array) -> dict[str, Any]:
+        return landmark_errors(pred, gt_landmarks) | {
             "by_subject": {
-                str(subject): points_errors(
-                    points[looks.subject == subject], landmarks[looks.subject == subject]
+                str(subject): landmark_errors(
+                    pred[detections.subject == subject], gt_landmarks[detections.subject == subject]
                 )
-                for subject in np.unique(looks.subject)
+                for subject in np.unique(detections.subject)
             }
         }
 
     report: dict[str, Any] = {
-        "frames": len(landmarks),
-        "blazepose": figures(frames.world.astype(np.float64)),
+        "frames": len(gt_landmarks),
+        "blazepose": landmark_report(inputs.landmarks_3d.astype(np.float64)),
     }
-    progress.start("rendered people", len(recover), "methods")
-    for name, method in recover.items():
-        estimate = method(frames)
-        report[name] = figures(judge.landmarks(estimate)) | judge.body_errors(estimate, truth)
+    progress.start("rendered people", len(frame_methods), "methods")
+    for name, method in frame_methods.items():
+        pred = method(inputs)
+        report[name] = landmark_report(evaluator.landmarks(pred)) | evaluator.body_errors(pred, gt)
         progress.advance()
-    for name in ("blazepose", *recover):
-        report[name]["subjects_mean"] = mean(list(report[name]["by_subject"].values()))
+    for name in ("blazepose", *frame_methods):
+        report[name]["subjects_mean"] = mean_of_reports(list(report[name]["by_subject"].values()))
     return report
 
 
-def _on_views(
-    judge: Judge,
-    views: Sequence[RealView],
-    recover: Mapping[str, Recover],
-    recover_clip: Mapping[str, RecoverClip],
+def _evaluate_real_views(
+    evaluator: Evaluator,
+    views: Sequence[CameraView],
+    frame_methods: Mapping[str, FrameMethod],
+    clip_methods: Mapping[str, ClipMethod],
     progress: Progress,
 ) -> dict[str, Any]:
     report: dict[str, Any] = {"frames": sum(len(view.frames) for view in views)}
     progress.start("real views", 1 + len(views), "views")
-    for name, deviations in (("floor_betas", False), ("floor", True)):
-        pose = fitted_to_truth(views[0], judge.body, LIMBS, deviations=deviations)
-        report[name] = points_errors(judge.landmarks(of_clip(pose)), views[0].truth)
+    for name, fit_offsets in (("floor_betas", False), ("floor", True)):
+        pose = fit_to_ground_truth(views[0], evaluator.body, LIMB_LANDMARKS, fit_offsets=fit_offsets)
+        report[name] = landmark_errors(evaluator.landmarks(from_pose(pose)), views[0].gt_landmarks)
     progress.advance()
-    found: dict[str, dict[str, Any]] = {}
+    errors: dict[str, dict[str, Any]] = {}
     for view in views:
-        frames = seen_frames(view.detection, view.frames)
-        estimates = {name: method(frames) for name, method in recover.items()}
-        estimates |= {name: clip(view.detection).part(view.frames) for name, clip in recover_clip.items()}
-        points = {name: judge.landmarks(estimate) for name, estimate in estimates.items()}
-        for name, own in ({"blazepose": frames.world} | points).items():
-            found.setdefault(name, {})[view.name] = points_errors(own, view.truth)
+        inputs = from_detection(view.detection, view.frames)
+        estimates = {name: method(inputs) for name, method in frame_methods.items()}
+        estimates |= {name: clip(view.detection).select(view.frames) for name, clip in clip_methods.items()}
+        landmarks = {name: evaluator.landmarks(estimate) for name, estimate in estimates.items()}
+        for name, pred in ({"blazepose": inputs.landmarks_3d} | landmarks).items():
+            errors.setdefault(name, {})[view.name] = landmark_errors(pred, view.gt_landmarks)
         progress.advance()
-    return report | {name: {"views": own, "mean": mean(list(own.values()))} for name, own in found.items()}
+    return report | {name: {"views": own, "mean": mean_of_reports(list(own.values()))} for name, own in errors.items()}
 
 
 def _tensor(values: Array) -> torch.Tensor:

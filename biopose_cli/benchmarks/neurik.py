@@ -42,18 +42,18 @@ from biopose_cli.training.marker_dataset import FPS, captured_motions
 from biopose_cli.training.marker_loader import segment_tree
 from biopose_cli.typing import Array
 
-RATE = 30.0  # frames/s, the most common of videos
-FRAMES = 60  # of every person: 2 s
+FRAME_RATE = 30.0  # frames/s, the most common of videos
+NUM_FRAMES = 60  # of every person: 2 s
 METHODS = ("network", "network_plus_solver", "solver_from_markers", "solver", "opensim")
 _SEED = 20_000  # far from any training's
-_ROOT = ("pelvis_tx", "pelvis_ty", "pelvis_tz")
+_PELVIS_TRANSLATIONS = ("pelvis_tx", "pelvis_ty", "pelvis_tz")
 
 
 @dataclass(frozen=True)
 class Person:
     """One held-out person: `markers` (T, M, 3) m of the body, `q` (T, D) the angles that belong to them."""
 
-    wearer: ScaledSubject
+    subject_model: ScaledSubject
     subject: str
     markers: Array
     q: Array
@@ -62,7 +62,7 @@ class Person:
 def evaluate(
     motion: Path,
     network: NeurIK,
-    places: Array,
+    marker_locations: Array,
     progress: Progress,
     people: int = 24,
     iterations: int | None = None,
@@ -84,8 +84,8 @@ def evaluate(
     dict
         `network`, `network_plus_solver`, `solver_from_markers`, `solver`, `opensim`: on clean markers, each
         `mae_angle_deg`, `mpblpe_mm`, `mpblpe_rooted_mm` (the pelvis' origin laid on the true one), `mae_body_mm`,
-        `frames_per_s`; but for `network` also `network_ahead`: on how many `people` the network's angles are the better
-        ones, `by_deg` on average, and the `standard_error_deg` of that mean. `levels`: the same by level of noise;
+        `frames_per_s`; but for `network` also `network_gain`: on how many `people` the network's angles are the better
+        ones, `mean_deg` on average, and the `standard_error_deg` of that mean. `levels`: the same by level of noise;
         `coordinates`: degrees by angle, clean; `people`,
         `frames`; `marker_rms_mm` by level, the mean displacement of each frame taken away.
 
@@ -94,37 +94,38 @@ def evaluate(
     SettingError
         The folder lacks the archives.
     """
-    crowd = held_out_people(motion, people, progress)
-    judge = _Judge(places)
+    persons = held_out_people(motion, people, progress)
+    evaluator = _Evaluator(marker_locations)
     levels: dict[str, dict[str, Any]] = {}
     coordinates: dict[str, dict[str, float]] = {}
     noise_mm: dict[str, float] = {}
     for level in LEVELS:
-        noisy = [_noisy(person, level, number) for number, person in enumerate(crowd)]
-        noise_mm[level] = float(np.mean([_rms(n, p.markers) for n, p in zip(noisy, crowd, strict=True)]))
+        noisy = [_noisy_markers(person, level, number) for number, person in enumerate(persons)]
+        noise_mm[level] = float(np.mean([_rms(n, p.markers) for n, p in zip(noisy, persons, strict=True)]))
         levels[level] = {}
-        first: list[_Found] = []
+        network_results: list[_Result] = []
         for method in methods:
-            progress.start(f"{level} markers, {method}", len(crowd), "people")
-            run = _runner(method, network, judge, iterations)
-            found = [
-                judge.judged(person, run, seen, progress) for person, seen in zip(crowd, noisy, strict=True)
+            progress.start(f"{level} markers, {method}", len(persons), "people")
+            run = _make_method(method, network, evaluator, iterations)
+            results = [
+                evaluator.evaluate(person, run, noisy_markers, progress)
+                for person, noisy_markers in zip(persons, noisy, strict=True)
             ]
-            levels[level][method] = _mean(found)
+            levels[level][method] = _mean(results)
             if method == "network":
-                first = found
-            elif first:
-                levels[level][method]["network_ahead"] = _ahead(first, found)
+                network_results = results
+            elif network_results:
+                levels[level][method]["network_gain"] = _paired_gain(network_results, results)
             if level == "clean":
                 coordinates[method] = {
-                    name: float(np.mean([f.angles[name] for f in found])) for name in found[0].angles
+                    name: float(np.mean([f.angles[name] for f in results])) for name in results[0].angles
                 }
     return levels["clean"] | {
         "levels": levels,
         "coordinates": coordinates,
         "marker_rms_mm": noise_mm,
-        "people": len(crowd),
-        "frames": FRAMES * len(crowd),
+        "people": len(persons),
+        "frames": NUM_FRAMES * len(persons),
     }
 
 
@@ -132,26 +133,26 @@ def held_out_people(motion: Path, people: int, progress: Progress) -> list[Perso
     """Random bodies in random takes of the held-out subjects, subjects in turn."""
     body = load_body()
     progress.start("held-out motion", None)
-    _, held = captured_motions(motion, body)
-    stride = round(FPS / RATE)
-    needed = stride * FRAMES
-    held = [take for take in held if len(take.pose) >= needed]
-    subjects = sorted({take.subject for take in held})
-    crowd = []
+    _, held_out_motions = captured_motions(motion, body)
+    stride = round(FPS / FRAME_RATE)
+    min_frames = stride * NUM_FRAMES
+    held_out_motions = [take for take in held_out_motions if len(take.pose) >= min_frames]
+    subjects = sorted({take.subject for take in held_out_motions})
+    persons = []
     for number in range(people):
         rng = np.random.default_rng((_SEED, number))
-        own = [take for take in held if take.subject == subjects[number % len(subjects)]]
-        take = own[rng.integers(len(own))]
-        first = int(rng.integers(len(take.pose) - needed + 1))
-        chosen = slice(first, first + needed, stride)
-        wearer = ScaledSubject(body, random_betas(rng))
-        markers = wearer.markers(take.pose[chosen], take.transl[chosen])
-        crowd.append(Person(wearer, take.subject, markers, wearer.solver.solve(markers).q))
-    return crowd
+        subject_takes = [take for take in held_out_motions if take.subject == subjects[number % len(subjects)]]
+        take = subject_takes[rng.integers(len(subject_takes))]
+        first = int(rng.integers(len(take.pose) - min_frames + 1))
+        frames = slice(first, first + min_frames, stride)
+        subject_model = ScaledSubject(body, random_betas(rng))
+        markers = subject_model.markers(take.pose[frames], take.transl[frames])
+        persons.append(Person(subject_model, take.subject, markers, subject_model.solver.solve(markers).q))
+    return persons
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Result:
     angles: dict[str, float]  # degrees
     mae_angle: float  # degrees
     mpblpe: float  # mm
@@ -160,95 +161,97 @@ class _Found:
     seconds: float
 
 
-_Run = Callable[[Person, Array], tuple[Array, Array]]  # markers (T, M, 3) -> q (T, D), scale (B, 3)
+_Method = Callable[[Person, Array], tuple[Array, Array]]  # markers (T, M, 3) -> q (T, D), scale (B, 3)
 
 
-class _Judge:
+class _Evaluator:
     """Compares a method's answer with the truth on the unscaled skeleton's landmarks and segments."""
 
-    def __init__(self, places: Array) -> None:
-        model = unscaled_model(places).model
-        table = extract_model(model)
-        self.kinematics = Kinematics(table)
-        sites = load_bony_landmarks()
-        self.bodies = torch.tensor([table.bodies.index(body) for body in sites.bodies])
-        self.places = torch.as_tensor(sites.locations)
-        sizes = dimensions(model)
-        self.dimensions = np.stack([sizes[body] for body in table.bodies])
-        self.rotational = opensim_ik.is_rotational(model)
-        self.root = [table.coordinates.index(name) for name in _ROOT]
+    def __init__(self, marker_locations: Array) -> None:
+        model = unscaled_model(marker_locations).model
+        spec = extract_model(model)
+        self.kinematics = Kinematics(spec)
+        bony_landmarks = load_bony_landmarks()
+        self.bodies = torch.tensor([spec.bodies.index(body) for body in bony_landmarks.bodies])
+        self.landmark_locations = torch.as_tensor(bony_landmarks.locations)
+        body_dimensions = dimensions(model)
+        self.dimensions = np.stack([body_dimensions[body] for body in spec.bodies])
+        self.is_rotational = opensim_ik.is_rotational(model)
+        self.pelvis_translations = [spec.coordinates.index(name) for name in _PELVIS_TRANSLATIONS]
 
-    def judged(self, person: Person, run: _Run, markers: Array, progress: Progress) -> _Found:
-        began = perf_counter()
-        q, scale = run(person, markers)
-        seconds = perf_counter() - began
-        truth_scale = person.wearer.factors
-        truth, found = self._landmarks(person.q, truth_scale), self._landmarks(q, scale)
-        shift = (person.q - q)[:, None, self.root]
-        table = self.kinematics.spec
-        angles, mean = mae_angle(
-            nearest_branch(table, q, person.q), person.q, self.rotational, table.coordinates
+    def evaluate(self, person: Person, method: _Method, markers: Array, progress: Progress) -> _Result:
+        start = perf_counter()
+        q, scale = method(person, markers)
+        seconds = perf_counter() - start
+        gt_scale = person.subject_model.factors
+        gt, pred = self._landmarks(person.q, gt_scale), self._landmarks(q, scale)
+        pelvis_shift = (person.q - q)[:, None, self.pelvis_translations]
+        spec = self.kinematics.spec
+        angles, mean_angle_error = mae_angle(
+            nearest_branch(spec, q, person.q), person.q, self.is_rotational, spec.coordinates
         )
         progress.advance()
-        return _Found(
+        return _Result(
             angles=angles,
-            mae_angle=mean,
-            mpblpe=mpblpe(found, truth),
-            mpblpe_rooted=mpblpe(found + shift, truth),
-            mae_body=mae_body(scale, truth_scale, self.dimensions),
+            mae_angle=mean_angle_error,
+            mpblpe=mpblpe(pred, gt),
+            mpblpe_rooted=mpblpe(pred + pelvis_shift, gt),
+            mae_body=mae_body(scale, gt_scale, self.dimensions),
             seconds=seconds,
         )
 
     def _landmarks(self, q: Array, scale: Array) -> Array:
         factors = torch.as_tensor(scale)
         frames = self.kinematics.body_transforms(torch.as_tensor(q), factors)
-        return np.asarray(self.kinematics.points(frames, self.bodies, self.places, factors).numpy())
+        return np.asarray(self.kinematics.points(frames, self.bodies, self.landmark_locations, factors).numpy())
 
 
-def _runner(method: str, network: NeurIK, judge: _Judge, iterations: int | None) -> _Run:
-    typical = Solver(judge.kinematics)
+def _make_method(method: str, network: NeurIK, evaluator: _Evaluator, iterations: int | None) -> _Method:
+    typical_solver = Solver(evaluator.kinematics)
 
-    def guess(person: Person, markers: Array) -> tuple[Array, Array]:
-        found = predict(network, markers, person.wearer.spec.coordinates)
-        return found.q, np.stack([found.scale[body] for body in person.wearer.spec.bodies])
+    def run_network(person: Person, markers: Array) -> tuple[Array, Array]:
+        prediction = predict(network, markers, person.subject_model.spec.coordinates)
+        return prediction.q, np.stack([prediction.scale[body] for body in person.subject_model.spec.bodies])
 
-    def refine(person: Person, markers: Array) -> tuple[Array, Array]:
-        start, _ = guess(person, markers)
-        steps = ITERATIONS if iterations is None else iterations
-        return person.wearer.solver.solve(markers, start, iterations=steps).q, person.wearer.factors
+    def run_network_plus_solver(person: Person, markers: Array) -> tuple[Array, Array]:
+        init, _ = run_network(person, markers)
+        max_iterations = ITERATIONS if iterations is None else iterations
+        return person.subject_model.solver.solve(
+            markers, init, iterations=max_iterations
+        ).q, person.subject_model.factors
 
-    def solve(person: Person, markers: Array) -> tuple[Array, Array]:
-        return person.wearer.solver.solve(markers).q, person.wearer.factors
+    def run_solver(person: Person, markers: Array) -> tuple[Array, Array]:
+        return person.subject_model.solver.solve(markers).q, person.subject_model.factors
 
-    def estimate(person: Person, markers: Array) -> tuple[Array, Array]:
-        start = typical.solve(markers).q
-        groups = scale_groups_for_model(scale_groups().numpy(), BODIES, typical.kinematics.spec)
-        found = solve_trajectory(typical.kinematics, markers, start, groups=groups)
-        return found.q, found.scale
+    def run_solver_from_markers(person: Person, markers: Array) -> tuple[Array, Array]:
+        init = typical_solver.solve(markers).q
+        groups = scale_groups_for_model(scale_groups().numpy(), BODIES, typical_solver.kinematics.spec)
+        solution = solve_trajectory(typical_solver.kinematics, markers, init, groups=groups)
+        return solution.q, solution.scale
 
-    def opensim(person: Person, markers: Array) -> tuple[Array, Array]:
-        time = np.arange(len(markers)) / RATE
-        found = opensim_ik.solve(
-            person.wearer.scaled_model.model, MARKER_NAMES, markers, time, NullProgress()
+    def run_opensim(person: Person, markers: Array) -> tuple[Array, Array]:
+        time = np.arange(len(markers)) / FRAME_RATE
+        solution = opensim_ik.solve(
+            person.subject_model.scaled_model.model, MARKER_NAMES, markers, time, NullProgress()
         )
-        return found.q, person.wearer.factors
+        return solution.q, person.subject_model.factors
 
     return {
-        "network": guess,
-        "network_plus_solver": refine,
-        "solver_from_markers": estimate,
-        "solver": solve,
-        "opensim": opensim,
+        "network": run_network,
+        "network_plus_solver": run_network_plus_solver,
+        "solver_from_markers": run_solver_from_markers,
+        "solver": run_solver,
+        "opensim": run_opensim,
     }[method]
 
 
-def _noisy(person: Person, level: str, number: int) -> Array:
+def _noisy_markers(person: Person, level: str, number: int) -> Array:
     """(T, M, 3), NaN where not seen: the same for every method."""
-    segments, parents = segment_tree(person.wearer.spec)
+    segments, parents = segment_tree(person.subject_model.spec)
     generator = torch.Generator().manual_seed(_SEED + number)
     clean = torch.as_tensor(person.markers, dtype=torch.float32)[None]
-    markers, seen = add_noise(clean, segments, parents, RATE, LEVELS[level], generator)
-    return np.where(seen[0, ..., None].numpy(), markers[0].double().numpy(), np.nan)
+    markers, visible = add_noise(clean, segments, parents, FRAME_RATE, LEVELS[level], generator)
+    return np.where(visible[0, ..., None].numpy(), markers[0].double().numpy(), np.nan)
 
 
 def _rms(noisy: Array, clean: Array) -> float:
@@ -258,20 +261,20 @@ def _rms(noisy: Array, clean: Array) -> float:
     return float(1000 * np.sqrt(np.nanmean((error**2).sum(-1))))
 
 
-def _ahead(network: list[_Found], other: list[_Found]) -> dict[str, float]:
-    gains = np.array([b.mae_angle - a.mae_angle for a, b in zip(network, other, strict=True)])
+def _paired_gain(network_results: list[_Result], baseline_results: list[_Result]) -> dict[str, float]:
+    gains = np.array([b.mae_angle - a.mae_angle for a, b in zip(network_results, baseline_results, strict=True)])
     error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else float("nan")
-    return {"people": int((gains > 0).sum()), "by_deg": float(gains.mean()), "standard_error_deg": error}
+    return {"people": int((gains > 0).sum()), "mean_deg": float(gains.mean()), "standard_error_deg": error}
 
 
-def _mean(found: list[_Found]) -> dict[str, Any]:
-    def over(name: str) -> float:
-        return float(np.mean([getattr(f, name) for f in found]))
+def _mean(results: list[_Result]) -> dict[str, Any]:
+    def mean_of(name: str) -> float:
+        return float(np.mean([getattr(f, name) for f in results]))
 
     return {
-        "mae_angle_deg": over("mae_angle"),
-        "mpblpe_mm": over("mpblpe"),
-        "mpblpe_rooted_mm": over("mpblpe_rooted"),
-        "mae_body_mm": over("mae_body"),
-        "frames_per_s": FRAMES * len(found) / sum(f.seconds for f in found),
+        "mae_angle_deg": mean_of("mae_angle"),
+        "mpblpe_mm": mean_of("mpblpe"),
+        "mpblpe_rooted_mm": mean_of("mpblpe_rooted"),
+        "mae_body_mm": mean_of("mae_body"),
+        "frames_per_s": NUM_FRAMES * len(results) / sum(f.seconds for f in results),
     }

@@ -15,7 +15,7 @@ from biopose_cli.pipeline.steps import STAGES
 from biopose_cli.progress import Progress
 
 EMBEDDED_CLIP = Path(__file__).parents[2] / "sample_videos" / "walk.mp4"
-_SAMPLING = 0.02  # s between two looks at a process's memory
+_SAMPLING_INTERVAL = 0.02  # s between two looks at a process's memory
 
 
 def bench_stages(video: Path | None, weights: str, progress: Progress) -> dict[str, Any]:
@@ -42,54 +42,54 @@ def bench_stages(video: Path | None, weights: str, progress: Progress) -> dict[s
     with tempfile.TemporaryDirectory(prefix="biopose_bench") as folder:
         for stage in STAGES:
             options = ["--weights", weights] if stage == "detect" else []
-            report, seconds, peak = _measured(
+            report, seconds, peak_bytes = _run_and_measure(
                 [stage, str(clip), "--out", folder, "--json", "--quiet", *options]
             )
             result = report["results"][0]
-            own = sum(step["seconds"] for step in result["stages"])
+            stage_seconds = sum(step["seconds"] for step in result["stages"])
             frames = result["frames"]
             rows.append(
                 {
                     "stage": stage,
-                    "seconds": own,
-                    "frames_per_s": frames / own,
+                    "seconds": stage_seconds,
+                    "frames_per_s": frames / stage_seconds,
                     "process_s": seconds,
-                    "peak_memory_mb": peak / 2**20,
+                    "peak_memory_mb": peak_bytes / 2**20,
                 }
             )
             progress.advance()
     return {"video": clip.name, "frames": frames, "stages": rows}
 
 
-def _measured(arguments: list[str]) -> tuple[dict[str, Any], float, int]:
+def _run_and_measure(arguments: list[str]) -> tuple[dict[str, Any], float, int]:
     """A command's JSON, its time in s, and the largest resident set of it and its children in bytes."""
     import time
 
     import psutil
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "biopose_cli", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    peak = 0
+    peak_bytes = 0
 
-    def watch() -> None:
-        nonlocal peak
+    def poll_memory() -> None:
+        nonlocal peak_bytes
         while process.poll() is None:
             try:
                 root = psutil.Process(process.pid)
-                peak = max(peak, sum(p.memory_info().rss for p in (root, *root.children(recursive=True))))
+                peak_bytes = max(peak_bytes, sum(p.memory_info().rss for p in (root, *root.children(recursive=True))))
             except psutil.Error:
                 return
-            time.sleep(_SAMPLING)
+            time.sleep(_SAMPLING_INTERVAL)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    output, complaints = process.communicate()
-    watcher.join()
+    poller = threading.Thread(target=poll_memory)
+    poller.start()
+    output, error_output = process.communicate()
+    poller.join()
     if process.returncode:
-        raise Failure(f"bench: `biopose {' '.join(arguments)}` failed: {complaints.strip()}")
-    return json.loads(output), time.perf_counter() - began, peak
+        raise Failure(f"bench: `biopose {' '.join(arguments)}` failed: {error_output.strip()}")
+    return json.loads(output), time.perf_counter() - start, peak_bytes

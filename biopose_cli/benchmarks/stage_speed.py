@@ -18,8 +18,8 @@ from biopose_cli.io.results import LANDMARKS, Detection, Refined
 from biopose_cli.progress import NullProgress, Progress
 from biopose_cli.settings import Settings
 
-TRUTH = EMBEDDED_CLIP.with_name("walk_truth.npz")
-REPEATS = 3
+GT_FILE = EMBEDDED_CLIP.with_name("walk_truth.npz")
+NUM_RUNS = 3
 
 
 def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -36,52 +36,52 @@ def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[st
     SettingError
         The embedded clip is not there (an installation without the repository).
     """
-    detection, refined = _clip(frames)
-    progress.start("bench neurik", REPEATS + 1, "runs")
-    began = perf_counter()
-    stage.run(*_clip(32), settings, NullProgress())
-    first = perf_counter() - began
+    detection, refined = _gt_artifacts(frames)
+    progress.start("bench neurik", NUM_RUNS + 1, "runs")
+    start = perf_counter()
+    stage.run(*_gt_artifacts(32), settings, NullProgress())
+    first_seconds = perf_counter() - start
     progress.advance()
     times = []
-    for _ in range(REPEATS):
-        began = perf_counter()
-        joints = stage.run(detection, refined, settings, NullProgress())
-        times.append(perf_counter() - began)
+    for _ in range(NUM_RUNS):
+        start = perf_counter()
+        kinematics = stage.run(detection, refined, settings, NullProgress())
+        times.append(perf_counter() - start)
         progress.advance()
     seconds = float(np.median(times))
     return {
         "frames": frames,
-        "first_s": first,
+        "first_s": first_seconds,
         "seconds": seconds,
         "frames_per_s": frames / seconds,
-        "marker_rms_mm": float(1000 * np.sqrt(np.nanmean(joints.marker_residual**2))),
+        "marker_rms_mm": float(1000 * np.sqrt(np.nanmean(kinematics.marker_residual**2))),
     }
 
 
-def _clip(frames: int) -> tuple[Detection, Refined]:
+def _gt_artifacts(frames: int) -> tuple[Detection, Refined]:
     """What the stages before would hand on if they saw the truth."""
-    if not TRUTH.is_file():
-        raise SettingError(f"there is no {TRUTH}", "Run this in a clone of the repository")
-    with np.load(TRUTH, allow_pickle=False) as stored:
-        truth = {name: stored[name] for name in stored.files}
-    there = np.arange(len(truth["time"]))
-    order = np.resize(np.concatenate([there, there[-2:0:-1]]), frames)
-    camera = truth["camera_rotation"]
-    root = load_body().rest_joints(torch.as_tensor(truth["betas"]))[0].numpy()
-    orient = Rotation.from_matrix(camera) * Rotation.from_rotvec(truth["pose"][order, 0])
+    if not GT_FILE.is_file():
+        raise SettingError(f"there is no {GT_FILE}", "Run this in a clone of the repository")
+    with np.load(GT_FILE, allow_pickle=False) as stored:
+        gt = {name: stored[name] for name in stored.files}
+    forward_frames = np.arange(len(gt["time"]))
+    frame_order = np.resize(np.concatenate([forward_frames, forward_frames[-2:0:-1]]), frames)
+    camera = gt["camera_rotation"]
+    root = load_body().rest_joints(torch.as_tensor(gt["betas"]))[0].numpy()
+    orient = Rotation.from_matrix(camera) * Rotation.from_rotvec(gt["pose"][frame_order, 0])
     refined = Refined(
-        body_pose=truth["pose"][order, 1:],
+        body_pose=gt["pose"][frame_order, 1:],
         global_orient=orient.as_rotvec(),
-        betas=truth["betas"],
-        transl=(root + truth["transl"][order]) @ camera.T + truth["camera_translation"] - root,
+        betas=gt["betas"],
+        transl=(root + gt["transl"][frame_order]) @ camera.T + gt["camera_translation"] - root,
         query_tokens=np.zeros((frames, 0, 1)),
         reprojection_px=np.zeros(frames),
         rotation_std=np.full((frames, len(ACTIVE_JOINTS), 3), 0.1),
     )
-    return _seen(frames), refined
+    return _placeholder_detection(frames), refined
 
 
-def _seen(frames: int) -> Detection:
+def _placeholder_detection(frames: int) -> Detection:
     """A detection of which the stage reads the times and that the person is there."""
     return Detection(
         time=np.arange(frames) / 30.0,

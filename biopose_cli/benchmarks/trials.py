@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from biopose_cli.benchmarks.marker_body_fit import Fitted, fit
+from biopose_cli.benchmarks.marker_body_fit import FittedBody, fit_body
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import MotionFileError, SettingError
@@ -34,25 +34,25 @@ from biopose_cli.skeleton.osim import load_model, vec3_to_array
 from biopose_cli.skeleton.scaling import body_transforms
 from biopose_cli.typing import Array
 
-SITES = Path(__file__).parent / "data" / "sites.csv"
+SITES_FILE = Path(__file__).parent / "data" / "sites.csv"
 
 
 @dataclass(frozen=True)
-class Files:
+class TrialFiles:
     """Of one trial, by name."""
 
     folder: str
     markers: str
     reference: str  # angles; or a scaled .osim: OpenSim's own inverse kinematics on it
-    standing: str | None  # the markers on the standing person: a static trial, or a scaled .osim at zero
+    static: str | None  # the markers on the standing person: a static trial, or a scaled .osim at zero
 
 
 TRIALS = (
-    Files("opencap_squat", "Squats_0.trc", "Squats_0.mot", "neutral.trc"),
-    Files("opencap_squat", "Asym_0.trc", "Asym_0.mot", "neutral.trc"),
-    Files("multiview_balance", "balance_reference.trc", "balance_reference.mot", None),
+    TrialFiles("opencap_squat", "Squats_0.trc", "Squats_0.mot", "neutral.trc"),
+    TrialFiles("opencap_squat", "Asym_0.trc", "Asym_0.mot", "neutral.trc"),
+    TrialFiles("multiview_balance", "balance_reference.trc", "balance_reference.mot", None),
     *(
-        Files(
+        TrialFiles(
             "lab_walk",
             f"walk_free_0{k}.trc",
             "subject01_gait2392_scaled.osim",
@@ -61,9 +61,9 @@ TRIALS = (
         for k in (1, 2, 3)
     ),
 )
-DISTANCE = 5.0  # m, of the camera that the stage is told of
-TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # y up -> OpenCV's axes, level
-PELVIS_MARKERS = 3  # as few show how a pelvis lies
+CAMERA_DISTANCE = 5.0  # m, of the camera that the stage is told of
+CAMERA_FROM_Y_UP = np.diag([1.0, -1.0, -1.0])  # y up -> OpenCV's axes, level
+MIN_PELVIS_MARKERS = 3  # as few show how a pelvis lies
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class TrialResult:
     notes: tuple[str, ...]
 
 
-def fitted_trials(folder: Path, settings: Settings, progress: Progress, every: int = 3) -> list[TrialResult]:
+def evaluate_trials(folder: Path, settings: Settings, progress: Progress, stride: int = 3) -> list[TrialResult]:
     """Run all trials that are in `folder`; files that are not there are left out with a note.
 
     Parameters
@@ -104,17 +104,13 @@ def fitted_trials(folder: Path, settings: Settings, progress: Progress, every: i
     """
     results = []
     for files in TRIALS:
-        paths = [
-            folder / files.folder / name for name in (files.markers, files.reference, files.standing) if name
-        ]
+        paths = [folder / files.folder / name for name in (files.markers, files.reference, files.static) if name]
         missing = sorted({path.name for path in paths if not path.is_file()})
         if missing:
-            progress.note(
-                f"{files.folder}/{files.markers} is left out: there is no {' and no '.join(missing)}"
-            )
+            progress.note(f"{files.folder}/{files.markers} is left out: there is no {' and no '.join(missing)}")
             continue
         results.append(
-            _run(paths[0], paths[1], None if files.standing is None else paths[2], settings, progress, every)
+            _evaluate_trial(paths[0], paths[1], None if files.static is None else paths[2], settings, progress, stride)
         )
     if not results:
         raise SettingError(
@@ -128,45 +124,45 @@ def as_json(results: list[TrialResult]) -> list[dict[str, Any]]:
     return [asdict(result) | {"notes": list(result.notes)} for result in results]
 
 
-def _run(
-    trc: Path, reference: Path, standing: Path | None, settings: Settings, progress: Progress, every: int
+def _evaluate_trial(
+    trc: Path, reference: Path, static: Path | None, settings: Settings, progress: Progress, stride: int
 ) -> TrialResult:
     markers = read_trc(trc)
-    still = {} if standing is None else _standing(standing)
-    known = [name for name in dict.fromkeys((*markers.names, *still)) if name in sites()]
-    named = tuple(sites()[name] for name in known)
-    pelvis = [site for site in named if MARKERS[MARKER_NAMES.index(site)].segment == "pelvis"]
-    if len(pelvis) < PELVIS_MARKERS:
-        raise MotionFileError(
-            f"{trc} names too few markers of the pelvis", f"{SITES.name} lists the known ones"
-        )
-    time = markers.time[::every]
-    target = np.full((len(time), len(known), 3), np.nan)
-    for column, name in enumerate(known):
+    static_markers = {} if static is None else _static_markers(static)
+    marker_names = [name for name in dict.fromkeys((*markers.names, *static_markers)) if name in site_by_marker()]
+    site_names = tuple(site_by_marker()[name] for name in marker_names)
+    pelvis_sites = [site for site in site_names if MARKERS[MARKER_NAMES.index(site)].segment == "pelvis"]
+    if len(pelvis_sites) < MIN_PELVIS_MARKERS:
+        raise MotionFileError(f"{trc} names too few markers of the pelvis", f"{SITES_FILE.name} lists the known ones")
+    time = markers.time[::stride]
+    target = np.full((len(time), len(marker_names), 3), np.nan)
+    for column, name in enumerate(marker_names):
         if name in markers.names:
-            target[:, column] = markers.positions[::every, markers.names.index(name)]
-    places = np.array([still.get(name, np.full(3, np.nan)) for name in known]) if still else None
+            target[:, column] = markers.positions[::stride, markers.names.index(name)]
+    static_positions = (
+        np.array([static_markers.get(name, np.full(3, np.nan)) for name in marker_names]) if static_markers else None
+    )
     progress.start(f"fitting the body to {trc.stem}")
-    fitted = fit(load_body(), target, named, _height(trc.parent), places)
-    detection, refined = _before_camera(time, fitted)
-    began = perf_counter()
-    level = replace(settings, camera_pitch=0.0, camera_roll=0.0, body=None)
-    joints = stage.run(detection, refined, level, progress)
-    seconds = perf_counter() - began
-    comparison = compare(_motion(joints), _reference(trc, reference), shift=0.0)
+    fitted = fit_body(load_body(), target, site_names, _height(trc.parent), static_positions)
+    detection, refined = _to_artifacts(time, fitted)
+    start = perf_counter()
+    level_settings = replace(settings, camera_pitch=0.0, camera_roll=0.0, body=None)
+    kinematics = stage.run(detection, refined, level_settings, progress)
+    seconds = perf_counter() - start
+    comparison = compare(_motion_of(kinematics), _reference_motion(trc, reference), shift=0.0)
     return TrialResult(
         name=trc.stem,
         frames=len(time),
         coordinates=comparison.coordinates,
         legs=comparison.groups["legs"],
         fit_rms_mm=_rms_mm(fitted.residual),
-        residual_mm=_rms_mm(joints.marker_residual),
+        residual_mm=_rms_mm(kinematics.marker_residual),
         frames_per_s=len(time) / seconds,
-        notes=(*comparison.notes, *joints.warnings),
+        notes=(*comparison.notes, *kinematics.warnings),
     )
 
 
-def _standing(path: Path) -> dict[str, Array]:
+def _static_markers(path: Path) -> dict[str, Array]:
     """Where the markers of the standing person are (3), y up, m, by their names.
 
     The mean of a static trial; or the markers of a scaled model whose coordinates are all zero.
@@ -175,29 +171,29 @@ def _standing(path: Path) -> dict[str, Array]:
         markers = read_trc(path)
         return dict(zip(markers.names, markers.positions.mean(axis=0), strict=True))
     model = load_model(path)
-    frames = body_transforms(model, {})
-    places = {}
+    transforms = body_transforms(model, {})
+    positions = {}
     for marker in model.getMarkerSet():
-        frame = frames[marker.getParentFrame().findBaseFrame().getName()]
-        places[marker.getName()] = frame[:3, :3] @ vec3_to_array(marker.get_location()) + frame[:3, 3]
-    return places
+        frame = transforms[marker.getParentFrame().findBaseFrame().getName()]
+        positions[marker.getName()] = frame[:3, :3] @ vec3_to_array(marker.get_location()) + frame[:3, 3]
+    return positions
 
 
 @cache
-def sites() -> dict[str, str]:
+def site_by_marker() -> dict[str, str]:
     """The virtual marker that somebody's marker stands for, by their name."""
-    with SITES.open(encoding="utf-8", newline="") as stream:
+    with SITES_FILE.open(encoding="utf-8", newline="") as stream:
         return {row["marker"]: row["site"] for row in csv.DictReader(stream)}
 
 
 def _height(folder: Path) -> float | None:
     """The stature in m that OpenCap's `metadata.yaml` states."""
     path = folder / "metadata.yaml"
-    stated = re.search(r"^height_m:\s*([\d.]+)", path.read_text("utf-8"), re.M) if path.is_file() else None
-    return float(stated[1]) if stated else None
+    match = re.search(r"^height_m:\s*([\d.]+)", path.read_text("utf-8"), re.M) if path.is_file() else None
+    return float(match[1]) if match else None
 
 
-def _reference(trc: Path, reference: Path) -> Motion:
+def _reference_motion(trc: Path, reference: Path) -> Motion:
     if reference.suffix == ".mot":
         return read_motion(reference)
     time, names, q = run_tool(trc, reference)
@@ -205,19 +201,19 @@ def _reference(trc: Path, reference: Path) -> Motion:
     return Motion(time, names, np.where(angles, np.degrees(q), q))
 
 
-def _motion(joints: JointKinematics) -> Motion:
-    values = np.where(joints.rotational, np.degrees(joints.q), joints.q)
-    return Motion(joints.time, tuple(str(name) for name in joints.coordinates), values)
+def _motion_of(kinematics: JointKinematics) -> Motion:
+    values = np.where(kinematics.rotational, np.degrees(kinematics.q), kinematics.q)
+    return Motion(kinematics.time, tuple(str(name) for name in kinematics.coordinates), values)
 
 
-def _before_camera(time: Array, fitted: Fitted) -> tuple[Detection, Refined]:
+def _to_artifacts(time: Array, fitted: FittedBody) -> tuple[Detection, Refined]:
     """The fitted body before a level camera, as the stages before `neurik` would hand it on."""
     frames = len(time)
     with torch.no_grad():
         betas = torch.as_tensor(fitted.betas, dtype=torch.float32)
         root = load_body().rest_joints(betas)[0].double().numpy()  # the root turns about this point
-    pelvis = (fitted.transl + root) @ TO_CAMERA
-    pelvis += [0.0, 0.0, DISTANCE] - pelvis.mean(axis=0)
+    pelvis = (fitted.transl + root) @ CAMERA_FROM_Y_UP
+    pelvis += [0.0, 0.0, CAMERA_DISTANCE] - pelvis.mean(axis=0)
     detection = Detection(
         time=time,
         frame=np.arange(frames),
@@ -236,7 +232,7 @@ def _before_camera(time: Array, fitted: Fitted) -> tuple[Detection, Refined]:
     )
     refined = Refined(
         body_pose=fitted.body_pose,
-        global_orient=so3.matrix_to_axis_angle(TO_CAMERA @ so3.axis_angle_to_matrix(fitted.global_orient)),
+        global_orient=so3.matrix_to_axis_angle(CAMERA_FROM_Y_UP @ so3.axis_angle_to_matrix(fitted.global_orient)),
         betas=fitted.betas,
         transl=pelvis - root,
         query_tokens=np.zeros((frames, 0, 1)),

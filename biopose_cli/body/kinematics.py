@@ -118,9 +118,7 @@ def landmark_jacobian(chain: KinematicChain, posed: PosedBody) -> tuple[Array, A
             column = 3 * ACTIVE_JOINTS.index(j)
             lever = posed.landmarks[:, indices] - posed.joints[:, j, None]
             by_pose[:, indices, :, column : column + 3] = -so3.skew(lever) @ posed.rotations[:, j, None]
-        rotated = np.einsum(
-            "tij,ljs->tlis", posed.rotations[:, parent_joint], chain.offset_shapedirs[indices]
-        )
+        rotated = np.einsum("tij,ljs->tlis", posed.rotations[:, parent_joint], chain.offset_shapedirs[indices])
         by_shape[:, indices] = joint_jacobian[:, parent_joint, None] + rotated
     return by_pose, by_shape
 
@@ -147,23 +145,17 @@ def build_kinematic_chain(body: Body) -> KinematicChain:
     betas = torch.zeros(NUM_BETAS + 1, NUM_BETAS)
     betas[1:] = torch.eye(NUM_BETAS)
     with torch.no_grad():
-        rest_by_beta = (
-            torch.stack([body.rest_joints(b).reshape(NUM_JOINTS, 3) for b in betas]).double().numpy()
-        )
+        rest_by_beta = torch.stack([body.rest_joints(b).reshape(NUM_JOINTS, 3) for b in betas]).double().numpy()
         statures = np.array([float(body.stature(b)) for b in betas])
     rest_joints, joint_shapedirs = rest_by_beta[0], np.moveaxis(rest_by_beta[1:] - rest_by_beta[0], 0, -1)
     stature_gradient = statures[1:] / statures[0] - 1
     parent_joint, origin, offset = landmark_table()
     landmark_modes = _landmark_modes()
-    offset_shapedirs = (
-        joint_shapedirs[origin] - joint_shapedirs[parent_joint] + offset[:, :, None] * stature_gradient
-    )
+    offset_shapedirs = joint_shapedirs[origin] - joint_shapedirs[parent_joint] + offset[:, :, None] * stature_gradient
     return KinematicChain(
         parents=tuple(int(p) for p in body.parents),
         rest_joints=rest_joints,
-        joint_shapedirs=np.concatenate(
-            [joint_shapedirs, np.zeros((NUM_JOINTS, *landmark_modes.shape[1:]))], axis=-1
-        ),
+        joint_shapedirs=np.concatenate([joint_shapedirs, np.zeros((NUM_JOINTS, *landmark_modes.shape[1:]))], axis=-1),
         parent_joint=parent_joint,
         offset=rest_joints[origin] - rest_joints[parent_joint] + offset,
         offset_shapedirs=np.concatenate([offset_shapedirs, landmark_modes], axis=-1),

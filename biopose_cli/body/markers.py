@@ -22,9 +22,7 @@ SKIN_ASIS, SKIN_PSIS = 0.0097, 0.0196
 # (J Biomech 35, 2002) in form. Their 0.17 is for markers further out; with this table's sites it would lie
 # 13 mm under the point about which the default body's arm turns, so the factor is fitted to that.
 SHOULDER_DROP = 0.13
-INITIAL_LEG_LENGTH = (
-    0.83  # m, thigh and shank, for a first estimate of the hips: 10 mm too much move them by 0.4 mm
-)
+INITIAL_LEG_LENGTH = 0.83  # m, thigh and shank, for a first estimate of the hips: 10 mm too much move them by 0.4 mm
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,7 @@ def joint_centers(markers: Tensor) -> dict[str, Tensor]:
 
     pelvis = (position["RASI"], position["LASI"], position["RPSI"], position["LPSI"])
     leg = torch.full_like(pelvis[0][..., 0], INITIAL_LEG_LENGTH)
-    for _ in range(
-        3
-    ):  # the thigh ends at the hip that is looked for; the third pass moves it by under 0.1 mm
+    for _ in range(3):  # the thigh ends at the hip that is looked for; the third pass moves it by under 0.1 mm
         centers["hip_r"], centers["hip_l"] = hara_hips(*pelvis, leg)
         bones = [("hip", "knee"), ("knee", "ankle")]
         lengths = [_length(centers[f"{a}_{s}"] - centers[f"{b}_{s}"]) for a, b in bones for s in "rl"]
@@ -111,9 +107,7 @@ def hara_hips(rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor, leg: Tenso
     return middle + offset, middle - offset
 
 
-def harrington_hips(
-    rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor, leg: Tensor
-) -> tuple[Tensor, Tensor]:
+def harrington_hips(rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor, leg: Tensor) -> tuple[Tensor, Tensor]:
     """As `hara_hips`, after Harrington et al., J Biomech 40 (2007), from MRI of 32 adults and children.
 
     In mm: forward -0.24 PD - 9.9, up -0.16 PW - 0.04 LL - 7.1, sideways 0.28 PD + 0.16 PW + 7.9. PW is the

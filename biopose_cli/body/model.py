@@ -29,8 +29,7 @@ JOINT_NAMES = (
     "right_hand",
 )  # fmt: skip
 MIRROR_JOINT = tuple(  # of each joint, where left and right are exchanged
-    JOINT_NAMES.index(name.replace("left", "#").replace("right", "left").replace("#", "right"))
-    for name in JOINT_NAMES
+    JOINT_NAMES.index(name.replace("left", "#").replace("right", "left").replace("#", "right")) for name in JOINT_NAMES
 )
 # smplx wants vertices for 21 extra joints. They belong to SMPL's mesh and are not used here.
 EXTRA_JOINTS = dict.fromkeys(("nose", "reye", "leye", "rear", "lear"), 0)
@@ -166,9 +165,7 @@ def _reduce(arrays: BodyArrays, vertices: Array) -> BodyArrays:
     count = len(vertices) + joints
     return BodyArrays(
         v_template=np.concatenate([arrays.v_template[vertices], regressor @ arrays.v_template]),
-        shapedirs=np.concatenate(
-            [arrays.shapedirs[vertices], np.einsum("jv,vck->jck", regressor, arrays.shapedirs)]
-        ),
+        shapedirs=np.concatenate([arrays.shapedirs[vertices], np.einsum("jv,vck->jck", regressor, arrays.shapedirs)]),
         posedirs=np.concatenate(
             [arrays.posedirs[vertices], np.zeros((joints, *arrays.posedirs.shape[1:]), np.float32)]
         ),

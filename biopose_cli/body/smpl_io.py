@@ -201,9 +201,7 @@ def _reconstruct(kind: type, base: type, state: Any) -> Any:
     return kind()
 
 
-_NUMPY_RECONSTRUCT = np.ndarray.__reduce__(np.zeros(0))[
-    0
-]  # numpy's own, under whichever name this version has
+_NUMPY_RECONSTRUCT = np.ndarray.__reduce__(np.zeros(0))[0]  # numpy's own, under whichever name this version has
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
@@ -237,14 +235,10 @@ def _to_array(value: Any) -> Any:
 
 def _validate(values: dict[str, Any]) -> BodyArrays:
     """Plain float32 arrays of matching shapes, or ValueError with what is wrong."""
-    missing = [
-        field.name for field in fields(BodyArrays) if field.name not in values and field.name != "version"
-    ]
+    missing = [field.name for field in fields(BodyArrays) if field.name not in values and field.name != "version"]
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
-    plain = {
-        field.name: _to_array(values[field.name]) for field in fields(BodyArrays) if field.name in values
-    }
+    plain = {field.name: _to_array(values[field.name]) for field in fields(BodyArrays) if field.name in values}
     version = str(plain.pop("version", ""))
     arrays = {name: np.asarray(value) for name, value in plain.items()}
     for name, array in arrays.items():
@@ -258,9 +252,7 @@ def _validate(values: dict[str, Any]) -> BodyArrays:
             f"it has {joints} joints" + (f", it is {OTHER_MODELS[joints]}" if joints in OTHER_MODELS else "")
         )
     if vertices not in (SMPL_VERTICES, DEFAULT_VERTICES):
-        raise ValueError(
-            f"its mesh has {vertices} vertices, so that the sites of the markers on it are not known"
-        )
+        raise ValueError(f"its mesh has {vertices} vertices, so that the sites of the markers on it are not known")
     components = arrays["shapedirs"].shape[-1] if arrays["shapedirs"].ndim == 3 else 0
     if components < NUM_BETAS:
         raise ValueError(f"it has {components} shape components, fewer than {NUM_BETAS}")
@@ -287,7 +279,5 @@ def _validate(values: dict[str, Any]) -> BodyArrays:
         raise ValueError("its weights or its joint regressor do not sum to one")
 
     integers = {"kintree_table", "f"}
-    cast = {
-        name: array.astype(np.int64 if name in integers else np.float32) for name, array in arrays.items()
-    }
+    cast = {name: array.astype(np.int64 if name in integers else np.float32) for name, array in arrays.items()}
     return BodyArrays(**cast, version=version)

@@ -37,18 +37,18 @@ class SMPLKinematics(nn.Module):
         """
         count = shape_params.shape[1]
         global_rotations = self.global_rotations(rotations)
-        rest_joints = self.rest_joints + (
-            self.joint_shapedirs[..., :count].flatten(0, 1) @ shape_params.T
-        ).T.unflatten(1, (NUM_JOINTS, 3))
+        rest_joints = self.rest_joints + (self.joint_shapedirs[..., :count].flatten(0, 1) @ shape_params.T).T.unflatten(
+            1, (NUM_JOINTS, 3)
+        )
         positions = [torch.zeros_like(rest_joints[:, 0])]
         for joint in range(1, NUM_JOINTS):
             parent = self.parents[joint]
             bone = (rest_joints[:, joint] - rest_joints[:, parent])[..., None]
             positions.append(positions[parent] + (global_rotations[:, parent] @ bone)[..., 0])
         joints = torch.stack(positions, 1)
-        offset = self.offset + (
-            self.offset_shapedirs[..., :count].flatten(0, 1) @ shape_params.T
-        ).T.unflatten(1, self.offset.shape)
+        offset = self.offset + (self.offset_shapedirs[..., :count].flatten(0, 1) @ shape_params.T).T.unflatten(
+            1, self.offset.shape
+        )
         rotated_offset = global_rotations[:, self.parent_joint] @ offset[..., None]
         return joints, joints[:, self.parent_joint] + rotated_offset[..., 0]
 

@@ -114,9 +114,7 @@ class Display:
             self._last_printed = time.perf_counter()
             rate = self._count / (self._last_printed - self._began)
             left = f", {(self._total - self._count) / rate:.0f} s left" if self._total and rate else ""
-            self._line(
-                f"  {self._label}: {self._count}/{self._total or '?'} {self._unit}, {rate:.1f}/s{left}"
-            )
+            self._line(f"  {self._label}: {self._count}/{self._total or '?'} {self._unit}, {rate:.1f}/s{left}")
 
     def note(self, message: str) -> None:
         self._stop_if_interrupted()
@@ -147,9 +145,7 @@ def print_summary(result: Result) -> None:
         for warning in result.warnings:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
         return
-    table = Table(
-        title=str(result.clip.folder), title_justify="left", title_style="bold", show_header=False, box=None
-    )
+    table = Table(title=str(result.clip.folder), title_justify="left", title_style="bold", show_header=False, box=None)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for label, text in (*_frame_rows(result), *_quality_rows(result)):
@@ -190,8 +186,10 @@ def _quality_rows(result: Result) -> list[tuple[str, str]]:
         ("focal", f"{detection.camera_matrix[0, 0]:.0f} px ({detection.focal_source})"),
         (
             "keypoints",
-            f"{pixels:.1f} px from the body's, "
-            f"{100 * pixels / person_height_px:.1f} % of the person's height in the image",
+            (
+                f"{pixels:.1f} px from the body's, "
+                f"{100 * pixels / person_height_px:.1f} % of the person's height in the image"
+            ),
         ),
         ("markers", f"{residual:.1f} mm from the skeleton's"),
         *_std_row(kinematics),
@@ -217,8 +215,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "video": str(result.clip.info.path),
         "folder": str(folder),
         "stages": [
-            {"step": r.step, "stage": r.stage, "status": r.status, "seconds": round(r.seconds, 3)}
-            for r in result.steps
+            {"step": r.step, "stage": r.stage, "status": r.status, "seconds": round(r.seconds, 3)} for r in result.steps
         ],
         "warnings": list(result.warnings),
     }
@@ -226,9 +223,7 @@ def as_json(result: Result) -> dict[str, Any]:
         report["frames"] = len(result.artifacts["detect"].time)
     if "export" in result.artifacts:
         report["files"] = [str(folder / str(name)) for name in result.artifacts["export"].files]
-        report["summary"] = json.loads(
-            (folder / f"{result.clip.name}_summary.json").read_text(encoding="utf-8")
-        )
+        report["summary"] = json.loads((folder / f"{result.clip.name}_summary.json").read_text(encoding="utf-8"))
     return report
 
 
@@ -242,7 +237,7 @@ def print_comparison(comparison: Comparison, plot_path: Path) -> None:
         "r": "r",
         "ROM\nerror": "rom_error",
     }
-    if np.isfinite(comparison.doubt).any():
+    if np.isfinite(comparison.estimate_std).any():
         columns |= {"SD": "sd", "within\n2 SD": "within_two_sd"}
     report = comparison.as_json()
     table = Table(box=None, title=f"degrees; EST shifted by {report['shift_s']:+.3f} s", title_justify="left")
@@ -276,9 +271,7 @@ def print_assets(states: Sequence[Status]) -> bool:
     """One line a weights file; returns whether all are intact."""
     for state in states:
         mark = "[green]ok[/]" if state.ok else "[red]FAILED[/]"
-        Console(highlight=False).print(
-            f"{mark}  {escape(state.name)}: {escape(state.detail)}", soft_wrap=True
-        )
+        Console(highlight=False).print(f"{mark}  {escape(state.name)}: {escape(state.detail)}", soft_wrap=True)
     return all(state.ok for state in states)
 
 

@@ -56,9 +56,7 @@ def _run_guarded() -> int:
         print_error("interrupted; finished stages are kept, run the same command again to go on")
         return _INTERRUPTED
     except _ParserError as error:
-        if message := getattr(
-            error, "format_message", error.__str__
-        )():  # empty: the help was printed instead
+        if message := getattr(error, "format_message", error.__str__)():  # empty: the help was printed instead
             print_error(message + _value_source(error))
         return 2
     except Exception as error:

@@ -53,9 +53,7 @@ Videos = Annotated[
 ]
 Out = Annotated[
     Path,
-    typer.Option(
-        "--out", "-o", help="Folder for the results; each video gets OUT/NAME/.", callback=_expand_user
-    ),
+    typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.", callback=_expand_user),
 ]
 Config = Annotated[
     Path | None,
@@ -66,9 +64,7 @@ Config = Annotated[
         callback=_read_config,
     ),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Recompute everything; replace another video's results.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Recompute everything; replace another video's results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Weights = Annotated[
@@ -84,9 +80,7 @@ End = Annotated[
 ]
 Person = Annotated[
     int | None,
-    typer.Option(
-        help="Which person, as numbered in the overlay.", show_default="the longest and largest track"
-    ),
+    typer.Option(help="Which person, as numbered in the overlay.", show_default="the longest and largest track"),
 ]
 CaptureRate = Annotated[
     float | None,
@@ -95,12 +89,8 @@ CaptureRate = Annotated[
         show_default="the video's own rate",
     ),
 ]
-MaxGap = Annotated[
-    float, typer.Option(help="Longest gap in the person's track that is filled (and flagged), s.")
-]
-Focal = Annotated[
-    float | None, typer.Option(help="Focal length, px.", show_default="from the file, else a guess")
-]
+MaxGap = Annotated[float, typer.Option(help="Longest gap in the person's track that is filled (and flagged), s.")]
+Focal = Annotated[float | None, typer.Option(help="Focal length, px.", show_default="from the file, else a guess")]
 Fov = Annotated[
     float | None,
     typer.Option(help="Angle of view across the image's longer side, degrees.", show_default="see --focal"),
@@ -149,9 +139,7 @@ TrackFile = Annotated[
 ]
 TrackVideo = Annotated[
     Path,
-    typer.Option(
-        "--video", help="The video that the track was made from.", show_default=False, callback=_expand_user
-    ),
+    typer.Option("--video", help="The video that the track was made from.", show_default=False, callback=_expand_user),
 ]
 TrackId = Annotated[
     str | None,
@@ -184,9 +172,7 @@ Model = Annotated[
         callback=_expand_user,
     ),
 ]
-Mass = Annotated[
-    float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the stature")
-]
+Mass = Annotated[float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the stature")]
 Pitch = Annotated[
     float | None,
     typer.Option(

@@ -56,9 +56,7 @@ Trials = Annotated[
 
 @bench_app.command()
 def stages(
-    video: Annotated[
-        Path | None, typer.Argument(help="A video file.", show_default="the embedded clip")
-    ] = None,
+    video: Annotated[Path | None, typer.Argument(help="A video file.", show_default="the embedded clip")] = None,
     weights: Weights = "heavy",
     json_output: Json = False,
 ) -> None:
@@ -170,9 +168,7 @@ def evaluate_neurik(
     trials: Trials = None,
     weights: Annotated[
         Path | None,
-        typer.Option(
-            help="A network of `biopose train`.", show_default="the shipped one", callback=_expand_user
-        ),
+        typer.Option(help="A network of `biopose train`.", show_default="the shipped one", callback=_expand_user),
     ] = None,
     people: Annotated[int, typer.Option(help="Held-out people, 60 frames each.", min=1)] = 24,
     iterations: Annotated[
@@ -184,7 +180,7 @@ def evaluate_neurik(
 ) -> None:
     """NeurIK on held-out subjects (--motion), or the whole stage on reference trials (--trials)."""
     from biopose_cli.benchmarks import neurik
-    from biopose_cli.benchmarks.trials import as_json, fitted_trials
+    from biopose_cli.benchmarks.trials import as_json, evaluate_trials
     from biopose_cli.cli import console, tables
     from biopose_cli.ik.checkpoint import PRETRAINED, load_network
     from biopose_cli.settings import Settings
@@ -197,7 +193,7 @@ def evaluate_neurik(
             network, marker_locations = load_network(weights or PRETRAINED)
             results |= neurik.evaluate(motion, network, marker_locations, display, people, iterations)
         if trials is not None:
-            trial_results = fitted_trials(trials, Settings(), display)
+            trial_results = evaluate_trials(trials, Settings(), display)
             results["trials"] = as_json(trial_results)
     if json_output:
         typer.echo(json.dumps(results, indent=2))
@@ -221,9 +217,7 @@ def evaluate_mqhmr(
     ] = None,
     videos: Annotated[
         Path,
-        typer.Option(
-            help="Folder with its videos, single_cam01.mp4 to single_cam04.mp4.", callback=_expand_user
-        ),
+        typer.Option(help="Folder with its videos, single_cam01.mp4 to single_cam04.mp4.", callback=_expand_user),
     ] = Path("sample_videos/fetched"),
     cache: Annotated[
         Path,
@@ -250,8 +244,8 @@ def evaluate_mqhmr(
 ) -> None:
     """Mesh recovery in 3D: on rendered people (--motion), on four real views of one man (--trial), or both."""
     from biopose_cli.benchmarks import held_out, methods, mqhmr
-    from biopose_cli.benchmarks.camera_views import real_views
-    from biopose_cli.benchmarks.images import compare
+    from biopose_cli.benchmarks.camera_views import load_camera_views
+    from biopose_cli.benchmarks.images import compare_runs
     from biopose_cli.cli import console
     from biopose_cli.hmr.checkpoint import PRETRAINED
     from biopose_cli.metrics import points
@@ -259,14 +253,14 @@ def evaluate_mqhmr(
     if motion is None and trial is None and images is None:
         raise SettingError("--motion or --trial is missing", "Name the data to measure on")
     with console.Display(quiet=quiet or json_output) as display:
-        views = [] if trial is None else real_views(trial, videos, cache, display)
-        detections = None if motion is None else held_out.held_out_looks(motion, cache, display)
+        views = [] if trial is None else load_camera_views(trial, videos, cache, display)
+        detections = None if motion is None else held_out.held_out_detections(motion, cache, display)
         weights = network or PRETRAINED
-        frame_methods = {"fit_frames": methods.fit_frames, "network": methods.by_network(weights)}
-        clip_methods = {"fit": methods.fit, "network_and_fit": methods.guided_by(weights)}
+        frame_methods = {"fit_frames": methods.frame_optimization, "network": methods.regression(weights)}
+        clip_methods = {"fit": methods.optimization, "network_and_fit": methods.network_prior(weights)}
         report = mqhmr.evaluate(detections, views, frame_methods, clip_methods, display)
-        report |= {} if images is None else compare(images, views, videos, display)
-    typer.echo(json.dumps(report, indent=2) if json_output else "\n".join(points.lines(report)))
+        report |= {} if images is None else compare_runs(images, views, videos, display)
+    typer.echo(json.dumps(report, indent=2) if json_output else "\n".join(points.format_report(report)))
 
 
 def _require_motion(motion: Path | None) -> Path:

@@ -29,7 +29,7 @@ def print_evaluation(report: dict[str, Any]) -> None:
         "rooted mm",
         "MAE_body mm",
         "frames/s",
-        "network ahead deg",
+        "gain over method deg",
     )
     for level, methods in report["levels"].items():
         for method, figures in methods.items():
@@ -42,7 +42,7 @@ def print_evaluation(report: dict[str, Any]) -> None:
                 f"{figures['mpblpe_rooted_mm']:.1f}",
                 f"{figures['mae_body_mm']:.2f}",
                 f"{figures['frames_per_s']:.0f}",
-                _paired_gain(figures.get("network_ahead"), report["people"]),
+                _paired_gain(figures.get("network_gain"), report["people"]),
             )
         table.add_section()
     Console(highlight=False).print(table)
@@ -52,7 +52,7 @@ def _paired_gain(figures: dict[str, Any] | None, people: int) -> str:
     """By how much, with its standard error, and on how many people."""
     if figures is None:
         return ""
-    return f"{figures['by_deg']:.2f} ± {figures['standard_error_deg']:.2f} ({figures['people']}/{people})"
+    return f"{figures['mean_deg']:.2f} ± {figures['standard_error_deg']:.2f} ({figures['people']}/{people})"
 
 
 def print_ik(report: dict[str, Any]) -> None:
@@ -124,7 +124,5 @@ def print_trials(trials: list[dict[str, Any]]) -> None:
 def _table(title: str, *columns: str) -> Table:
     table = Table(box=None, title=title, title_justify="left")
     for column in columns:
-        table.add_column(
-            column, justify="left" if column in {"markers", "method", "trial", "angle"} else "right"
-        )
+        table.add_column(column, justify="left" if column in {"markers", "method", "trial", "angle"} else "right")
     return table

@@ -25,9 +25,7 @@ def compare(
         Path,
         typer.Argument(metavar="EST.mot", help="The motion to judge (.mot or .sto).", show_default=False),
     ],
-    reference: Annotated[
-        Path, typer.Argument(metavar="REF.mot", help="The motion to trust.", show_default=False)
-    ],
+    reference: Annotated[Path, typer.Argument(metavar="REF.mot", help="The motion to trust.", show_default=False)],
     shift: Annotated[
         float | None, typer.Option(help="Seconds added to EST's times.", show_default="found by correlation")
     ] = None,
@@ -50,13 +48,9 @@ def compare(
             "Give T0, then a later T1, in seconds",
         )
     if shift is not None and not math.isfinite(shift):
-        raise SettingError(
-            f"--shift {shift:g} is impossible", "Give seconds; 0 means that both have the same clock"
-        )
+        raise SettingError(f"--shift {shift:g} is impossible", "Give seconds; 0 means that both have the same clock")
     estimate_std, std_notes = _read_std(estimate)
-    comparison = compare_motions(
-        read_motion(estimate), read_motion(reference), shift, time_range, estimate_std
-    )
+    comparison = compare_motions(read_motion(estimate), read_motion(reference), shift, time_range, estimate_std)
     comparison = replace(comparison, notes=(*comparison.notes, *std_notes))
     plot_path = plot or estimate.with_name(f"{estimate.stem}_vs_{reference.stem}.png")
     if json_output:
@@ -102,14 +96,10 @@ def info(
 def assets(
     source: Annotated[
         Path | None,
-        typer.Option(
-            "--from", help="Folder with the files, for a machine without network.", show_default="network"
-        ),
+        typer.Option("--from", help="Folder with the files, for a machine without network.", show_default="network"),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Only check what is there.")] = False,
-    weights: Annotated[
-        Literal["heavy", "full", "lite", "all"], typer.Option(help="Which keypoint network.")
-    ] = "heavy",
+    weights: Annotated[Literal["heavy", "full", "lite", "all"], typer.Option(help="Which keypoint network.")] = "heavy",
 ) -> None:
     """Fetch the networks' weights into the user's cache, or verify them."""
     from biopose_cli.cli import console

@@ -67,9 +67,7 @@ class Detector:
         left, top = (ssd.INPUT_SIZE - scaled_size[0]) // 2, (ssd.INPUT_SIZE - scaled_size[1]) // 2
         square = np.full((ssd.INPUT_SIZE, ssd.INPUT_SIZE, 3), -1, np.float32)
         small = cv2.resize(image, scaled_size, interpolation=cv2.INTER_AREA)
-        square[top : top + scaled_size[1], left : left + scaled_size[0]] = (
-            small.astype(np.float32) / 127.5 - 1
-        )
+        square[top : top + scaled_size[1], left : left + scaled_size[0]] = small.astype(np.float32) / 127.5 - 1
         boxes, logits = self._model(square)
         detections, scores = ssd.weighted_nms(*ssd.decode_boxes(boxes, logits[:, 0], threshold))
         points = (detections[:, 4:].reshape(-1, 4, 2) * ssd.INPUT_SIZE - (left, top)) * (
@@ -149,9 +147,7 @@ class Landmarker:
         if mask is not None and not mask.all():
             pixels[mask] = pixels[~mask].mean(axis=0)
         crop = pixels.astype(np.float32) / 255
-        flipped = self._pool.submit(
-            lambda: infer_landmarks(self._flip_model, np.ascontiguousarray(crop[:, ::-1]))
-        )
+        flipped = self._pool.submit(lambda: infer_landmarks(self._flip_model, np.ascontiguousarray(crop[:, ::-1])))
         return fuse_flip(infer_landmarks(self._model, crop), flipped.result().flip(), roi)
 
 
@@ -202,9 +198,7 @@ def fuse_flip(first: LandmarkOutput, second: LandmarkOutput, roi: Array) -> Pers
     side_ambiguous = []
     for limbs in (pair.ravel() for pair in LIMBS):
         swapped = second.swap_sides(limbs)
-        side_ambiguous.append(
-            _distance(first, swapped, limbs) + MAX_DISAGREEMENT < _distance(first, second, limbs)
-        )
+        side_ambiguous.append(_distance(first, swapped, limbs) + MAX_DISAGREEMENT < _distance(first, second, limbs))
         second = swapped if side_ambiguous[-1] else second
     disagreement = np.linalg.norm(first.points - second.points, axis=1)
     weights = np.stack([first.heatmap_peak, second.heatmap_peak]) + 1e-3

@@ -14,15 +14,11 @@ import numpy as np
 from biopose_cli.detect.blazepose import LIMBS
 from biopose_cli.typing import Array
 
-SWAP_STATES = np.array(
-    list(product((0, 1), repeat=len(LIMBS)))
-)  # (8, 3): which of legs, arms, trunk are exchanged
+SWAP_STATES = np.array(list(product((0, 1), repeat=len(LIMBS))))  # (8, 3): which of legs, arms, trunk are exchanged
 SWAP_COST = 1.0  # per frame and exchange; the whole body at once is one exchange
 ACCELERATION_SCALE = 0.01  # acceleration (1/frame^2, over the body's size) that costs 1 per landmark
 MAX_ACCELERATION_COST = 16.0  # the most that one landmark's acceleration costs
-MAX_GAP = (
-    0.3  # s, the longest gap over which sides are followed, or, in a video of few frames/s, of its intervals
-)
+MAX_GAP = 0.3  # s, the longest gap over which sides are followed, or, in a video of few frames/s, of its intervals
 _MAX_GAP_INTERVALS = 1.5
 MIN_WEIGHT = 0.3  # least weight of a landmark: the network is unsure exactly where it exchanges
 
@@ -61,15 +57,11 @@ def repair_left_right(
         swapped[run] = swaps.any(axis=1)
         for sides, swapped_frames in zip(LIMBS, (run[column] for column in swaps.T), strict=True):
             for values in (keypoints, confidence, landmarks_3d):
-                values[np.ix_(swapped_frames, sides.ravel())] = values[
-                    np.ix_(swapped_frames, sides[::-1].ravel())
-                ]
+                values[np.ix_(swapped_frames, sides.ravel())] = values[np.ix_(swapped_frames, sides[::-1].ravel())]
     return keypoints, confidence, landmarks_3d, swapped
 
 
-def find_swaps(
-    keypoints: Array, confidence: Array, size: Array, side_ambiguous: Array, frames: Array
-) -> Array:
+def find_swaps(keypoints: Array, confidence: Array, size: Array, side_ambiguous: Array, frames: Array) -> Array:
     """Whether legs, arms and trunk are exchanged, in frames that follow each other: (T, 3) bool.
 
     Parameters as in `repair_left_right`; `frames` (T,): the time in frame intervals. Where the network contradicts
@@ -116,9 +108,7 @@ def _acceleration_costs(keypoints: Array, confidence: Array, size: Array, steps:
     before, after = (step[:, None, None, None, None, None, None] for step in (steps[:-1], steps[1:]))
     change = 2 * ((last - middle) / after - (middle - first) / before) / (before + after)
     acceleration = np.linalg.norm(change, axis=-1) / size[2:, None, None, None, None, None]
-    weight = np.minimum(
-        weights[:-2, :, None, None], np.minimum(weights[1:-1, None, :, None], weights[2:, None, None])
-    )
+    weight = np.minimum(weights[:-2, :, None, None], np.minimum(weights[1:-1, None, :, None], weights[2:, None, None]))
     return np.asarray(
         (np.minimum(acceleration / ACCELERATION_SCALE, MAX_ACCELERATION_COST) * weight).sum(axis=(-2, -1))
     )

@@ -159,14 +159,12 @@ def select_person(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detect
         and f"pictures are missing in the video {len(video_gaps)} times, up to {np.diff(time)[video_gaps].max():.2f} s",
         (count > 1 and settings.person is None)
         and f"{count} people are in view: person 1 was chosen, the longest and largest in view; others by --person",
-        filled.any()
-        and f"{filled.sum()} of {len(time)} frames, in which the person was not found, were interpolated",
+        filled.any() and f"{filled.sum()} of {len(time)} frames, in which the person was not found, were interpolated",
         (missing := int((~visible & ~filled).sum()))
         and f"{missing} of {len(time)} frames are in gaps longer than {settings.max_gap:g} s and stay empty",
         longest_absence > MAX_OCCLUSION
         and f"the person was out of sight for {longest_absence:.1f} s and recognised by the clothes' colours only",
-        swapped.any()
-        and f"left and right were exchanged by the network in {swapped.sum()} frames, and repaired",
+        swapped.any() and f"left and right were exchanged by the network in {swapped.sum()} frames, and repaired",
         _out_of_view(keypoints[visible], size),
     ]
     return Detection(
@@ -193,9 +191,7 @@ def select_person(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detect
 def _out_of_view(keypoints: Array, size: Array) -> str:
     """What of the person (T, 33, 2) px is beyond the image, and what that means; nothing if all is within."""
     outside: Array = np.any((keypoints < 0) | (keypoints > size), axis=-1)
-    counts = {
-        part: int(outside[:, list(landmarks)].any(axis=1).sum()) for part, landmarks in _BODY_PARTS.items()
-    }
+    counts = {part: int(outside[:, list(landmarks)].any(axis=1).sum()) for part, landmarks in _BODY_PARTS.items()}
     listed = ", ".join(f"{part} in {count}" for part, count in counts.items() if count)
     if not listed:
         return ""

@@ -18,14 +18,10 @@ from biopose_cli.typing import Array
 
 MIN_SCORE = 0.5  # lowest score of a pose
 MIN_NEW_CONFIDENCE = 0.3  # lowest mean confidence of a new person's trunk and thighs
-MAX_SAME_BODY_DISTANCE = (
-    0.05  # mean landmark distance over the ROI's side under which two poses are of one body
-)
+MAX_SAME_BODY_DISTANCE = 0.05  # mean landmark distance over the ROI's side under which two poses are of one body
 MAX_JUMP = 0.15  # furthest the mid-hip may be from its prediction, over the ROI's side
 MAX_RESIZE = 1.5  # largest change of the ROI's side from one measurement to the next
-MAX_COLOR_DISTANCE = (
-    28.0  # largest distance of a body's colours from the tracklet's (Lab units, see `body_colors`)
-)
+MAX_COLOR_DISTANCE = 28.0  # largest distance of a body's colours from the tracklet's (Lab units, see `body_colors`)
 MAX_MISSING_TIME = 0.3  # s, how long a tracklet waits for its person before it ends
 SEARCH_EVERY = 2  # frames between looks for new people, each at one window of the image
 TRUNK = np.array([11, 12, 23, 24, 25, 26])
@@ -52,9 +48,7 @@ class Tracklet:
             self.velocity = self.velocity + error / 8
             rotation_change = np.angle(np.exp(1j * (pose.next_roi[3] - self.roi[3])))
             side = self.roi[2] + (pose.next_roi[2] - self.roi[2]) / 4
-            self.roi = np.array(
-                [*(self.roi[:2] + error / 2 + self.velocity), side, self.roi[3] + rotation_change / 2]
-            )
+            self.roi = np.array([*(self.roi[:2] + error / 2 + self.velocity), side, self.roi[3] + rotation_change / 2])
         else:
             self.mean_appearance, self.roi = appearance, pose.next_roi
         self.frames.append(position)
@@ -132,22 +126,15 @@ class Tracker:
             rois, _ = self._detector(image[top:bottom, left:right])
             for roi in np.add(rois, (left, top, 0, 0)):
                 if any(
-                    np.hypot(*(roi[:2] - pose.next_roi[:2])) < 0.15 * pose.next_roi[2]
-                    for pose in known_poses + new
+                    np.hypot(*(roi[:2] - pose.next_roi[:2])) < 0.15 * pose.next_roi[2] for pose in known_poses + new
                 ):
                     continue
                 first = self._landmarker(image, roi)
                 if first.score < MIN_SCORE:
                     continue
                 second = self._landmarker(image, first.next_roi)
-                confirmed = (
-                    second.score >= MIN_SCORE and second.confidence[TRUNK].mean() >= MIN_NEW_CONFIDENCE
-                )
-                if (
-                    confirmed
-                    and same_body(first, second)
-                    and not any(same_body(second, p) for p in known_poses + new)
-                ):
+                confirmed = second.score >= MIN_SCORE and second.confidence[TRUNK].mean() >= MIN_NEW_CONFIDENCE
+                if confirmed and same_body(first, second) and not any(same_body(second, p) for p in known_poses + new):
                     new.append(second)
         return new
 

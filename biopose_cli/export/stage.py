@@ -50,9 +50,7 @@ def run(
     """
     parts = motion_parts(kinematics)
     if not parts:
-        raise SolverError(
-            f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person"
-        )
+        raise SolverError(f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person")
     motions = [folder / f"{name}.mot"] + [folder / f"{name}_part{i}.mot" for i in range(2, len(parts) + 1)]
     std_names, std_deg = angle_std_deg(kinematics)
     std_files = [path.with_name(f"{path.stem}_sd.sto") for path in motions if std_names]
@@ -60,9 +58,7 @@ def run(
     overlay, summary = folder / f"{name}_overlay.mp4", folder / f"{name}_summary.json"
 
     progress.start("files", len(motions) + len(std_files) + 2, unit="files")
-    _remove_old_parts(
-        folder, name, keep=motions
-    )  # no old standard deviations beside new angles, even if stopped here
+    _remove_old_parts(folder, name, keep=motions)  # no old standard deviations beside new angles, even if stopped here
     values = _file_units(kinematics)
     for path, part in zip(motions, parts, strict=True):
         write_mot(path, kinematics.time[part], [str(c) for c in kinematics.coordinates], values[part])

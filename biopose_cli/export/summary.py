@@ -70,9 +70,7 @@ def write_summary(
         "scale_factors": {str(b): s for b, s in zip(kinematics.bodies, kinematics.scale, strict=True)},
         "ground_from_camera": kinematics.ground_from_camera,
         "warnings": list(
-            dict.fromkeys(
-                [*info.warnings, *detection.warnings, *refined.warnings, *kinematics.warnings, *warnings]
-            )
+            dict.fromkeys([*info.warnings, *detection.warnings, *refined.warnings, *kinematics.warnings, *warnings])
         ),
         "files": {file.name: {"sha256": content_hash(file), "bytes": file.stat().st_size} for file in files},
     }
@@ -121,9 +119,7 @@ def _camera_tilt(kinematics: JointKinematics, settings: Settings) -> dict[str, A
     angles = {"pitch": (pitch, settings.camera_pitch), "roll": (roll, settings.camera_roll)}
     summary: dict[str, Any] = {}
     for name, (angle, given) in angles.items():
-        default_source = (
-            "assumed: level" if abs(angle) < _LEVEL_TOLERANCE else "the person's balance and the floor"
-        )
+        default_source = "assumed: level" if abs(angle) < _LEVEL_TOLERANCE else "the person's balance and the floor"
         summary[f"{name}_deg"] = angle
         summary[f"{name}_source"] = default_source if given is None else f"--camera-{name}"
     return summary
@@ -174,9 +170,7 @@ def angle_std_deg(kinematics: JointKinematics) -> tuple[list[str], Array]:
     if not len(kinematics.q_std):
         return [], np.zeros((0, 0))
     free = kinematics.rotational & np.isfinite(kinematics.q_std[kinematics.valid]).all(axis=0)
-    return list(map(str, kinematics.coordinates[free])), np.rad2deg(
-        kinematics.q_std[:, free].astype(np.float64)
-    )
+    return list(map(str, kinematics.coordinates[free])), np.rad2deg(kinematics.q_std[:, free].astype(np.float64))
 
 
 def _range_of_motion(kinematics: JointKinematics) -> dict[str, Any]:

@@ -9,9 +9,7 @@ from torch import Tensor
 
 from biopose_cli.typing import Array
 
-MIN_DEPTH = (
-    1e-2  # m; what lies nearer or behind is projected as if it were here, so that the gradient stays finite
-)
+MIN_DEPTH = 1e-2  # m; what lies nearer or behind is projected as if it were here, so that the gradient stays finite
 UNDISTORT_ITERATIONS = 30
 _MAX_UNDISTORT_ERROR = (
     0.5  # px: a point without distortion that is further from the seen one, when distorted again, is none
@@ -42,10 +40,7 @@ def undistort(keypoints: Array, camera_matrix: Array, dist_coeffs: Array) -> Arr
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(UNDISTORT_ITERATIONS):
             undistorted = undistorted + (distorted - _distort(undistorted, coefficients))
-        error = (
-            np.linalg.norm(distorted - _distort(undistorted, coefficients), axis=-1, keepdims=True)
-            * camera[0, 0]
-        )
+        error = np.linalg.norm(distorted - _distort(undistorted, coefficients), axis=-1, keepdims=True) * camera[0, 0]
     undistorted = np.where(error < _MAX_UNDISTORT_ERROR, undistorted, np.nan)
     result: Array = (undistorted @ camera[:2, :2].T + camera[:2, 2]).astype(keypoints.dtype)
     return result

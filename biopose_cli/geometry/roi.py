@@ -54,9 +54,7 @@ def warp_crop(image: Array, roi: Array) -> Array:
         height, width = (n // shrink * shrink for n in image.shape[:2])
         if not height or not width:
             return np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
-        image = cv2.resize(
-            image[:height, :width], (width // shrink, height // shrink), interpolation=cv2.INTER_AREA
-        )
+        image = cv2.resize(image[:height, :width], (width // shrink, height // shrink), interpolation=cv2.INTER_AREA)
         corner = low.astype(float)
     linear = _rotation(roi) * (roi[2] / CROP_SIZE / shrink)
     # OpenCV counts from the centre of the first pixel: half a pixel is added in the crop and taken off in the image

@@ -37,9 +37,7 @@ def matrix_to_axis_angle(matrix: Array) -> Array:
     m = np.asarray(matrix, np.float64)
     trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
     # Bar-Itzhack's symmetric 4x4 in its simplest form: each row is a multiple of the quaternion; the longest is safe.
-    w = np.stack(
-        [1 + trace, m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1
-    )
+    w = np.stack([1 + trace, m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1)
     rows = [w]
     for i in range(3):
         row = [w[..., i + 1]]

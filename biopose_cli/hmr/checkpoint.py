@@ -47,9 +47,7 @@ def load_network(path: Path) -> MQHMR:
             metadata = json.loads(stored.metadata()["mqhmr"])
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
         if metadata.get("format_version") != _FORMAT_VERSION:
-            raise AssetError(
-                f"the network's weights {path} are of another version of BioPose", "Train it anew"
-            )
+            raise AssetError(f"the network's weights {path} are of another version of BioPose", "Train it anew")
         network = MQHMR(MQHMRConfig(**metadata["config"]), tensors["mean_pose_6d"])
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

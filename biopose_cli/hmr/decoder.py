@@ -67,8 +67,7 @@ class Decoder(nn.Module):
         if keypoint_locations is None:
             return self.reference_logits.sigmoid().expand(count, -1, -1)
         keypoint_index = (
-            torch.arange(len(self.reference_logits), device=keypoint_locations.device)
-            % keypoint_locations.shape[1]
+            torch.arange(len(self.reference_logits), device=keypoint_locations.device) % keypoint_locations.shape[1]
         )
         return keypoint_locations[:, keypoint_index] + _REFERENCE_RADIUS * self.reference_logits.tanh()
 
@@ -81,16 +80,12 @@ class DecoderLayer(nn.Module):
         self.self_attn = MultiHeadAttention(embed_dim, num_heads)
         self.keypoint_attn = MultiHeadAttention(embed_dim, num_heads)
         self.image_attn = (
-            MultiScaleDeformableAttention(embed_dim, num_heads, num_levels, num_points)
-            if num_levels
-            else None
+            MultiScaleDeformableAttention(embed_dim, num_heads, num_levels, num_points) if num_levels else None
         )
         self.image_gate = (
             nn.Parameter(torch.zeros(embed_dim)) if num_levels else None
         )  # closed until images have proved useful
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dim, 2 * embed_dim), nn.GELU(), nn.Linear(2 * embed_dim, embed_dim)
-        )
+        self.mlp = nn.Sequential(nn.Linear(embed_dim, 2 * embed_dim), nn.GELU(), nn.Linear(2 * embed_dim, embed_dim))
         self.norms = nn.ModuleList(nn.LayerNorm(embed_dim) for _ in range(4))
 
     def forward(

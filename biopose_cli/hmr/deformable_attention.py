@@ -53,16 +53,11 @@ class MultiScaleDeformableAttention(nn.Module):
         split = (self.num_heads, self.num_levels, self.num_points)
         offsets = self.sampling_offsets(queries).unflatten(-1, (*split, 2))
         attention_weights = (
-            self.attention_weights(queries)
-            .unflatten(-1, (self.num_heads, -1))
-            .softmax(-1)
-            .unflatten(-1, split[1:])
+            self.attention_weights(queries).unflatten(-1, (self.num_heads, -1)).softmax(-1).unflatten(-1, split[1:])
         )
         # in cells of each map, so that a coarse map is searched further around
         offset_normalizer = queries.new_tensor([value.shape[:-3:-1] for value in values])[:, None]
-        sampling_locations = (
-            2 * (reference_points[..., None, None, None, :] + offsets / offset_normalizer) - 1
-        )
+        sampling_locations = 2 * (reference_points[..., None, None, None, :] + offsets / offset_normalizer) - 1
         sampling_locations, attention_weights = (
             sampling_locations.transpose(1, 2).flatten(0, 1),
             attention_weights.transpose(1, 2).flatten(0, 1),
@@ -75,9 +70,7 @@ class MultiScaleDeformableAttention(nn.Module):
             for level, value in enumerate(values)
         )
         assert isinstance(output, Tensor)
-        result: Tensor = self.output_proj(
-            output.unflatten(0, (-1, self.num_heads)).flatten(1, 2).transpose(1, 2)
-        )
+        result: Tensor = self.output_proj(output.unflatten(0, (-1, self.num_heads)).flatten(1, 2).transpose(1, 2))
         return result
 
     def _by_head(self, values: Tensor) -> Tensor:

@@ -47,14 +47,10 @@ class MultiScaleNeck(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, scales: tuple[int, ...] = (1, 4, 8, 16)) -> None:
         super().__init__()
         if not scales or not set(scales) <= set(AREA_SCALES):
-            raise SettingError(
-                f"image scales {scales} are not among {AREA_SCALES}", "Choose at least one of them"
-            )
+            raise SettingError(f"image scales {scales} are not among {AREA_SCALES}", "Choose at least one of them")
         self.scales = tuple(sorted(set(scales)))
         self.out_channels = out_channels
-        self.lateral = nn.Conv2d(
-            in_channels, out_channels, 1
-        )  # before enlarging: the same as after it, and cheaper
+        self.lateral = nn.Conv2d(in_channels, out_channels, 1)  # before enlarging: the same as after it, and cheaper
         self.level_convs = nn.ModuleList(
             nn.Sequential(nn.Conv2d(out_channels, out_channels, 3, padding=1), nn.GroupNorm(1, out_channels))
             for _ in self.scales

@@ -109,9 +109,7 @@ class MQHMR(nn.Module):
             else None
         )
         self.neck = (
-            FeatureNeck(layer_channels(config.feature_layers.split()), config.width)
-            if config.feature_layers
-            else None
+            FeatureNeck(layer_channels(config.feature_layers.split()), config.width) if config.feature_layers else None
         )
         scales = tuple(int(scale) for scale in config.scales.split())
         self.encoder = ViTEncoder(ViT(config.encoder), config.width, scales) if config.encoder else None
@@ -152,22 +150,14 @@ class MQHMR(nn.Module):
                 self.camera_head(camera_token[:, 0]),
             ]
             params = params + torch.cat(residuals, 1)
-        log_std = (
-            self.log_std_head(tokens.mean(1) if features is None else features).float().clamp(*_LOG_STD_RANGE)
-        )
+        log_std = self.log_std_head(tokens.mean(1) if features is None else features).float().clamp(*_LOG_STD_RANGE)
         # in bfloat16, while training, rotations would be bent by half a degree
         with torch.autocast(params.device.type, enabled=False):
-            return self._to_smpl(
-                params.float(), view, tokens, log_std.exp().unflatten(1, (_NUM_ROTATIONS, 3))
-            )
+            return self._to_smpl(params.float(), view, tokens, log_std.exp().unflatten(1, (_NUM_ROTATIONS, 3)))
 
-    def _to_smpl(
-        self, params: Tensor, view: VirtualCamera, tokens: Tensor, rotation_std: Tensor
-    ) -> SMPLPrediction:
+    def _to_smpl(self, params: Tensor, view: VirtualCamera, tokens: Tensor, rotation_std: Tensor) -> SMPLPrediction:
         rot6d, betas, camera = params.split([6 * _NUM_ROTATIONS, NUM_BETAS, 3], dim=1)
-        global_rotations = so3_torch.rotation_6d_to_matrix(
-            self.mean_pose_6d + rot6d.unflatten(1, (_NUM_ROTATIONS, 6))
-        )
+        global_rotations = so3_torch.rotation_6d_to_matrix(self.mean_pose_6d + rot6d.unflatten(1, (_NUM_ROTATIONS, 6)))
         local_rotations = torch.cat(
             [
                 global_rotations[:, :1],

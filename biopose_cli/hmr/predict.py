@@ -44,9 +44,7 @@ class SMPLEstimates:
     rotation_std: Array
 
     def select(self, frames: Array | slice) -> SMPLEstimates:
-        return SMPLEstimates(
-            self.rotations[frames], self.betas[frames], self.pelvis[frames], self.rotation_std[frames]
-        )
+        return SMPLEstimates(self.rotations[frames], self.betas[frames], self.pelvis[frames], self.rotation_std[frames])
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,7 @@ def predict_smpl(
     with torch.inference_mode():
         for start in range(0, max(1, len(normalized)), CHUNK_SIZE):
             chunk = slice(start, start + CHUNK_SIZE)
-            statures = torch.full(
-                (len(normalized[chunk]),), torch.nan if stature is None else stature, device=device
-            )
+            statures = torch.full((len(normalized[chunk]),), torch.nan if stature is None else stature, device=device)
             view = camera_from_keypoints(normalized[chunk], confidence_tensor[chunk])
             if image_features is None:
                 parts.append(_predict_with_flip(network, view, statures))
@@ -100,20 +96,14 @@ def predict_smpl(
             roi, keypoint_locations = image_features.roi[chunk], None
             if network.config.keypoints:
                 crop_points = [
-                    to_crop(k, r) / CROP_SIZE
-                    for k, r in zip(image_features.keypoints[chunk], roi, strict=True)
+                    to_crop(k, r) / CROP_SIZE for k, r in zip(image_features.keypoints[chunk], roi, strict=True)
                 ]
                 keypoint_locations = _tensor(np.array(crop_points), device)
             else:
                 view = camera_from_roi(
-                    *(
-                        _tensor(x, device)
-                        for x in (roi, camera_matrix[chunk, 0, 0], camera_matrix[chunk, :2, 2])
-                    )
+                    *(_tensor(x, device) for x in (roi, camera_matrix[chunk, 0, 0], camera_matrix[chunk, :2, 2]))
                 )
-            feature_maps = [
-                _tensor(feature_map[chunk], device) for feature_map in image_features.feature_maps
-            ]
+            feature_maps = [_tensor(feature_map[chunk], device) for feature_map in image_features.feature_maps]
             parts.append(_predict_with_flip(network, view, statures, feature_maps, keypoint_locations))
     return SMPLEstimates(*(torch.cat(values).cpu().double().numpy() for values in zip(*parts, strict=True)))
 
@@ -130,13 +120,9 @@ def _predict_with_flip(
     features, flipped_features = (
         None if feature_maps is None else [feature_map[:, k] for feature_map in feature_maps] for k in (0, 1)
     )
-    flipped_locations = (
-        None if keypoint_locations is None else flip_points(keypoint_locations, mirror_landmark)
-    )
+    flipped_locations = None if keypoint_locations is None else flip_points(keypoint_locations, mirror_landmark)
     pred = network(view, stature, features, keypoint_locations)
-    flipped_pred = _unflip(
-        network(flip_camera(view, mirror_landmark), stature, flipped_features, flipped_locations)
-    )
+    flipped_pred = _unflip(network(flip_camera(view, mirror_landmark), stature, flipped_features, flipped_locations))
     rotations = so3_torch.project_to_so3(pred.rotations + flipped_pred.rotations)
     pelvis = (pred.pelvis + flipped_pred.pelvis) / 2
     camera_from_view = view.rotation.transpose(1, 2)

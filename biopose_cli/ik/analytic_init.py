@@ -30,16 +30,10 @@ _LIMB_COORDINATES = {
 SEGMENT_COORDINATES: dict[str, tuple[str, ...]] = {
     "torso": ("lumbar_extension", "lumbar_bending", "lumbar_rotation"),
     "head": ("neck_extension", "neck_bending", "neck_rotation"),
-    **{
-        f"{s}_{side}": tuple(f"{n}_{side}" for n in names)
-        for side in "rl"
-        for s, names in _LIMB_COORDINATES.items()
-    },
+    **{f"{s}_{side}": tuple(f"{n}_{side}" for n in names) for side in "rl" for s, names in _LIMB_COORDINATES.items()},
 }
 TOE_COORDINATES = ("mtp_angle_r", "mtp_angle_l")
-_OUT_OF_RANGE_WEIGHT = (
-    100.0  # rad of angle squared, per rad squared outside the range: which of two names is meant
-)
+_OUT_OF_RANGE_WEIGHT = 100.0  # rad of angle squared, per rad squared outside the range: which of two names is meant
 
 
 def joint_axes(kinematics: Kinematics) -> tuple[Tensor, Tensor]:
@@ -68,17 +62,14 @@ def joint_axes(kinematics: Kinematics) -> tuple[Tensor, Tensor]:
             torch.stack(
                 [
                     axis(name),
-                    torch.linalg.cross(angular_velocity, linear_velocity)
-                    / (angular_velocity @ angular_velocity),
+                    torch.linalg.cross(angular_velocity, linear_velocity) / (angular_velocity @ angular_velocity),
                 ]
             )
         )
     return torch.stack(axes).float(), torch.stack(toes).float()
 
 
-def initial_angles(
-    rotations: Tensor, toes: Tensor, axes: Tensor, toe_joints: Tensor, template: Tensor
-) -> Tensor:
+def initial_angles(rotations: Tensor, toes: Tensor, axes: Tensor, toe_joints: Tensor, template: Tensor) -> Tensor:
     """(C, T, 3 J + 2): the turns about every joint's axes, then the toes' angles.
 
     rotations: (C, T, G, 3, 3) of every segment against the one before it. toes: (C, T, 2, 3) the tips of the right
@@ -103,9 +94,7 @@ def initial_angles(
                 )
             )
         else:
-            basis = torch.stack(
-                [joint_basis[1], joint_basis[2], joint_basis[0]], dim=1
-            )  # turns come about z, x, y
+            basis = torch.stack([joint_basis[1], joint_basis[2], joint_basis[0]], dim=1)  # turns come about z, x, y
             angles = matrix_to_euler_zxy(basis.T @ rotation @ basis)
             parts.append(angles if len(names) == 3 else angles * angles.new_tensor([1.0, 0.0, 0.0]))
     axis, center = toe_joints.unbind(1)

@@ -27,9 +27,7 @@ _SIDES = ("left", "right")
 _MIN_LEG_EXTENSION = 0.9  # hip to ankle, of thigh and shank: knees bent by less than 50 degrees
 _MIN_UPRIGHT_COS = np.cos(np.radians(45.0))
 _MIN_DURATION = 0.5  # s of such frames
-_STRIDE_DURATION = (
-    1.0  # s, over which the heights of the feet are compared: in a walk they are alike, on one leg not
-)
+_STRIDE_DURATION = 1.0  # s, over which the heights of the feet are compared: in a walk they are alike, on one leg not
 _HALF_LOAD_HEIGHT = 0.05  # m: a foot that is so much higher for a stride carries half as much as the other
 
 
@@ -62,9 +60,7 @@ def up_from_center_of_mass(time: Array, joints: Array, up: Array) -> Array | Non
     stride = max(1, round(_STRIDE_DURATION / frame_period))
     estimate = _unit(com_over_feet[upright].mean(0))
     for _ in range(3):  # which foot is lower depends on what is up
-        height = uniform_filter1d(
-            np.minimum(ankle @ estimate, toes @ estimate), stride, axis=0, mode="nearest"
-        )
+        height = uniform_filter1d(np.minimum(ankle @ estimate, toes @ estimate), stride, axis=0, mode="nearest")
         foot_lift = height - height.min(1, keepdims=True)
         load = 1 / (1 + (foot_lift / _HALF_LOAD_HEIGHT) ** 2)
         load /= load.sum(1, keepdims=True)

@@ -17,17 +17,13 @@ from biopose_cli.ik.normal_equations import NormalEquations
 
 DAMPING = 1e-3  # of the first step, in parts of the matrix's diagonal
 RIDGE = 1e-7  # m2/rad2, holds what no marker sees where it is; a marker 1 cm from an axis weighs a thousand times that
-COST_TOL = (
-    1e-8  # a step that lowers the cost by a smaller part ends the search; 0.001 degrees or less is then left
-)
+COST_TOL = 1e-8  # a step that lowers the cost by a smaller part ends the search; 0.001 degrees or less is then left
 STEP_TOL = 1e-6  # rad or m: so does one that moves no coordinate further, where the caller says no other
 MAX_DAMPING = 1e8  # damping at which no step helps any more
 MAX_STEP = 0.7  # rad, of one step: the linear picture holds only nearby
 _COMPACT_BELOW = 0.7  # frames that still move, in parts of those in work: below it the others are put aside
 
-Evaluate = Callable[
-    [Tensor, Tensor], NormalEquations
-]  # (q (B, D), rows (B) of all frames) -> NormalEquations
+Evaluate = Callable[[Tensor, Tensor], NormalEquations]  # (q (B, D), rows (B) of all frames) -> NormalEquations
 
 
 def minimize(
@@ -80,9 +76,7 @@ def minimize(
     return q, cost
 
 
-def _step(
-    equations: NormalEquations, q: Tensor, damping: Tensor, lower: Tensor, upper: Tensor, free: Tensor
-) -> Tensor:
+def _step(equations: NormalEquations, q: Tensor, damping: Tensor, lower: Tensor, upper: Tensor, free: Tensor) -> Tensor:
     active = ((q <= lower) & (equations.gradient > 0)) | ((q >= upper) & (equations.gradient < 0)) | ~free
     inactive = (~active).to(q.dtype)
     matrix = equations.matrix * inactive[:, :, None] * inactive[:, None]

@@ -50,9 +50,7 @@ def load_network(path: Path = PRETRAINED) -> tuple[NeurIK, Array]:
             metadata = json.loads(stored.metadata()["neurik"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         if tuple(metadata["markers"]) != MARKER_NAMES or metadata["coordinates"] != _coordinates():
-            raise AssetError(
-                f"the weights {path} were trained for other markers or coordinates", "Train them anew"
-            )
+            raise AssetError(f"the weights {path} were trained for other markers or coordinates", "Train them anew")
         marker_locations = tensors.pop(_LOCATIONS_KEY).double().numpy()
         network = NeurIK(
             NeurIKConfig(**metadata["config"]), tensors["template"], tensors["axes"], tensors["toe_joints"]

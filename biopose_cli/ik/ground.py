@@ -20,16 +20,12 @@ from biopose_cli.typing import Array
 CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may stand (a swinging foot moves at 2 to 4 m/s)
 CONTACT_HEIGHT = 0.06  # m above the lowest sole point of the frame
 FOOTHOLD_HEIGHT_STD = 0.03  # m, one standard deviation of a foothold's height in a fitted body; our choice
-CAMERA_TILT_PRIOR = np.radians(
-    [3.0, 6.0]
-)  # rad, how far from level a camera is in roll and pitch; our choice
+CAMERA_TILT_PRIOR = np.radians([3.0, 6.0])  # rad, how far from level a camera is in roll and pitch; our choice
 BALANCE_STD = np.radians(2.5)  # rad, one standard deviation of the up that balance tells, about each axis
 MIN_STD_REDUCTION = 2.0  # footholds count where they divide the uncertainty without them by this; our choice
 MAX_TILT = np.radians(15.0)  # rad: a steeper "floor" is stairs or a mistake
 MIN_WALK_DISTANCE = 0.6  # m: who moves this far, walks
-MIN_HORIZONTAL_FACING = (
-    0.5  # of a unit vector horizontal, or less: the pelvis faces up or down, over 60 degrees
-)
+MIN_HORIZONTAL_FACING = 0.5  # of a unit vector horizontal, or less: the pelvis faces up or down, over 60 degrees
 MAX_WALK_ANGLE = np.radians(45.0)  # rad: walking forward means within this of where the pelvis faces
 
 
@@ -88,9 +84,7 @@ def _tilt_prior(pitch: float | None, roll: float | None, balance_up: Array | Non
     if balance_up is None:
         return tilt, sigma
     balance_weight = sigma**2 / (sigma**2 + BALANCE_STD**2)
-    return tilt + balance_weight * (roll_pitch_from_up(balance_up) - tilt), np.sqrt(
-        balance_weight
-    ) * BALANCE_STD
+    return tilt + balance_weight * (roll_pitch_from_up(balance_up) - tilt), np.sqrt(balance_weight) * BALANCE_STD
 
 
 def transform_points(matrix: Array, points: Array) -> Array:

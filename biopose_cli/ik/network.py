@@ -5,8 +5,8 @@ neighbours, each frame's embedding is flattened, learned positions in time are a
 the frames, and heads read off `q` (inside every coordinate's range by construction) and the scales. Sizes are our
 choice (the paper gives none), and so are three additions. Markers are given as seen from the pelvis and from the
 segment before their own, as the markers themselves show these (`segments.py`); the heads correct that pelvis, and the
-angles that the segments' attitudes to each other say in closed form (`analytic_init.py`). A flag says which markers were
-seen. The lengths between named sites are given beside the coordinates, because a scale is a ratio of lengths.
+angles that the segments' attitudes to each other say in closed form (`analytic_init.py`). A flag says which markers
+were seen. The lengths between named sites are given beside the coordinates, because a scale is a ratio of lengths.
 
 C clips, W frames of a window, M markers; m and rad.
 """
@@ -71,9 +71,7 @@ _SEGMENT_LENGTHS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _JOINT_COORDINATE_NAMES = [name for name, _, _ in JOINT_COORDINATES]
 _THREE_AXIS_JOINTS = [
-    [_JOINT_COORDINATE_NAMES.index(name) for name in names]
-    for names in SEGMENT_COORDINATES.values()
-    if len(names) == 3
+    [_JOINT_COORDINATE_NAMES.index(name) for name in names] for names in SEGMENT_COORDINATES.values() if len(names) == 3
 ]
 _TOE_MARKERS = [MARKER_NAMES.index(name) for name in ("RTOE", "LTOE")]
 _INIT_MARGIN = 0.02  # of a range: at its very end the guess could not be corrected
@@ -148,12 +146,8 @@ class NeurIK(nn.Module):
         self.register_buffer("point_weights", virtual_point_weights(), persistent=False)
         self.register_buffer("reference_segments", reference_segments(), persistent=False)
         self.register_buffer("parents", torch.tensor(PARENT), persistent=False)
-        self.register_buffer(
-            "lower", torch.tensor([low for _, low, _ in JOINT_COORDINATES]), persistent=False
-        )
-        self.register_buffer(
-            "upper", torch.tensor([high for _, _, high in JOINT_COORDINATES]), persistent=False
-        )
+        self.register_buffer("lower", torch.tensor([low for _, low, _ in JOINT_COORDINATES]), persistent=False)
+        self.register_buffer("upper", torch.tensor([high for _, _, high in JOINT_COORDINATES]), persistent=False)
         self.columns = coordinate_columns(_JOINT_COORDINATE_NAMES)
         self.register_buffer("scale_basis", scale_groups(), persistent=False)
         self.register_buffer("segment_ends", _segment_ends(), persistent=False)
@@ -166,9 +160,7 @@ class NeurIK(nn.Module):
             for _ in range(config.convolutions)
         )
         self.token_proj = nn.Linear(num_markers * config.channels, config.width)
-        self.global_proj = nn.Linear(
-            15 + 2 * num_lengths + 10 * len(SEGMENTS) + len(JOINT_COORDINATES), config.width
-        )
+        self.global_proj = nn.Linear(15 + 2 * num_lengths + 10 * len(SEGMENTS) + len(JOINT_COORDINATES), config.width)
         self.pos_embed = nn.Parameter(0.02 * torch.randn(config.window, config.width))
         layer = nn.TransformerEncoderLayer(
             config.width,
@@ -195,9 +187,9 @@ class NeurIK(nn.Module):
         flags = visible[..., None].to(markers.dtype)
         markers_in_pelvis = (markers - pelvis_position[:, :, None]) @ pelvis_orientation * flags
         reference_rotations = rotations[:, :, self.reference_segments].transpose(-1, -2)
-        markers_in_reference = (
-            reference_rotations @ (markers - positions[:, :, self.reference_segments])[..., None]
-        )[..., 0]
+        markers_in_reference = (reference_rotations @ (markers - positions[:, :, self.reference_segments])[..., None])[
+            ..., 0
+        ]
         markers_in_reference = torch.where(visible[..., None], markers_in_reference, self.template)
         x = (
             self.embed(torch.cat([markers_in_pelvis, markers_in_reference - self.template, flags], -1))
@@ -236,8 +228,7 @@ class NeurIK(nn.Module):
         )
         return NeurIKOutput(
             angles=self.lower
-            + (self.upper - self.lower)
-            * torch.sigmoid(2 * torch.sigmoid(init_gate) * init_logits + correction),
+            + (self.upper - self.lower) * torch.sigmoid(2 * torch.sigmoid(init_gate) * init_logits + correction),
             pelvis_orientation=pelvis_orientation @ rotation_correction,
             pelvis_position=pelvis_position + (pelvis_orientation @ offset[..., None])[..., 0],
             log_scale=log_scale,
@@ -252,9 +243,7 @@ class NeurIK(nn.Module):
 
         stack = ExitStack()
         stack.enter_context(torch.autocast(device, torch.bfloat16))
-        stack.enter_context(
-            sdpa_kernel(SDPBackend.MATH)
-        )  # windows are short: the fused kernels take longer then
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # windows are short: the fused kernels take longer then
         return stack
 
     def _analytic_init(self, relative_rotations: Tensor, markers_in_reference: Tensor) -> Tensor:
@@ -284,9 +273,7 @@ class NeurIK(nn.Module):
         """(C, W, 15 + 2L): up in the pelvis, how it moves through the window, and the lengths with their flags."""
         middle = pelvis_orientation.shape[1] // 2
         origin = pelvis_orientation[:, middle : middle + 1].transpose(-1, -2)
-        displacement = (origin @ (pelvis_position - pelvis_position[:, middle : middle + 1])[..., None])[
-            ..., 0
-        ]
+        displacement = (origin @ (pelvis_position - pelvis_position[:, middle : middle + 1])[..., None])[..., 0]
         relative_rotation = (origin @ pelvis_orientation).flatten(-2)
         hips = self.hip_offsets.expand(*markers_in_pelvis.shape[:2], 2, 3)
         points = torch.cat([markers_in_pelvis, hips], dim=2)

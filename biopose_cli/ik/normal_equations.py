@@ -60,21 +60,15 @@ class MarkerNormalEquations:
             for c in spec.couplers
             if couplers_move_markers
         ]
-        all_linear = all(
-            c.function.knots is None and len(c.function.coefficients) <= 2 for c in spec.couplers
-        )
+        all_linear = all(c.function.knots is None and len(c.function.coefficients) <= 2 for c in spec.couplers)
         zero_q = torch.zeros(1, len(spec.coordinates), dtype=kinematics.dtype)
-        self._constant_coupling = (
-            self._evaluate_couplers(zero_q) if couplers_move_markers and all_linear else None
-        )
+        self._constant_coupling = self._evaluate_couplers(zero_q) if couplers_move_markers and all_linear else None
 
     def __call__(self, q: Tensor, targets: Tensor, weights: Tensor) -> NormalEquations:
         """q (B, D); targets (B, M, 3) m, ground, finite also where the weight is zero; weights (B, M)."""
         kinematics = self.kinematics
         transforms, angular, linear = kinematics.screws(q)
-        x = kinematics.points(transforms, kinematics.marker_bodies, kinematics.marker_locations).permute(
-            1, 2, 0
-        )
+        x = kinematics.points(transforms, kinematics.marker_bodies, kinematics.marker_locations).permute(1, 2, 0)
         w = weights.T[:, None]
         weighted_residual = w * (x - targets.permute(1, 2, 0))  # (M, 3, B)
         cost = 0.5 * (weighted_residual * (x - targets.permute(1, 2, 0))).sum((0, 1))
@@ -137,9 +131,7 @@ class MarkerNormalEquations:
         if coupling is None:
             return equations
         gradient = (equations.gradient[:, None] @ coupling)[:, 0]
-        return NormalEquations(
-            equations.cost, gradient, coupling.transpose(1, 2) @ equations.matrix @ coupling
-        )
+        return NormalEquations(equations.cost, gradient, coupling.transpose(1, 2) @ equations.matrix @ coupling)
 
     def _evaluate_couplers(self, q: Tensor) -> Tensor:
         coupling = torch.eye(q.shape[1], dtype=q.dtype).repeat(len(q), 1, 1)

@@ -60,18 +60,14 @@ def predict(
     with torch.inference_mode():
         for chunk in rows.split(WINDOW_BATCH):
             outputs.append(network(points[chunk].to(device), visible[chunk].to(device)))
-        scale = (
-            network.scale_factors(torch.cat([o.log_scale for o in outputs]).mean(0)).cpu().double().numpy()
-        )
+        scale = network.scale_factors(torch.cat([o.log_scale for o in outputs]).mean(0)).cpu().double().numpy()
     angles = blend([o.angles.cpu() for o in outputs])
     pelvis_position = blend([o.pelvis_position.cpu() for o in outputs])
     pelvis_orientation = so3_torch.project_to_so3(
         blend([o.pelvis_orientation.cpu() for o in outputs]).unflatten(-1, (3, 3))
     )
     pelvis_angles = np.unwrap(matrix_to_euler_zxy(pelvis_orientation).double().numpy(), axis=0)
-    values = np.concatenate(
-        [pelvis_angles, pelvis_position.double().numpy(), angles.double().numpy()], axis=1
-    )
+    values = np.concatenate([pelvis_angles, pelvis_position.double().numpy(), angles.double().numpy()], axis=1)
     names = (*PELVIS_COORDINATES, *(name for name, _, _ in JOINT_COORDINATES))
     q = np.zeros((frames, len(coordinates)))
     for column, name in enumerate(coordinates):

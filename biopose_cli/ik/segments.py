@@ -122,9 +122,7 @@ def segment_frames(
     facing along x.
     """
     flags = visible.to(markers.dtype)
-    marker_center = (flags[..., None] * markers).sum(2, keepdim=True) / flags.sum(2)[..., None, None].clamp(
-        min=1.0
-    )
+    marker_center = (flags[..., None] * markers).sum(2, keepdim=True) / flags.sum(2)[..., None, None].clamp(min=1.0)
     points = point_weights @ (markers - marker_center)  # small numbers: what follows cancels
     point_valid = ((1.0 - flags) @ point_weights.abs().T < 1e-3).to(
         flags.dtype
@@ -154,9 +152,7 @@ class _SegmentFrames(NamedTuple):
     template_center: Tensor
 
 
-def _fit_frames(
-    points: Tensor, point_valid: Tensor, template: Tensor, segment_points: Tensor
-) -> _SegmentFrames:
+def _fit_frames(points: Tensor, point_valid: Tensor, template: Tensor, segment_points: Tensor) -> _SegmentFrames:
     weights = segment_points * point_valid[:, :, None]  # (C, T, G, P)
     count = weights.sum(-1, keepdim=True)
     safe_count = count.clamp(min=1.0)
@@ -167,19 +163,15 @@ def _fit_frames(
     ] * template_centroid[..., None, :]
     rotation = so3_torch.project_to_so3(covariance)
     position = centroid - (rotation @ template_centroid[..., None])[..., 0]
-    variance = weights @ points.square().sum(-1, keepdim=True) / safe_count - centroid.square().sum(
+    variance = weights @ points.square().sum(-1, keepdim=True) / safe_count - centroid.square().sum(-1, keepdim=True)
+    template_variance = weights @ template.square().sum(-1, keepdim=True) / safe_count - template_centroid.square().sum(
         -1, keepdim=True
     )
-    template_variance = weights @ template.square().sum(
-        -1, keepdim=True
-    ) / safe_count - template_centroid.square().sum(-1, keepdim=True)
     scale = (variance.clamp(min=0.0) / template_variance.clamp(min=1e-6)).sqrt()
     return _SegmentFrames(rotation, position, count[..., 0] >= _MIN_POINTS, scale, template_centroid)
 
 
-def _with_joint_centers(
-    points: Tensor, template: Tensor, trunk_frames: _SegmentFrames
-) -> tuple[Tensor, Tensor]:
+def _with_joint_centers(points: Tensor, template: Tensor, trunk_frames: _SegmentFrames) -> tuple[Tensor, Tensor]:
     """Put the joint centres that the trunk carries, as large as it is, into the points."""
     points, template = points.clone(), template.clone()
     for name, (segment, _) in _JOINT_CENTER_OFFSETS.items():
@@ -190,8 +182,7 @@ def _with_joint_centers(
             template[column] = offset
             scaled_offset = template_center + scale * (offset - template_center)
             points[:, :, column] = (
-                trunk_frames.position[:, :, row]
-                + (trunk_frames.rotation[:, :, row] @ scaled_offset[..., None])[..., 0]
+                trunk_frames.position[:, :, row] + (trunk_frames.rotation[:, :, row] @ scaled_offset[..., None])[..., 0]
             )
     return points, template
 

@@ -130,9 +130,7 @@ class Solver:
             def evaluate(q: Tensor, index: Tensor, chunk: Targets = chunk) -> NormalEquations:
                 return self.marker_equations(q, chunk.positions[index], chunk.weights[index])
 
-            parts.append(
-                batched_lm.minimize(evaluate, start[rows], self.lower, self.upper, free, iterations, step_tol)
-            )
+            parts.append(batched_lm.minimize(evaluate, start[rows], self.lower, self.upper, free, iterations, step_tol))
         poses, costs = zip(*parts, strict=True)
         return torch.cat(poses), torch.cat(costs)
 
@@ -212,9 +210,7 @@ class Solver:
         candidates = self._best_starts(data, starts, NUM_STARTS)
         rows = torch.arange(len(candidates))
         candidate_data = data.select(rows.repeat_interleave(NUM_STARTS))
-        q, cost = self._minimize(
-            candidate_data, candidates.flatten(0, 1), 3 * LAYER_ITERATIONS, free, COARSE_TOL
-        )
+        q, cost = self._minimize(candidate_data, candidates.flatten(0, 1), 3 * LAYER_ITERATIONS, free, COARSE_TOL)
         return q.reshape(candidates.shape)[rows, cost.reshape(-1, NUM_STARTS).argmin(1)]
 
     def _grid_starts(self, q: Tensor, columns: list[int]) -> Tensor:
@@ -254,9 +250,7 @@ class Solver:
                 self._retry(data, q, cost, order[RETRY_SAMPLE:], ~outliers, attempt == 0)
         return q, cost
 
-    def _retry(
-        self, data: Targets, q: Tensor, cost: Tensor, rows: Tensor, inliers: Tensor, layerwise: bool
-    ) -> bool:
+    def _retry(self, data: Targets, q: Tensor, cost: Tensor, rows: Tensor, inliers: Tensor, layerwise: bool) -> bool:
         """Keep in `q` and `cost` what new starts of some frames make better; whether anything got better."""
         improved = False
         frames = torch.nonzero(inliers)[:, 0]
@@ -265,9 +259,7 @@ class Solver:
             improved |= self._accept(data, q, cost, rows, q[neighbors])
         rows = rows[self._outliers(data, cost)[rows]]
         if layerwise and len(rows):
-            improved |= self._accept(
-                data, q, cost, rows, self._solve_layerwise(data.select(rows), thorough=True)
-            )
+            improved |= self._accept(data, q, cost, rows, self._solve_layerwise(data.select(rows), thorough=True))
         return improved
 
     def _accept(self, data: Targets, q: Tensor, cost: Tensor, rows: Tensor, start: Tensor) -> bool:

@@ -30,9 +30,7 @@ from biopose_cli.skeleton.static_trial import StaticTrial, sole_points
 from biopose_cli.typing import Array
 
 BATCH = 256  # frames posed at once
-LIMIT_MARGIN = np.radians(
-    2.0
-)  # this near the end of its range a coordinate is held there: the solver never touches it
+LIMIT_MARGIN = np.radians(2.0)  # this near the end of its range a coordinate is held there: the solver never touches it
 AT_LIMIT_FRACTION = 0.25  # share of the frames: more of them at a limit is worth a warning
 # standard deviation of a leg's angle, on average over a clip, that is worth a warning
 LARGE_STD = np.radians(10.0)
@@ -60,15 +58,11 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
     markers[valid] = ground.transform_points(camera_ground.matrix, posed.markers.double().numpy())
     initial_q: Array | None = None
     if settings.ik == "neural" and settings.model is None:
-        initial_q, scale, marker_locations = _predict_initial(
-            scaled_model.model, markers, valid, settings.device
-        )
+        initial_q, scale, marker_locations = _predict_initial(scaled_model.model, markers, valid, settings.device)
         if settings.ik_iterations == 0:
             scaled_model = scaling.model_from_factors(scale, marker_locations, scaled_model.mass)
     solver = None if settings.ik == "opensim" else Solver(Kinematics(extract_model(scaled_model.model)))
-    q, residual = _solve_angles(
-        solver, scaled_model, markers, detection.time, valid, initial_q, settings, progress
-    )
+    q, residual = _solve_angles(solver, scaled_model, markers, detection.time, valid, initial_q, settings, progress)
     q_std = np.zeros((0, 0))
     if solver is not None:
         q_std = joint_angle_std(solver, body, posed, refined, valid, camera_ground.matrix[:3, :3], q)
@@ -110,18 +104,13 @@ def _pose(body: Body, refined: Refined, valid: Array) -> BodyOutput:
 def _ground(time: Array, posed: BodyOutput, static_trial: StaticTrial, settings: Settings) -> ground.Ground:
     markers = posed.markers.double().numpy()
     pelvis = posed.joints[:, JOINT_NAMES.index("pelvis")].double().numpy()
-    rasi, lasi, rpsi, lpsi = (
-        markers[:, MARKER_NAMES.index(name)] for name in ("RASI", "LASI", "RPSI", "LPSI")
-    )
+    rasi, lasi, rpsi, lpsi = (markers[:, MARKER_NAMES.index(name)] for name in ("RASI", "LASI", "RPSI", "LPSI"))
     facing = (rasi + lasi) - (rpsi + lpsi)
     facing /= np.linalg.norm(facing, axis=-1, keepdims=True)
     trunk = np.cross((rasi + rpsi) - (lasi + lpsi), facing)
     trunk /= np.linalg.norm(trunk, axis=-1, keepdims=True)
     sole_positions = np.stack(
-        [
-            _rigid_body_point(markers, static_trial, name, point)
-            for name, point in sole_points(static_trial).items()
-        ],
+        [_rigid_body_point(markers, static_trial, name, point) for name, point in sole_points(static_trial).items()],
         axis=1,
     )
     pitch, roll = settings.camera_pitch, settings.camera_roll
@@ -140,18 +129,14 @@ def _rigid_body_point(markers: Array, static_trial: StaticTrial, name: str, poin
     static_points = static_trial.markers[columns]
     points = markers[:, columns]
     center = points.mean(axis=1)
-    covariance = np.einsum(
-        "ki,tkj->tij", static_points - static_points.mean(axis=0), points - center[:, None]
-    )
+    covariance = np.einsum("ki,tkj->tij", static_points - static_points.mean(axis=0), points - center[:, None])
     left, _, right = np.linalg.svd(covariance)
     sign = np.sign(np.linalg.det(left @ right))
     right[:, 2] *= sign[:, None]
     return np.asarray(center + (point - static_points.mean(axis=0)) @ (left @ right))
 
 
-def _predict_initial(
-    model: Any, markers: Array, valid: Array, device: str
-) -> tuple[Array, scaling.Factors, Array]:
+def _predict_initial(model: Any, markers: Array, valid: Array, device: str) -> tuple[Array, scaling.Factors, Array]:
     """NeurIK's word on the clip: q (T, D), NaN in frames without the person; one scale per body; and where the
     markers sit on the unscaled bones of a typical person (M, 3)."""
     network, marker_locations = load_network()
@@ -183,9 +168,7 @@ def _solve_angles(
     q = np.full((len(valid), len(opensim_ik.coordinate_names(scaled_model.model))), np.nan)
     residual = np.full(markers.shape[:2], np.nan)
     progress.start("inverse kinematics", int(valid.sum()))
-    previous_pose: Array | None = (
-        None  # a person who turned around before a gap is still turned around after it
-    )
+    previous_pose: Array | None = None  # a person who turned around before a gap is still turned around after it
     for start, end in _runs(valid):
         rows = slice(start, end)
         measured = markers[rows][:, columns]
@@ -217,9 +200,7 @@ def _solve_interval(
     solution = solver.solve(markers, initial_q, iterations=iterations)
     if not settings.ik_smoothness:
         return solution.q, solution.markers
-    smooth = solve_trajectory(
-        solver.kinematics, markers, solution.q, smoothness=settings.ik_smoothness, time=time
-    )
+    smooth = solve_trajectory(solver.kinematics, markers, solution.q, smoothness=settings.ik_smoothness, time=time)
     return smooth.q, smooth.markers
 
 
@@ -234,11 +215,7 @@ def _warnings(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str,
     warnings = _uncertain_leg_warnings(opensim_ik.coordinate_names(model), q_std)
     for column, coordinate in enumerate(model.getCoordinateSet()):
         name = coordinate.getName()
-        if (
-            not coordinate.getDefaultClamped()
-            or coordinate.getDefaultLocked()
-            or name.startswith(("knee", "elbow"))
-        ):
+        if not coordinate.getDefaultClamped() or coordinate.getDefaultLocked() or name.startswith(("knee", "elbow")):
             continue  # a straight knee or elbow is at its limit, and right
         low, high = coordinate.getRangeMin() + LIMIT_MARGIN, coordinate.getRangeMax() - LIMIT_MARGIN
         fraction = float(np.mean((q[:, column] < low) | (q[:, column] > high)))

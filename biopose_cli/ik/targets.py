@@ -23,9 +23,7 @@ class Targets:
         """markers: (T, M, 3), NaN where not seen. weights: (M); None: all alike."""
         points = torch.as_tensor(markers, dtype=torch.float64)
         visible = torch.isfinite(points).all(-1)
-        marker_weights = torch.as_tensor(
-            np.ones(points.shape[1]) if weights is None else weights, dtype=torch.float64
-        )
+        marker_weights = torch.as_tensor(np.ones(points.shape[1]) if weights is None else weights, dtype=torch.float64)
         return Targets(torch.where(visible[..., None], points, 0.0), visible * marker_weights)
 
     def select(self, rows: Tensor) -> Targets:

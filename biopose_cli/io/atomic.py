@@ -56,9 +56,7 @@ def translate_os_errors(path: Path) -> Iterator[None]:
                 "Free some space and run the same command again: finished stages are kept",
             ) from error
         if error.errno in _WRITE_ERRNOS:
-            raise OutputError(
-                f"cannot write {path} ({error.strerror})", "Choose another folder with --out"
-            ) from error
+            raise OutputError(f"cannot write {path} ({error.strerror})", "Choose another folder with --out") from error
         raise
 
 

@@ -46,17 +46,10 @@ class Artifact:
             value = np.asarray(getattr(self, spec.name), dtype=None if dtype is str else dtype)
             wanted = spec.metadata["shape"]
             expected = tuple(
-                lengths.setdefault(s, n) if isinstance(s, str) else s
-                for s, n in zip(wanted, value.shape, strict=False)
+                lengths.setdefault(s, n) if isinstance(s, str) else s for s, n in zip(wanted, value.shape, strict=False)
             )
-            if (
-                value.ndim != len(wanted)
-                or value.shape != expected
-                or (dtype is str and value.dtype.kind != "U")
-            ):
-                raise ValueError(
-                    f"{self.name}.{spec.name}: {value.shape} {value.dtype}, not {wanted} {dtype.__name__}"
-                )
+            if value.ndim != len(wanted) or value.shape != expected or (dtype is str and value.dtype.kind != "U"):
+                raise ValueError(f"{self.name}.{spec.name}: {value.shape} {value.dtype}, not {wanted} {dtype.__name__}")
             object.__setattr__(self, spec.name, value)
 
     def save(self, path: Path, fingerprint: str) -> None:
@@ -88,9 +81,7 @@ class Artifact:
                 return cls(**values), str(stored["_fingerprint"].item())
         except _READ_ERRORS as error:
             reason = (
-                "it is missing"
-                if isinstance(error, FileNotFoundError)
-                else f"it is corrupt or incomplete: {error}"
+                "it is missing" if isinstance(error, FileNotFoundError) else f"it is corrupt or incomplete: {error}"
             )
             raise ArtifactError(
                 f"cannot read the {cls.name} stage's file {path} ({reason})",
@@ -124,14 +115,10 @@ class Tracks(Artifact):
     frame: Array = _array_field("T", dtype=np.int64)  # index in the file, from 0
     image_size: Array = _array_field(2, dtype=np.int64)  # width, height, px
     box: Array = _array_field("P", "T", 4)  # x0, y0, x1, y1, px: bounds of the visible landmarks
-    roi: Array = _array_field(
-        "P", "T", 4
-    )  # crop: centre x, y (px), side (px), rotation (rad, clockwise in the image)
+    roi: Array = _array_field("P", "T", 4)  # crop: centre x, y (px), side (px), rotation (rad, clockwise in the image)
     keypoints_2d: Array = _array_field("P", "T", LANDMARKS, 2)  # px
     confidence: Array = _array_field("P", "T", LANDMARKS)  # 0..1
-    landmarks_3d: Array = _array_field(
-        "P", "T", LANDMARKS, 3
-    )  # m, the network's own guess, hip-centred, camera axes
+    landmarks_3d: Array = _array_field("P", "T", LANDMARKS, 3)  # m, the network's own guess, hip-centred, camera axes
     visible: Array = _array_field("P", "T", dtype=np.bool_)  # measured in this frame
     swapped: Array = _array_field(
         "P", "T", dtype=np.bool_

@@ -174,9 +174,7 @@ def _table(path: Path, lines: list[str], first: int, labels: list[str]) -> Array
         except ValueError:
             bad, label = next((c, n) for c, n in zip(cells, labels, strict=True) if not _is_number(c))
             comma = "Write numbers with a decimal point, not a comma" if "," in bad else ""
-            raise MotionFileError(
-                f"{path}, line {number}: {bad!r} in column {label} is not a number", comma
-            ) from None
+            raise MotionFileError(f"{path}, line {number}: {bad!r} in column {label} is not a number", comma) from None
         if not np.isfinite(row).all():
             label = labels[int(np.argmin(np.isfinite(row)))]
             raise MotionFileError(

@@ -74,12 +74,9 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
         for row in rows:
             row_points = zip(points[row].tolist(), present[row].tolist(), strict=True)
             cells = [
-                "{:.7f}\t{:.7f}\t{:.7f}".format(*point) if is_present else "\t\t"
-                for point, is_present in row_points
+                "{:.7f}\t{:.7f}\t{:.7f}".format(*point) if is_present else "\t\t" for point, is_present in row_points
             ]
-            end = (
-                "" if present[row, -1] else "\t"
-            )  # OpenSim drops an empty last cell, and then misses a column
+            end = "" if present[row, -1] else "\t"  # OpenSim drops an empty last cell, and then misses a column
             file.write(f"{row + 1}\t{times[row]:.8f}\t" + "\t".join(cells) + end + "\n")
 
 

@@ -16,12 +16,8 @@ from biopose_cli.typing import Array
 
 FOOT_LANDMARKS = (29, 30, 31, 32)  # BlazePose's left and right heel, left and right foot index
 _STILL_SPEED = 0.2  # m/s, speed across the view up to which a foot may stand
-_SWING_SPEED = (
-    1.0  # m/s, and in depth: a fit errs by half of that, a swinging foot is two to four times as fast
-)
-_VELOCITY_WINDOW = (
-    0.2  # s, over which the speed is measured: the keypoints' jitter would hide it in one frame
-)
+_SWING_SPEED = 1.0  # m/s, and in depth: a fit errs by half of that, a swinging foot is two to four times as fast
+_VELOCITY_WINDOW = 0.2  # s, over which the speed is measured: the keypoints' jitter would hide it in one frame
 _MIN_DURATION = 0.10  # s, shorter rests are turning points of the swing
 
 
@@ -79,13 +75,9 @@ def detect_contacts(observations: Observations, landmarks: Array) -> Array:
     fitted body tells.
     """
     depth = landmarks[:, FOOT_LANDMARKS, 2:]
-    velocity = _velocity(
-        observations.time, np.concatenate([observations.keypoints[:, FOOT_LANDMARKS], depth], axis=-1)
-    )
+    velocity = _velocity(observations.time, np.concatenate([observations.keypoints[:, FOOT_LANDMARKS], depth], axis=-1))
     lateral = velocity[..., :2] * depth / observations.camera_matrix[0, 0]
-    speed = np.linalg.norm(
-        np.concatenate([lateral, velocity[..., 2:] * _STILL_SPEED / _SWING_SPEED], axis=-1), axis=-1
-    )
+    speed = np.linalg.norm(np.concatenate([lateral, velocity[..., 2:] * _STILL_SPEED / _SWING_SPEED], axis=-1), axis=-1)
     observed = observations.weight[:, FOOT_LANDMARKS] > 0
     still = observed & (speed < 2 * _STILL_SPEED)
     weight = np.where(_drop_short_runs(still, observations.time), 1 / (1 + (speed / _STILL_SPEED) ** 4), 0.0)

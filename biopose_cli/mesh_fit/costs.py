@@ -94,9 +94,7 @@ class Reprojection:
         projection_jacobian = np.zeros((*points.shape[:2], 2, 3))
         projection_jacobian[..., 0, 0] = self.camera_matrix[0, 0] / depth
         projection_jacobian[..., 1, 1] = self.camera_matrix[1, 1] / depth
-        projection_jacobian[..., :, 2] = (
-            -points[..., :2] * np.diag(self.camera_matrix)[:2] / depth[..., None] ** 2
-        )
+        projection_jacobian[..., :, 2] = -points[..., :2] * np.diag(self.camera_matrix)[:2] / depth[..., None] ** 2
         residual = self.residual(state)
         _, robust_weight = pseudo_huber((residual**2).sum(-1), self.delta)
         scale = np.sqrt(self.weight * robust_weight)[..., None]
@@ -131,9 +129,7 @@ class Landmarks3D:
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
         normalized_weight = self.weight / np.maximum(self.weight.sum(1, keepdims=True), 1e-9)
-        by_pose, by_shape = (
-            d - np.einsum("tl,tlik->tik", normalized_weight, d)[:, None] for d in state.jacobians
-        )
+        by_pose, by_shape = (d - np.einsum("tl,tlik->tik", normalized_weight, d)[:, None] for d in state.jacobians)
         residual = self._residual(state)
         _, robust_weight = pseudo_huber((residual**2).sum(-1), self.delta)
         scale = np.sqrt(self.weight * robust_weight)[..., None]
@@ -248,9 +244,7 @@ class Smoothness:
                     equations.blocks[i - j, j : j + n, column, column] += rows[i] * rows[j]
 
     @staticmethod
-    def _add_triples(
-        equations: BandedNormalEquations, jacobians: tuple[Array, Array, Array], residual: Array
-    ) -> None:
+    def _add_triples(equations: BandedNormalEquations, jacobians: tuple[Array, Array, Array], residual: Array) -> None:
         n = len(residual)
         for i in range(3):
             gradient = np.einsum("tjab,tja->tjb", jacobians[i], residual)

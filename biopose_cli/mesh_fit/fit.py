@@ -103,8 +103,6 @@ def _fit(
         chain, pose, coarse_costs, PASSES[1], free_shape=free_shape, tolerance=1e-3, on_iteration=on_iteration
     )
     fine_costs: list[Cost] = [reprojection_cost(observations, 3.0), *common]
-    pose, _ = levenberg_marquardt(
-        chain, pose, fine_costs, PASSES[2], free_shape=free_shape, on_iteration=on_iteration
-    )
+    pose, _ = levenberg_marquardt(chain, pose, fine_costs, PASSES[2], free_shape=free_shape, on_iteration=on_iteration)
     state = State(chain, pose)
     return pose, sum(cost.energy(state) for cost in fine_costs[:-1])

@@ -57,7 +57,5 @@ def align_translation(chain: KinematicChain, pose: Pose, observations: Observati
     valid = np.flatnonzero(observations.usable & (transl[:, 2] > 0.2))
     if not len(valid):
         return pose
-    filled = [
-        np.interp(observations.time, observations.time[valid], transl[valid, axis]) for axis in range(3)
-    ]
+    filled = [np.interp(observations.time, observations.time[valid], transl[valid, axis]) for axis in range(3)]
     return Pose(pose.rotations, np.stack(filled, -1), pose.shape_params)

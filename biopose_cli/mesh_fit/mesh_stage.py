@@ -42,7 +42,9 @@ _FRONTAL_COS = np.cos(np.radians(25))  # of the angle between the line of sight 
 _FRONTAL_WARNING = (
     "seen from the front or behind: how far the knees are bent is a guess; film from the side or at an angle"
 )
-_STATURE_WARNING = "the stature is unknown, an adult's mean is assumed: angles hold, lengths are to scale only; give --height"
+_STATURE_WARNING = (
+    "the stature is unknown, an adult's mean is assumed: angles hold, lengths are to scale only; give --height"
+)
 
 
 def run(detection: Detection, settings: Settings, progress: Progress, network: MQHMR | None = None) -> Mesh:
@@ -106,9 +108,7 @@ def build_shape_prior(body: Body, height: float | None) -> ShapePrior:
         No human has that height.
     """
     if height is not None and not _MIN_HEIGHT <= height <= _MAX_HEIGHT:
-        raise SettingError(
-            f"--height {height:g} is not possible", f"Give metres, {_MIN_HEIGHT} to {_MAX_HEIGHT}"
-        )
+        raise SettingError(f"--height {height:g} is not possible", f"Give metres, {_MIN_HEIGHT} to {_MAX_HEIGHT}")
     betas = torch.zeros(NUM_BETAS, requires_grad=True)
     stature = body.stature(betas)
     (gradient,) = torch.autograd.grad(stature.sum(), betas)
@@ -138,14 +138,10 @@ def artifact_fields(
     }
 
 
-def warnings(
-    chain: KinematicChain, pose: Pose, observations: Observations, height: float | None
-) -> tuple[str, ...]:
+def warnings(chain: KinematicChain, pose: Pose, observations: Observations, height: float | None) -> tuple[str, ...]:
     """What to say of a body that the keypoints do not tell. A leg seen end on looks like a short one."""
     pelvis = (pose.transl + chain.rest_joints[0])[observations.usable]
-    facing_cos = (pose.rotations[observations.usable, 0, :, 2] * pelvis).sum(1) / np.linalg.norm(
-        pelvis, axis=1
-    )
+    facing_cos = (pose.rotations[observations.usable, 0, :, 2] * pelvis).sum(1) / np.linalg.norm(pelvis, axis=1)
     frontal = np.abs(facing_cos) > _FRONTAL_COS
     candidates = [(_STATURE_WARNING, height is None), (_FRONTAL_WARNING, frontal.mean() > 0.5)]
     return tuple(text for text, holds in candidates if holds)

@@ -27,9 +27,7 @@ from biopose_cli.typing import Array
 ITERATIONS = 20
 TOLERANCE = 1e-3  # of the energy: going on changes joints by 0.04 degrees on average, in twice the time
 _KEYPOINT_DELTA = 3.0  # standard deviations from which a keypoint counts less
-_INTERPOLATED_WEIGHT = (
-    1 / 16
-)  # of what the network says of a frame, if that lies between what it says of others
+_INTERPOLATED_WEIGHT = 1 / 16  # of what the network says of a frame, if that lies between what it says of others
 _ROTATION_DELTA = 0.5  # standard deviations from which what the network says of a joint counts less
 
 
@@ -75,22 +73,16 @@ def run_network(network: MQHMR, observations: Observations, stature: float | Non
         observations.camera_matrix,
         stature,
     )
-    nearest = np.rint(
-        np.interp(np.arange(len(observations.time)), measured, np.arange(len(measured)))
-    ).astype(int)
+    nearest = np.rint(np.interp(np.arange(len(observations.time)), measured, np.arange(len(measured)))).astype(int)
     estimates = predictions.select(nearest)
     rotations = so3.interpolate(estimates.rotations, observations.measured, observations.time)
     return replace(estimates, rotations=rotations)
 
 
-def network_prior_costs(
-    observations: Observations, shape_prior: ShapePrior, predictions: SMPLEstimates
-) -> list[Cost]:
+def network_prior_costs(observations: Observations, shape_prior: ShapePrior, predictions: SMPLEstimates) -> list[Cost]:
     """All but the observations."""
     weight = observations.frame_weight * np.where(observations.measured, 1.0, _INTERPOLATED_WEIGHT)
-    rotation_prior = RotationPrior(
-        predictions.rotations[:, list(ACTIVE_JOINTS)], predictions.rotation_std, weight
-    )
+    rotation_prior = RotationPrior(predictions.rotations[:, list(ACTIVE_JOINTS)], predictions.rotation_std, weight)
     return [
         priors.joint_limits(observations.frame_weight),
         smoothness_cost(observations.time),
@@ -105,9 +97,7 @@ def initial_pose_from_network(
     """The network's bodies as one person on the keypoints. shape: (S), when it is known, else the mean."""
     shape = np.zeros(chain.num_shape_params) if shape is None else shape
     rest_pelvis = chain.rest_joints[0] + chain.joint_shapedirs[0] @ shape
-    return align_translation(
-        chain, Pose(predictions.rotations, predictions.pelvis - rest_pelvis, shape), observations
-    )
+    return align_translation(chain, Pose(predictions.rotations, predictions.pelvis - rest_pelvis, shape), observations)
 
 
 def fit_with_network_prior(

@@ -12,9 +12,7 @@ from biopose_cli.geometry.camera import undistort
 from biopose_cli.io.results import Detection
 from biopose_cli.typing import Array
 
-_REFERENCE_RATE = (
-    30.0  # frames/s: keypoint errors of frames closer than this repeat each other, and count once
-)
+_REFERENCE_RATE = 30.0  # frames/s: keypoint errors of frames closer than this repeat each other, and count once
 _OUTSIDE_WEIGHT = 0.02  # weight of a keypoint beyond the image's border, which the network only extrapolates
 _MIN_FRAMES = 3
 
@@ -90,9 +88,7 @@ def build_observations(detection: Detection) -> Observations:
         keypoints=np.where(valid[..., None], undistorted, raw),
         confidence=confidence,
         sigma=landmark_std() * crop_size[:, None] / 256,
-        weight=(visibility_weight * frame_weight)[:, None]
-        * confidence**2
-        * np.where(in_image, 1.0, _OUTSIDE_WEIGHT),
+        weight=(visibility_weight * frame_weight)[:, None] * confidence**2 * np.where(in_image, 1.0, _OUTSIDE_WEIGHT),
         frame_weight=frame_weight,
         landmarks_3d=np.nan_to_num(detection.landmarks_3d.astype(np.float64)),
         usable=usable,

@@ -45,9 +45,7 @@ def joint_limits(weight: Array) -> JointLimits:
 def joint_ranges() -> tuple[Array, Array]:
     """Lower and upper limits (21,3) rad of the rotation vectors, from `data/limits.csv`."""
     rows = read_csv("limits.csv")
-    lower, upper = (
-        np.radians([[float(row[f"{a}_{end}"]) for a in "xyz"] for row in rows]) for end in ("min", "max")
-    )
+    lower, upper = (np.radians([[float(row[f"{a}_{end}"]) for a in "xyz"] for row in rows]) for end in ("min", "max"))
     return lower, upper
 
 
@@ -76,17 +74,13 @@ def load_mixture(standing: bool) -> GaussianMixture:
     """`data/prior.npz` (from tools/fit_pose_prior.py), a broad component from `data/limits.csv`, standing if wanted."""
     source = resources.files("biopose_cli.mesh_fit").joinpath("data/prior.npz")
     with source.open("rb") as file, np.load(file) as stored:
-        weights, means, covariances = (
-            stored[k].astype(np.float64) for k in ("weights", "means", "covariances")
-        )
+        weights, means, covariances = (stored[k].astype(np.float64) for k in ("weights", "means", "covariances"))
     size = means[0].size
     rows = read_csv("limits.csv")
     broad_std = np.radians([[float(row[f"{a}_sd"]) for a in "xyz"] for row in rows])
     standing_mean, standing_std = _standing_component(rows)
     weights = np.append((1 - _OUTLIER_WEIGHT) * weights, _OUTLIER_WEIGHT)
-    means = np.concatenate(
-        [means.reshape(-1, size), mean_pose().reshape(1, size), standing_mean.reshape(1, size)]
-    )
+    means = np.concatenate([means.reshape(-1, size), mean_pose().reshape(1, size), standing_mean.reshape(1, size)])
     extra_covariances = [np.diag(sd.reshape(-1) ** 2) for sd in (broad_std, standing_std)]
     covariances = np.concatenate([covariances, extra_covariances])
     neg_log_peak = 0.5 * np.linalg.slogdet(covariances[:-1])[1] - np.log(weights)

@@ -49,9 +49,7 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
     observations = build_observations(detection)
     axis_angles = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1)
     shape_params = np.zeros(chain.num_shape_params)
-    shape_params[: NUM_BETAS + len(mesh.landmark_offsets)] = np.concatenate(
-        [mesh.betas, mesh.landmark_offsets]
-    )
+    shape_params[: NUM_BETAS + len(mesh.landmark_offsets)] = np.concatenate([mesh.betas, mesh.landmark_offsets])
     init = Pose(so3.axis_angle_to_matrix(axis_angles), mesh.transl.astype(np.float64), shape_params)
     contacts = detect_contacts(observations, forward_kinematics(chain, init).landmarks)
     predictions = None

@@ -8,15 +8,15 @@ from scipy.signal import correlate, correlation_lags, find_peaks
 from biopose_cli.errors import MotionFileError
 from biopose_cli.typing import Array
 
-STEP = 0.01  # s, of the search for a shift; the peak is then interpolated
-LEAST_OVERLAP = 0.5  # of the shorter motion: less would let chance decide
-LEAST_AGREEMENT = 0.5  # of correlation: below it the curves say nothing about the clocks
-TIE = 0.003  # of correlation: strides are alike, and of shifts that agree as well the smallest is taken
-LONGEST_HOLE = 0.1  # s (or three frames): samples farther apart are not interpolated between
-ROUNDING = 1e-6  # s, of times in files
+GRID_STEP = 0.01  # s, of the search for a shift; the peak is then interpolated
+MIN_OVERLAP = 0.5  # of the shorter motion: less would let chance decide
+MIN_CORRELATION = 0.5  # of correlation: below it the curves say nothing about the clocks
+CORRELATION_TIE = 0.003  # of correlation: strides are alike, and of shifts that agree as well the smallest is taken
+MAX_GAP = 0.1  # s (or three frames): samples farther apart are not interpolated between
+TIME_TOL = 1e-6  # s, of times in files
 
 
-def find_shift(est_time: Array, est: Array, ref_time: Array, ref: Array) -> float | None:
+def find_shift(estimate_time: Array, estimate: Array, reference_time: Array, reference: Array) -> float | None:
     """The seconds to add to EST's times for the best agreement of the curves, or None when nothing agrees.
 
     Agreement is Pearson's correlation of all angles together, each without its mean: angles that move much count
@@ -28,45 +28,51 @@ def find_shift(est_time: Array, est: Array, ref_time: Array, ref: Array) -> floa
     est_time, ref_time : (T) s
     est, ref : (T, D) degrees, the same angles, continuous
     """
-    est_grid, ref_grid = (np.arange(t[0], t[-1] + ROUNDING, STEP) for t in (est_time, ref_time))
-    if min(len(est_grid), len(ref_grid)) < 10:
+    estimate_grid, reference_grid = (
+        np.arange(t[0], t[-1] + TIME_TOL, GRID_STEP) for t in (estimate_time, reference_time)
+    )
+    if min(len(estimate_grid), len(reference_grid)) < 10:
         return None
-    agreement, samples = _agreement_by_lag(sample(est_grid, est_time, est), sample(ref_grid, ref_time, ref))
-    agreement[samples < LEAST_OVERLAP * min(len(est_grid), len(ref_grid))] = -1.0
-    if agreement.max() < LEAST_AGREEMENT:
+    correlation, overlap = _correlation_by_lag(
+        resample(estimate_grid, estimate_time, estimate), resample(reference_grid, reference_time, reference)
+    )
+    correlation[overlap < MIN_OVERLAP * min(len(estimate_grid), len(reference_grid))] = -1.0
+    if correlation.max() < MIN_CORRELATION:
         return None
-    shifts = correlation_lags(len(ref_grid), len(est_grid)) * STEP + ref_time[0] - est_time[0]
-    peaks, _ = find_peaks(np.pad(agreement, 1, constant_values=-2.0))
-    peaks = peaks[agreement[peaks - 1] >= agreement.max() - TIE] - 1
+    shifts = (
+        correlation_lags(len(reference_grid), len(estimate_grid)) * GRID_STEP + reference_time[0] - estimate_time[0]
+    )
+    peaks, _ = find_peaks(np.pad(correlation, 1, constant_values=-2.0))
+    peaks = peaks[correlation[peaks - 1] >= correlation.max() - CORRELATION_TIE] - 1
     best = int(peaks[np.argmin(np.abs(shifts[peaks]))])
-    return float(shifts[best] + STEP * _vertex(agreement, best))
+    return float(shifts[best] + GRID_STEP * _parabola_vertex(correlation, best))
 
 
-def _agreement_by_lag(est: Array, ref: Array) -> tuple[Array, Array]:
+def _correlation_by_lag(estimate: Array, reference: Array) -> tuple[Array, Array]:
     """Pooled correlation over the overlap, and its number of samples, for each lag of `correlation_lags`."""
-    est, ref = est - est.mean(axis=0), ref - ref.mean(axis=0)
-    est_ones, ref_ones = np.ones(len(est)), np.ones(len(ref))
-    n = np.round(correlate(ref_ones, est_ones))
-    covariance, est_power, ref_power = np.zeros((3, len(n)))
-    for e, r in zip(est.T, ref.T, strict=True):
-        est_sum, ref_sum = correlate(ref_ones, e), correlate(r, est_ones)
-        covariance += correlate(r, e) - est_sum * ref_sum / n
-        est_power += correlate(ref_ones, e**2) - est_sum**2 / n
-        ref_power += correlate(r**2, est_ones) - ref_sum**2 / n
-    power = np.sqrt(np.maximum(est_power, 0) * np.maximum(ref_power, 0))
-    return np.where(power > n * est.shape[1] * 1e-4, covariance / np.maximum(power, 1e-9), -1.0), n
+    estimate, reference = estimate - estimate.mean(axis=0), reference - reference.mean(axis=0)
+    estimate_ones, reference_ones = np.ones(len(estimate)), np.ones(len(reference))
+    n = np.round(correlate(reference_ones, estimate_ones))
+    covariance, estimate_power, reference_power = np.zeros((3, len(n)))
+    for e, r in zip(estimate.T, reference.T, strict=True):
+        estimate_sum, reference_sum = correlate(reference_ones, e), correlate(r, estimate_ones)
+        covariance += correlate(r, e) - estimate_sum * reference_sum / n
+        estimate_power += correlate(reference_ones, e**2) - estimate_sum**2 / n
+        reference_power += correlate(r**2, estimate_ones) - reference_sum**2 / n
+    power = np.sqrt(np.maximum(estimate_power, 0) * np.maximum(reference_power, 0))
+    return np.where(power > n * estimate.shape[1] * 1e-4, covariance / np.maximum(power, 1e-9), -1.0), n
 
 
-def _vertex(values: Array, peak: int) -> float:
+def _parabola_vertex(values: Array, peak: int) -> float:
     """Where the parabola through a peak and its neighbours is highest, in samples from the peak."""
     if not 0 < peak < len(values) - 1 or values[peak - 1 : peak + 2].min() <= -1:
         return 0.0
     before, at, after = values[peak - 1 : peak + 2]
-    bend = before - 2 * at + after
-    return float(0.5 * (before - after) / bend) if bend < 0 else 0.0
+    curvature = before - 2 * at + after
+    return float(0.5 * (before - after) / curvature) if curvature < 0 else 0.0
 
 
-def common_times(est: Array, ref: Array, time_range: tuple[float, float] | None) -> Array:
+def common_times(estimate: Array, reference: Array, time_range: tuple[float, float] | None) -> Array:
     """The times (s) at which to compare: those of the motion with fewer, inside both motions and the range, outside
     the holes of both.
 
@@ -75,33 +81,33 @@ def common_times(est: Array, ref: Array, time_range: tuple[float, float] | None)
     MotionFileError
         Fewer than two such times.
     """
-    first, last = max(est[0], ref[0]), min(est[-1], ref[-1])
+    first, last = max(estimate[0], reference[0]), min(estimate[-1], reference[-1])
     if time_range is not None:
         first, last = max(first, time_range[0]), min(last, time_range[1])
-    inside = [t[(t >= first - ROUNDING) & (t <= last + ROUNDING)] for t in (est, ref)]
+    inside = [t[(t >= first - TIME_TOL) & (t <= last + TIME_TOL)] for t in (estimate, reference)]
     times: Array = inside[0] if len(inside[0]) < len(inside[1]) else inside[1]
-    times = times[~(_in_hole(times, est) | _in_hole(times, ref))]
+    times = times[~(_in_gap(times, estimate) | _in_gap(times, reference))]
     if len(times) < 2:
-        asked = f"; asked for {time_range[0]:g} to {time_range[1]:g} s" if time_range else ""
+        requested = f"; asked for {time_range[0]:g} to {time_range[1]:g} s" if time_range else ""
         raise MotionFileError(
-            f"the motions have no time in common: EST (shifted) is from {est[0]:.3f} to {est[-1]:.3f} s, "
-            f"REF from {ref[0]:.3f} to {ref[-1]:.3f} s{asked}",
+            f"the motions have no time in common: EST (shifted) is from {estimate[0]:.3f} to {estimate[-1]:.3f} s, "
+            f"REF from {reference[0]:.3f} to {reference[-1]:.3f} s{requested}",
             "Change --shift or --range",
         )
     return times
 
 
-def _in_hole(times: Array, own: Array) -> Array:
+def _in_gap(times: Array, sample_times: Array) -> Array:
     """Whether a time lies where a motion has no samples for so long that interpolation would invent them."""
-    if len(own) < 2:
+    if len(sample_times) < 2:
         return np.zeros(len(times), np.bool_)
-    longest = max(LONGEST_HOLE, 3 * float(np.median(np.diff(own))))
-    after = np.clip(np.searchsorted(own, times), 1, len(own) - 1)
-    nearest = np.minimum(np.abs(own[after] - times), np.abs(times - own[after - 1]))
-    hole: Array = (own[after] - own[after - 1] > longest) & (nearest > ROUNDING)
-    return hole
+    max_gap = max(MAX_GAP, 3 * float(np.median(np.diff(sample_times))))
+    after = np.clip(np.searchsorted(sample_times, times), 1, len(sample_times) - 1)
+    nearest = np.minimum(np.abs(sample_times[after] - times), np.abs(times - sample_times[after - 1]))
+    in_gap: Array = (sample_times[after] - sample_times[after - 1] > max_gap) & (nearest > TIME_TOL)
+    return in_gap
 
 
-def sample(times: Array, own: Array, values: Array) -> Array:
+def resample(times: Array, sample_times: Array, values: Array) -> Array:
     """(N, D) `values` at `times`, by linear interpolation."""
-    return np.stack([np.interp(times, own, column) for column in values.T], axis=1)
+    return np.stack([np.interp(times, sample_times, column) for column in values.T], axis=1)

@@ -5,7 +5,7 @@ An angle's figures, all in degrees but `r`:
 - `mae`, `rmse`: mean absolute and root mean square of EST - REF
 - `offset`: mean of EST - REF; `mae_offset_removed`: the mean absolute difference without it
 - `r`: Pearson's correlation; null where either curve is constant
-- `rom_est`, `rom_ref`, `rom_error`: the ranges of motion (greatest minus least) and EST's minus REF's
+- `rom_estimate`, `rom_reference`, `rom_error`: the ranges of motion (greatest minus least) and EST's minus REF's
 - `n`: samples compared
 
 A group's figures are the plain means over its angles (of `r`: over the angles that have one; `rom_error`: of the
@@ -25,29 +25,37 @@ from biopose_cli.errors import MotionFileError, SettingError
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.io.results import LEG_COORDINATES
 from biopose_cli.io.storage import Motion, is_rotation
-from biopose_cli.metrics.alignment import common_times, find_shift, sample
-from biopose_cli.metrics.conventions import THREE_TURNS, about_own_heading, canonical, named_as
+from biopose_cli.metrics.alignment import common_times, find_shift, resample
+from biopose_cli.metrics.conventions import THREE_AXIS_JOINTS, in_heading_frame, nearest_branch, to_canonical
 from biopose_cli.typing import Array
 
 PELVIS = ("pelvis_tilt", "pelvis_list", "pelvis_rotation")
 
 
-def _both(*names: str) -> tuple[str, ...]:
+def _both_sides(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}_{side}" for side in ("r", "l") for name in names)
 
 
 GROUPS = {
-    "legs": _both(*LEG_COORDINATES),
+    "legs": _both_sides(*LEG_COORDINATES),
     "pelvis": PELVIS,
     "trunk": ("lumbar_extension", "lumbar_bending", "lumbar_rotation"),
     "neck": ("neck_extension", "neck_bending", "neck_rotation"),
-    "arms": _both("arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup"),
-    "wrists": _both("wrist_flex", "wrist_dev"),
-    "feet": _both("subtalar_angle", "mtp_angle"),
+    "arms": _both_sides("arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup"),
+    "wrists": _both_sides("wrist_flex", "wrist_dev"),
+    "feet": _both_sides("subtalar_angle", "mtp_angle"),
 }
-_AVERAGED = ("mae", "rmse", "mae_offset_removed", "r", "rom_error", "sd", "within_two_sd")  # over a group
-PICTURES = (".png", ".jpg", ".pdf", ".svg")
-STILL = 1e-3  # degrees of standard deviation: below it a curve is constant, and nothing correlates with it
+_AVERAGED_KEYS = (
+    "mae",
+    "rmse",
+    "mae_offset_removed",
+    "r",
+    "rom_error",
+    "sd",
+    "within_two_sd",
+)  # over a group
+PLOT_FORMATS = (".png", ".jpg", ".pdf", ".svg")
+CONSTANT_STD = 1e-3  # degrees of standard deviation: below it a curve is constant, and nothing correlates with it
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,9 @@ class Comparison:
     shift_s: float
     shift_source: str
     time: Array
-    est: Array
-    ref: Array
-    doubt: Array
+    estimate: Array
+    reference: Array
+    estimate_std: Array
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -85,11 +93,11 @@ class Comparison:
 
 
 def compare(
-    est: Motion,
-    ref: Motion,
+    estimate: Motion,
+    reference: Motion,
     shift: float | None = None,
     time_range: tuple[float, float] | None = None,
-    doubt: Motion | None = None,
+    estimate_std: Motion | None = None,
 ) -> Comparison:
     """Compare the joint angles that both motions have.
 
@@ -106,130 +114,140 @@ def compare(
     MotionFileError
         No angle in common, or no time in common.
     """
-    (est, est_notes), (ref, ref_notes) = canonical(est), canonical(ref)
-    notes = [f"EST: {note}" for note in (*est.warnings, *est_notes)]
-    notes += [f"REF: {note}" for note in (*ref.warnings, *ref_notes)]
-    names = _common_names(est, ref)
-    est_values, ref_values = (
+    (estimate, estimate_notes), (reference, reference_notes) = to_canonical(estimate), to_canonical(reference)
+    notes = [f"EST: {note}" for note in (*estimate.warnings, *estimate_notes)]
+    notes += [f"REF: {note}" for note in (*reference.warnings, *reference_notes)]
+    names = _common_names(estimate, reference)
+    estimate_values, reference_values = (
         np.unwrap(np.stack([motion[name] for name in names], axis=1), period=360, axis=0)
-        for motion in (est, ref)
+        for motion in (estimate, reference)
     )
-    source = "given"
+    shift_source = "given"
     if shift is None:
         legs = [i for i, name in enumerate(names) if name in GROUPS["legs"]] or list(range(len(names)))
-        found = find_shift(est.time, est_values[:, legs], ref.time, ref_values[:, legs])
-        shift, source = (0.0, "none found") if found is None else (found, "found")
-        notes.append(_shift_note(found))
-    est_time = est.time + shift
-    time = common_times(est_time, ref.time, time_range)
-    est_values, ref_values = sample(time, est_time, est_values), sample(time, ref.time, ref_values)
-    unsure = _deviations(names, time - shift, doubt)
+        found_shift = find_shift(estimate.time, estimate_values[:, legs], reference.time, reference_values[:, legs])
+        shift, shift_source = (0.0, "none found") if found_shift is None else (found_shift, "found")
+        notes.append(_shift_note(found_shift))
+    estimate_time = estimate.time + shift
+    time = common_times(estimate_time, reference.time, time_range)
+    estimate_values, reference_values = (
+        resample(time, estimate_time, estimate_values),
+        resample(time, reference.time, reference_values),
+    )
+    std = _std_at(names, time - shift, estimate_std)
 
     if set(PELVIS) <= set(names):
         columns = [names.index(name) for name in PELVIS]
-        est_pelvis, est_heading = about_own_heading(est_values[:, columns])
-        ref_pelvis, ref_heading = about_own_heading(ref_values[:, columns])
-        if est_heading is not None and ref_heading is not None:  # one turned, one not: two different angles
-            est_values[:, columns], ref_values[:, columns] = est_pelvis, ref_pelvis
-            unsure[:, columns[:2]] = _about_heading(unsure[:, columns[:2]], est_heading)
-        notes += _heading_note(est_heading, ref_heading)
-    notes += _rename(names, est_values, ref_values)
-    est_values -= 360 * np.round((est_values - ref_values).mean(axis=0) / 360)
+        estimate_pelvis, estimate_heading = in_heading_frame(estimate_values[:, columns])
+        reference_pelvis, reference_heading = in_heading_frame(reference_values[:, columns])
+        if estimate_heading is not None and reference_heading is not None:  # one turned, one not: two different angles
+            estimate_values[:, columns], reference_values[:, columns] = estimate_pelvis, reference_pelvis
+            std[:, columns[:2]] = _std_along_heading(std[:, columns[:2]], estimate_heading)
+        notes += _heading_note(estimate_heading, reference_heading)
+    notes += _use_nearest_branch(names, estimate_values, reference_values)
+    estimate_values -= 360 * np.round((estimate_values - reference_values).mean(axis=0) / 360)
     coordinates = {
-        name: _figures(est_values[:, i], ref_values[:, i], unsure[:, i]) for i, name in enumerate(names)
+        name: _metrics(estimate_values[:, i], reference_values[:, i], std[:, i]) for i, name in enumerate(names)
     }
-    still = [name for i, name in enumerate(names) if ref_values[:, i].std() < STILL]
-    if still:
-        notes.append(f"REF holds constant: {', '.join(still)}")
+    constant = [name for i, name in enumerate(names) if reference_values[:, i].std() < CONSTANT_STD]
+    if constant:
+        notes.append(f"REF holds constant: {', '.join(constant)}")
     groups = {
         group: _means([coordinates[name] for name in members if name in coordinates])
         for group, members in GROUPS.items()
         if set(members) & set(coordinates)
     }
     return Comparison(
-        coordinates, groups, float(shift), source, time, est_values, ref_values, unsure, tuple(notes)
+        coordinates,
+        groups,
+        float(shift),
+        shift_source,
+        time,
+        estimate_values,
+        reference_values,
+        std,
+        tuple(notes),
     )
 
 
-def _common_names(est: Motion, ref: Motion) -> tuple[str, ...]:
+def _common_names(estimate: Motion, reference: Motion) -> tuple[str, ...]:
     """The angles in both motions, by group, then those of no group. Positions are left out: their origin is
     anybody's."""
-    common = {name for name in est.names if name in ref.names and is_rotation(name)}
+    common = {name for name in estimate.names if name in reference.names and is_rotation(name)}
     grouped = [name for members in GROUPS.values() for name in members if name in common]
-    names = (*grouped, *(name for name in ref.names if name in common and name not in grouped))
+    names = (*grouped, *(name for name in reference.names if name in common and name not in grouped))
     if not names:
         raise MotionFileError(
-            f"the two motions have no joint angle in common: {', '.join(est.names[:6])}, ... "
-            f"against {', '.join(ref.names[:6])}, ..."
+            f"the two motions have no joint angle in common: {', '.join(estimate.names[:6])}, ... "
+            f"against {', '.join(reference.names[:6])}, ..."
         )
     return names
 
 
-def _deviations(names: tuple[str, ...], time: Array, doubt: Motion | None) -> Array:
+def _std_at(names: tuple[str, ...], time: Array, estimate_std: Motion | None) -> Array:
     """(N, D) EST's standard deviations at `time` (N) of its clock; NaN for angles and times without."""
-    unsure = np.full((len(time), len(names)), np.nan)
+    std = np.full((len(time), len(names)), np.nan)
     for i, name in enumerate(names):
-        if doubt is not None and name in doubt.names:
-            unsure[:, i] = np.interp(time, doubt.time, doubt[name], left=np.nan, right=np.nan)
-    return np.where(unsure >= 0, unsure, np.nan)
+        if estimate_std is not None and name in estimate_std.names:
+            std[:, i] = np.interp(time, estimate_std.time, estimate_std[name], left=np.nan, right=np.nan)
+    return np.where(std >= 0, std, np.nan)
 
 
-def _about_heading(deviations: Array, heading: float) -> Array:
+def _std_along_heading(std: Array, heading: float) -> Array:
     """Standard deviations of tilt and list (N, 2) as seen along a heading, degrees; as if they were independent."""
-    along, across = np.cos(np.radians(heading)) ** 2, np.sin(np.radians(heading)) ** 2
-    return np.asarray(np.sqrt(along * deviations**2 + across * deviations[:, ::-1] ** 2))
+    cos_squared, sin_squared = np.cos(np.radians(heading)) ** 2, np.sin(np.radians(heading)) ** 2
+    return np.asarray(np.sqrt(cos_squared * std**2 + sin_squared * std[:, ::-1] ** 2))
 
 
-def _shift_note(found: float | None) -> str:
-    if found is None:
+def _shift_note(shift: float | None) -> str:
+    if shift is None:
         return "the curves do not tell a time shift: both clocks were taken as they are (--shift sets it)"
-    return f"a time shift of {found:+.3f} s was found by correlation (--shift sets it; 0: same clock)"
+    return f"a time shift of {shift:+.3f} s was found by correlation (--shift sets it; 0: same clock)"
 
 
-def _heading_note(est: float | None, ref: float | None) -> list[str]:
-    if est is None or ref is None:
-        return [
-            "no heading (lying or turning in a circle): pelvis angles are compared as they are in the files"
-        ]
-    if max(abs(est), abs(ref)) < 10:
+def _heading_note(estimate_heading: float | None, reference_heading: float | None) -> list[str]:
+    if estimate_heading is None or reference_heading is None:
+        return ["no heading (lying or turning in a circle): pelvis angles are compared as they are in the files"]
+    if max(abs(estimate_heading), abs(reference_heading)) < 10:
         return []
     return [
-        f"pelvis tilt and list are about each motion's own mean heading (EST {est:.0f}, REF {ref:.0f} degrees)"
+        "pelvis tilt and list are about each motion's own mean heading "
+        f"(EST {estimate_heading:.0f}, REF {reference_heading:.0f} degrees)"
     ]
 
 
-def _rename(names: tuple[str, ...], est: Array, ref: Array) -> list[str]:
+def _use_nearest_branch(names: tuple[str, ...], estimate: Array, reference: Array) -> list[str]:
     """Put EST's angles, in place, under the names of their postures that are nearer to REF; a note per joint."""
     notes = []
-    for joint in THREE_TURNS:
+    for joint in THREE_AXIS_JOINTS:
         if not set(joint) <= set(names):
             continue
         columns = [names.index(name) for name in joint]
-        est[:, columns], renamed = named_as(est[:, columns], ref[:, columns])
-        if renamed.any():
+        estimate[:, columns], changed = nearest_branch(estimate[:, columns], reference[:, columns])
+        if changed.any():
             notes.append(
-                f"{', '.join(joint)}: in {renamed.sum()} of {len(renamed)} frames EST's other three angles for the "
+                f"{', '.join(joint)}: in {changed.sum()} of {len(changed)} frames EST's other three angles for the "
                 "same posture are compared, which are nearer to REF"
             )
     return notes
 
 
-def _figures(est: Array, ref: Array, doubt: Array) -> dict[str, float | int | None]:
-    error = est - ref
+def _metrics(estimate: Array, reference: Array, estimate_std: Array) -> dict[str, float | int | None]:
+    error = estimate - reference
     offset = error.mean()
-    moving = est.std() >= STILL and ref.std() >= STILL
-    told = bool(np.isfinite(doubt).all())
+    varies = estimate.std() >= CONSTANT_STD and reference.std() >= CONSTANT_STD
+    has_std = bool(np.isfinite(estimate_std).all())
     return {
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt((error**2).mean())),
         "mae_offset_removed": float(np.abs(error - offset).mean()),
-        "r": float(np.corrcoef(est, ref)[0, 1]) if moving else None,
+        "r": float(np.corrcoef(estimate, reference)[0, 1]) if varies else None,
         "offset": float(offset),
-        "rom_est": float(np.ptp(est)),
-        "rom_ref": float(np.ptp(ref)),
-        "rom_error": float(np.ptp(est) - np.ptp(ref)),
-        "sd": float(doubt.mean()) if told else None,
-        "within_two_sd": float(np.mean(np.abs(error) <= 2 * doubt)) if told else None,
+        "rom_estimate": float(np.ptp(estimate)),
+        "rom_reference": float(np.ptp(reference)),
+        "rom_error": float(np.ptp(estimate) - np.ptp(reference)),
+        "sd": float(estimate_std.mean()) if has_std else None,
+        "within_two_sd": float(np.mean(np.abs(error) <= 2 * estimate_std)) if has_std else None,
         "n": len(error),
     }
 
@@ -239,7 +257,7 @@ def _means(members: list[dict[str, float | int | None]]) -> dict[str, float | in
         values = [abs(v) if key == "rom_error" else v for m in members if (v := m[key]) is not None]
         return float(np.mean(values)) if values else None
 
-    return {key: mean(key) for key in _AVERAGED} | {"n": len(members)}
+    return {key: mean(key) for key in _AVERAGED_KEYS} | {"n": len(members)}
 
 
 def plot(comparison: Comparison, path: Path) -> None:
@@ -250,28 +268,27 @@ def plot(comparison: Comparison, path: Path) -> None:
     ------
     SettingError, DiskFullError, OutputError
     """
-    if path.suffix.lower() not in PICTURES:
-        raise SettingError(
-            f"--plot {path} is no picture's name", f"Let it end in one of {', '.join(PICTURES)}"
-        )
+    if path.suffix.lower() not in PLOT_FORMATS:
+        raise SettingError(f"--plot {path} is no picture's name", f"Let it end in one of {', '.join(PLOT_FORMATS)}")
     columns = 5
     rows = -(-len(comparison.coordinates) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.1 * rows + 0.8), layout="constrained")
-    for i, (name, figures) in enumerate(comparison.coordinates.items()):
+    for i, (name, metrics) in enumerate(comparison.coordinates.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
-        est, unsure = comparison.est[:, i], comparison.doubt[:, i]
-        for wide, shade in ((2, 0.15), (1, 0.25)):  # standard deviations; nothing where they are not known
-            band = (comparison.time, est - wide * unsure, est + wide * unsure)
-            axes.fill_between(*band, color="tab:orange", alpha=shade, linewidth=0)
-        axes.plot(comparison.time, comparison.ref[:, i], color="black", linewidth=1.5, label="REF")
-        axes.plot(comparison.time, est, color="tab:orange", linewidth=1.2, label="EST")
-        errors = f"MAE {figures['mae']:.1f}, without offset {figures['mae_offset_removed']:.1f}"
+        estimate, std = comparison.estimate[:, i], comparison.estimate_std[:, i]
+        for num_std, opacity in (
+            (2, 0.15),
+            (1, 0.25),
+        ):  # standard deviations; nothing where they are not known
+            band = (comparison.time, estimate - num_std * std, estimate + num_std * std)
+            axes.fill_between(*band, color="tab:orange", alpha=opacity, linewidth=0)
+        axes.plot(comparison.time, comparison.reference[:, i], color="black", linewidth=1.5, label="REF")
+        axes.plot(comparison.time, estimate, color="tab:orange", linewidth=1.2, label="EST")
+        errors = f"MAE {metrics['mae']:.1f}, without offset {metrics['mae_offset_removed']:.1f}"
         axes.set_title(f"{name}\n{errors}", size=8)
         axes.tick_params(labelsize=7)
         axes.margins(x=0)
     figure.axes[0].legend(fontsize=7, frameon=False)
-    figure.suptitle(
-        f"Degrees over seconds of REF's clock; EST shifted by {comparison.shift_s:+.3f} s", size=10
-    )
+    figure.suptitle(f"Degrees over seconds of REF's clock; EST shifted by {comparison.shift_s:+.3f} s", size=10)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -30,20 +30,20 @@ HIP = ("hip_flexion", "hip_adduction", "hip_rotation")
 NECK = ("neck_extension", "neck_bending", "neck_rotation")
 # Joints that turn about three perpendicular axes in a row, and so have two names for every posture. The pelvis is not
 # among them: its rotation has an offset that is anybody's, so that nothing says which name is nearer.
-THREE_TURNS = (
+THREE_AXIS_JOINTS = (
     LUMBAR,
     NECK,
     *(tuple(f"{name}_{side}" for name in joint) for joint in (HIP, ARM) for side in ("r", "l")),
 )
-_HUMERUS = np.array([-0.0846, 0.9947, -0.0584])  # the axial rotation's axis in Pose2Sim's model
-SHOULDER_AXES = {
-    side: sign * np.array([[0, 1, 0], [-1, 0, 0], _HUMERUS]) for side, sign in (("r", 1), ("l", -1))
-}
-BENT = 20.0  # degrees: a knee beyond it on the negative side is flexed, as none hyperextends that far; our choice
-MIRROR = {"r": np.array([1, 1, 1]), "l": np.array([1, -1, -1])}  # adduction and rotation of the left arm
+_HUMERUS_AXIS = np.array([-0.0846, 0.9947, -0.0584])  # the axial rotation's axis in Pose2Sim's model
+SHOULDER_AXES = {side: sign * np.array([[0, 1, 0], [-1, 0, 0], _HUMERUS_AXIS]) for side, sign in (("r", 1), ("l", -1))}
+MAX_HYPEREXTENSION = (
+    20.0  # degrees: a knee beyond it on the negative side is flexed, as none hyperextends that far; our choice
+)
+ARM_SIGN = {"r": np.array([1, 1, 1]), "l": np.array([1, -1, -1])}  # adduction and rotation of the left arm
 
 
-def canonical(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
+def to_canonical(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
     """The motion in Rajagopal's coordinates, and what was converted (one line each).
 
     Returns
@@ -52,13 +52,13 @@ def canonical(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
     notes : "knee_angle: ..." and so on; empty when nothing had to be done
     """
     notes = []
-    for convert in (_knee, _spine, _arms):
+    for convert in (_convert_knees, _convert_spine, _convert_arms):
         motion, note = convert(motion)
         notes += [note] if note else []
     return motion, tuple(notes)
 
 
-def _knee(motion: Motion) -> tuple[Motion, str]:
+def _convert_knees(motion: Motion) -> tuple[Motion, str]:
     """Flexion positive. A file says nothing about its sign, but knees that are negative on average and at times beyond
     what hyperextension reaches are of the other convention. Straight ones that average just below 0 may be of either:
     they stay."""
@@ -66,28 +66,28 @@ def _knee(motion: Motion) -> tuple[Motion, str]:
     coupled = any(name.endswith("_beta") for name in motion.names)  # only Rajagopal's family has these
     if not knees or coupled or motion.values[:, knees].mean() >= 0:
         return motion, ""
-    if np.percentile(motion.values[:, knees], 5) > -BENT:
+    if np.percentile(motion.values[:, knees], 5) > -MAX_HYPEREXTENSION:
         return motion, ""
-    turned = [name.startswith(("knee_angle_", "mtp_angle_")) for name in motion.names]
-    values = np.where(turned, -motion.values, motion.values)
+    negated = [name.startswith(("knee_angle_", "mtp_angle_")) for name in motion.names]
+    values = np.where(negated, -motion.values, motion.values)
     note = "knee and toe angles reversed (flexion is negative, as in gait2392)"
     return replace(motion, values=values), note
 
 
-def _spine(motion: Motion) -> tuple[Motion, str]:
+def _convert_spine(motion: Motion) -> tuple[Motion, str]:
     joints = [joint for joint in SPINE if all(f"{joint}_{angle}" in motion.names for angle in SPINE_ANGLES)]
     if not joints or LUMBAR[0] in motion.names:
         return motion, ""
     columns = [f"{joint}_{angle}" for joint in joints for angle in SPINE_ANGLES]
-    whole = Rotation.identity(len(motion.time))
+    lumbar_rotation = Rotation.identity(len(motion.time))
     for joint in joints:
-        whole *= euler_zxy(np.stack([motion[f"{joint}_{angle}"] for angle in SPINE_ANGLES], axis=1))
+        lumbar_rotation *= euler_zxy(np.stack([motion[f"{joint}_{angle}"] for angle in SPINE_ANGLES], axis=1))
     names = tuple("neck_extension" if name == "neck_flexion" else name for name in motion.names)
-    motion = _exchange(replace(motion, names=names), columns, LUMBAR, to_zxy(whole))
+    motion = _replace_columns(replace(motion, names=names), columns, LUMBAR, to_zxy(lumbar_rotation))
     return motion, f"lumbar angles from {len(joints)} spinal joints"
 
 
-def _arms(motion: Motion) -> tuple[Motion, str]:
+def _convert_arms(motion: Motion) -> tuple[Motion, str]:
     note = ""
     for side, axes in SHOULDER_AXES.items():
         columns = [f"{name}_{side}" for name in SHOULDER]
@@ -98,12 +98,12 @@ def _arms(motion: Motion) -> tuple[Motion, str]:
             Rotation.from_rotvec(np.deg2rad(motion[name])[:, None] * axis)
             for name, axis in zip(columns, axes, strict=True)
         )
-        motion = _exchange(motion, columns, names, to_zxy(plane * elevation * axial) * MIRROR[side])
+        motion = _replace_columns(motion, columns, names, to_zxy(plane * elevation * axial) * ARM_SIGN[side])
         note = "arm angles from elevation plane, elevation and axial rotation"
     return motion, note
 
 
-def _exchange(motion: Motion, old: list[str], new: tuple[str, ...], values: Array) -> Motion:
+def _replace_columns(motion: Motion, old: list[str], new: tuple[str, ...], values: Array) -> Motion:
     """Columns `values` (T, D) named `new` in place of the columns `old`."""
     kept = [i for i, name in enumerate(motion.names) if name not in old]
     names = (*new, *(motion.names[i] for i in kept))
@@ -122,7 +122,7 @@ def to_zxy(rotation: Rotation) -> Array:
     return angles
 
 
-def about_own_heading(angles: Array) -> tuple[Array, float | None]:
+def in_heading_frame(angles: Array) -> tuple[Array, float | None]:
     """Pelvis tilt and list as seen along the person's own mean heading.
 
     OpenSim turns the pelvis about the ground's z first, so a person who walks along z has tilt and list exchanged: the
@@ -139,17 +139,17 @@ def about_own_heading(angles: Array) -> tuple[Array, float | None]:
         turning in a circle
     """
     pelvis = euler_zxy(angles)
-    ahead = pelvis.apply([1.0, 0.0, 0.0]).mean(axis=0)
-    if np.hypot(ahead[0], ahead[2]) < 0.3:
+    forward = pelvis.apply([1.0, 0.0, 0.0]).mean(axis=0)
+    if np.hypot(forward[0], forward[2]) < 0.3:
         return angles, None
-    heading = float(np.rad2deg(np.arctan2(-ahead[2], ahead[0])))
-    turned = to_zxy(Rotation.from_euler("y", -heading, degrees=True) * pelvis)
-    turned[:, 2] += heading
-    return turned, heading
+    heading = float(np.rad2deg(np.arctan2(-forward[2], forward[0])))
+    aligned = to_zxy(Rotation.from_euler("y", -heading, degrees=True) * pelvis)
+    aligned[:, 2] += heading
+    return aligned, heading
 
 
-def named_as(angles: Array, reference: Array) -> tuple[Array, Array]:
-    """The same postures under whichever of their two names (see `skeleton/euler_branches.py`) is nearer to the reference.
+def nearest_branch(angles: Array, reference: Array) -> tuple[Array, Array]:
+    """The same postures under the one of their two names (`skeleton/euler_branches.py`) nearer to the reference.
 
     Parameters
     ----------
@@ -161,10 +161,10 @@ def named_as(angles: Array, reference: Array) -> tuple[Array, Array]:
         reference, since a change of name in the middle cannot be told from half a turn and misleads unwrapping
     renamed : (T) frames under the other name
     """
-    names = np.stack([angles, angles * np.array([1, -1, 1]) + 180])  # (2, T, 3)
-    names -= 360 * np.round((names - reference) / 360)
-    own, other = np.abs(names - reference).sum(-1)
-    renamed: Array = other < own
-    if not renamed.any():
-        return angles, renamed
-    return np.where(renamed[:, None], names[1], names[0]), renamed
+    branches = np.stack([angles, angles * np.array([1, -1, 1]) + 180])  # (2, T, 3)
+    branches -= 360 * np.round((branches - reference) / 360)
+    distance, flipped_distance = np.abs(branches - reference).sum(-1)
+    flipped: Array = flipped_distance < distance
+    if not flipped.any():
+        return angles, flipped
+    return np.where(flipped[:, None], branches[1], branches[0]), flipped

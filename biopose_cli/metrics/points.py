@@ -15,10 +15,10 @@ from biopose_cli.body.kinematics import read_csv
 from biopose_cli.metrics import pose
 from biopose_cli.typing import Array
 
-LIMBS = (*range(11, 17), *range(23, 33))
-NAMES = tuple(read_csv("landmarks.csv")[k]["name"] for k in LIMBS)
-_ROOT = tuple(LIMBS.index(k) for k in (23, 24))  # the hips
-ANGLES = {
+LIMB_LANDMARKS = (*range(11, 17), *range(23, 33))
+LIMB_LANDMARK_NAMES = tuple(read_csv("landmarks.csv")[k]["name"] for k in LIMB_LANDMARKS)
+_HIPS = tuple(LIMB_LANDMARKS.index(k) for k in (23, 24))  # the hips
+ANGLE_TRIPLES = {
     "left_knee": (23, 25, 27),
     "right_knee": (24, 26, 28),
     "left_elbow": (11, 13, 15),
@@ -26,41 +26,41 @@ ANGLES = {
 }
 
 
-def points_errors(points: Array, truth: Array) -> dict[str, Any]:
+def landmark_errors(pred: Array, gt: Array) -> dict[str, Any]:
     """Of landmarks (N, 33, 3) m, camera axes: `mpjpe_mm` and `pa_mpjpe_mm` over the 16 points, the same for each under
     `by_point`; `knee_deg` and `elbow_deg`, the mean error of the angle between the limb's two halves, and each side's
     under `angles_deg`."""
-    limbs, true_limbs = points[:, LIMBS], truth[:, LIMBS]
-    direct = pose.point_errors(pose.rooted(limbs, _ROOT), pose.rooted(true_limbs, _ROOT))
-    aligned = pose.point_errors(pose.procrustes(limbs, true_limbs), true_limbs)
-    triples = list(ANGLES.values())
-    turned = np.abs(pose.joint_angles(points, triples) - pose.joint_angles(truth, triples)).mean(axis=0)
-    angles = dict(zip(ANGLES, turned.tolist(), strict=True))
-    each = 1000 * np.stack([direct.mean(axis=0), aligned.mean(axis=0)], axis=1)
+    pred_limbs, gt_limbs = pred[:, LIMB_LANDMARKS], gt[:, LIMB_LANDMARKS]
+    root_aligned = pose.point_errors(pose.root_relative(pred_limbs, _HIPS), pose.root_relative(gt_limbs, _HIPS))
+    procrustes_aligned = pose.point_errors(pose.procrustes_align(pred_limbs, gt_limbs), gt_limbs)
+    triples = list(ANGLE_TRIPLES.values())
+    angle_errors = np.abs(pose.joint_angles(pred, triples) - pose.joint_angles(gt, triples)).mean(axis=0)
+    angles = dict(zip(ANGLE_TRIPLES, angle_errors.tolist(), strict=True))
+    per_landmark = 1000 * np.stack([root_aligned.mean(axis=0), procrustes_aligned.mean(axis=0)], axis=1)
     return {
-        "mpjpe_mm": pose.mpjpe(limbs, true_limbs, _ROOT),
-        "pa_mpjpe_mm": pose.pa_mpjpe(limbs, true_limbs),
+        "mpjpe_mm": pose.mpjpe(pred_limbs, gt_limbs, _HIPS),
+        "pa_mpjpe_mm": pose.pa_mpjpe(pred_limbs, gt_limbs),
         "knee_deg": (angles["left_knee"] + angles["right_knee"]) / 2,
         "elbow_deg": (angles["left_elbow"] + angles["right_elbow"]) / 2,
         "angles_deg": angles,
         "by_point": {
             name: {"mpjpe_mm": float(d), "pa_mpjpe_mm": float(a)}
-            for name, (d, a) in zip(NAMES, each, strict=True)
+            for name, (d, a) in zip(LIMB_LANDMARK_NAMES, per_landmark, strict=True)
         },
     }
 
 
-def mean(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def mean_of_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Of equal nested figures, each."""
     return {
-        key: mean([own[key] for own in figures])
+        key: mean_of_reports([report[key] for report in reports])
         if isinstance(value, dict)
-        else float(np.mean([own[key] for own in figures]))
-        for key, value in figures[0].items()
+        else float(np.mean([own[key] for own in reports]))
+        for key, value in reports[0].items()
     }
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+def format_report(report: dict[str, Any]) -> list[str]:
     """The figures of `mqhmr.evaluate` as a table: a line for every method, and for each view of it."""
     columns = (
         "mpjpe_mm",
@@ -71,20 +71,22 @@ def lines(report: dict[str, Any]) -> list[str]:
         "joints_pa_mpjpe_mm",
         "mve_mm",
     )
-    heads = ("MPJPE mm", "PA mm", "knee deg", "elbow deg", "joints mm", "PA mm", "MVE mm")
+    headers = ("MPJPE mm", "PA mm", "knee deg", "elbow deg", "joints mm", "PA mm", "MVE mm")
     table = []
-    for part in ("rendered", "rendered_turned", "real", "images_rendered", "images_real"):
-        if part not in report:
+    for section in ("rendered", "rendered_perturbed", "real", "images_rendered", "images_real"):
+        if section not in report:
             continue
-        title = f"{part.replace('_', ', ')}, {report[part]['frames']} frames"
-        table.append(f"{title:<28}" + "".join(f"{head:>11}" for head in heads))
-        for method, figures in report[part].items():
+        title = f"{section.replace('_', ', ')}, {report[section]['frames']} frames"
+        table.append(f"{title:<28}" + "".join(f"{head:>11}" for head in headers))
+        for method, metrics_by_name in report[section].items():
             if method == "frames":
                 continue
-            rows = {method: figures.get("mean", figures)}
-            rows |= {f"  {view}": own for view, own in figures.get("views", {}).items()}
-            rows |= {f"  subject {number}": own for number, own in figures.get("by_subject", {}).items()}
-            rows |= {"  mean of subjects": figures["subjects_mean"]} if "subjects_mean" in figures else {}
+            rows = {method: metrics_by_name.get("mean", metrics_by_name)}
+            rows |= {f"  {view}": metrics_row for view, metrics_row in metrics_by_name.get("views", {}).items()}
+            rows |= {f"  subject {number}": own for number, own in metrics_by_name.get("by_subject", {}).items()}
+            rows |= (
+                {"  mean of subjects": metrics_by_name["subjects_mean"]} if "subjects_mean" in metrics_by_name else {}
+            )
             for name, own in rows.items():
                 cells = (f"{own[c]:>11.1f}" if c in own else " " * 11 for c in columns)
                 table.append((f"{name:<28}" + "".join(cells)).rstrip())

@@ -12,10 +12,10 @@ import numpy as np
 
 from biopose_cli.typing import Array
 
-MM = 1000.0  # in 1 m
+MM_PER_M = 1000.0  # in 1 m
 
 
-def mpblpe(estimate: Array, truth: Array) -> float:
+def mpblpe(pred: Array, gt: Array) -> float:
     """Mean Per Bony Landmarks Position Error, mm: the mean distance over frames and landmarks, not aligned.
 
     Parameters
@@ -27,13 +27,13 @@ def mpblpe(estimate: Array, truth: Array) -> float:
     ValueError
         The shapes differ or are no (T, L, 3), or nothing is left.
     """
-    _check_shapes(estimate, truth)
-    if estimate.ndim != 3 or estimate.shape[-1] != 3:
-        raise ValueError(f"landmarks have the shape (T, L, 3), not {estimate.shape}")
-    return MM * _mean_of_known(np.linalg.norm(estimate - truth, axis=-1), "landmark")
+    _check_shapes(pred, gt)
+    if pred.ndim != 3 or pred.shape[-1] != 3:
+        raise ValueError(f"landmarks have the shape (T, L, 3), not {pred.shape}")
+    return MM_PER_M * _mean_of_valid(np.linalg.norm(pred - gt, axis=-1), "landmark")
 
 
-def body_errors(estimate: Array, truth: Array, dimensions: Array) -> Array:
+def body_errors(pred: Array, gt: Array, dimensions: Array) -> Array:
     """The error of each body's longest dimension, (B) mm: that of its scale factor times the generic length.
 
     NaN for a body without extent, which has no longest dimension.
@@ -48,17 +48,17 @@ def body_errors(estimate: Array, truth: Array, dimensions: Array) -> Array:
     ValueError
         The shapes differ or are no (B, 3).
     """
-    _check_shapes(estimate, truth)
-    _check_shapes(estimate, dimensions)
-    if estimate.ndim != 2 or estimate.shape[-1] != 3:
-        raise ValueError(f"scale factors have the shape (B, 3), not {estimate.shape}")
+    _check_shapes(pred, gt)
+    _check_shapes(pred, dimensions)
+    if pred.ndim != 2 or pred.shape[-1] != 3:
+        raise ValueError(f"scale factors have the shape (B, 3), not {pred.shape}")
     bodies, longest = np.arange(len(dimensions)), np.argmax(dimensions, axis=1)
     length = dimensions[bodies, longest]
-    errors = MM * length * np.abs(estimate - truth)[bodies, longest]
+    errors = MM_PER_M * length * np.abs(pred - gt)[bodies, longest]
     return np.where(length > 0, errors, np.nan)
 
 
-def mae_body(estimate: Array, truth: Array, dimensions: Array) -> float:
+def mae_body(pred: Array, gt: Array, dimensions: Array) -> float:
     """Mean Absolute Error of body scale, mm: the mean of `body_errors` over the bodies that have an extent.
 
     Raises
@@ -66,12 +66,10 @@ def mae_body(estimate: Array, truth: Array, dimensions: Array) -> float:
     ValueError
         As `body_errors`, or no body has an extent.
     """
-    return _mean_of_known(body_errors(estimate, truth, dimensions), "body")
+    return _mean_of_valid(body_errors(pred, gt, dimensions), "body")
 
 
-def mae_angle(
-    estimate: Array, truth: Array, rotational: Array, names: Sequence[str]
-) -> tuple[dict[str, float], float]:
+def mae_angle(pred: Array, gt: Array, is_rotational: Array, names: Sequence[str]) -> tuple[dict[str, float], float]:
     """Mean Absolute Error of joint angles, degrees: of each rotational coordinate, and the mean of these.
 
     A whole turn is no error. A coordinate's frames with NaN in either are left out.
@@ -87,22 +85,22 @@ def mae_angle(
     ValueError
         The shapes do not agree, no coordinate is rotational, or one has no frame left.
     """
-    _check_shapes(estimate, truth)
-    if not estimate.shape[1:] == np.shape(rotational) == (len(names),):
+    _check_shapes(pred, gt)
+    if not pred.shape[1:] == np.shape(is_rotational) == (len(names),):
         raise ValueError(
-            f"{len(names)} names and {np.shape(rotational)} flags for coordinates of the shape {estimate.shape}"
+            f"{len(names)} names and {np.shape(is_rotational)} flags for coordinates of the shape {pred.shape}"
         )
-    wrapped = (estimate - truth + np.pi) % (2 * np.pi) - np.pi
+    wrapped = (pred - gt + np.pi) % (2 * np.pi) - np.pi
     errors = np.degrees(np.abs(wrapped))
     per_angle = {
-        name: _mean_of_known(own, name)
-        for name, own, counts in zip(names, errors.T, rotational, strict=True)
-        if counts
+        name: _mean_of_valid(coordinate_errors, name)
+        for name, coordinate_errors, rotates in zip(names, errors.T, is_rotational, strict=True)
+        if rotates
     }
-    return per_angle, _mean_of_known(np.array(list(per_angle.values())), "rotational coordinate")
+    return per_angle, _mean_of_valid(np.array(list(per_angle.values())), "rotational coordinate")
 
 
-def mpjpe(estimate: Array, truth: Array, root: Sequence[int]) -> float:
+def mpjpe(pred: Array, gt: Array, root: Sequence[int]) -> float:
     """Mean Per Joint Position Error, mm: the mean distance over frames and points, the roots laid on each other.
 
     Parameters
@@ -115,10 +113,10 @@ def mpjpe(estimate: Array, truth: Array, root: Sequence[int]) -> float:
     ValueError
         The shapes differ or are no (T, L, 3), or a value is no finite number.
     """
-    return MM * float(point_errors(rooted(estimate, root), rooted(truth, root)).mean())
+    return MM_PER_M * float(point_errors(root_relative(pred, root), root_relative(gt, root)).mean())
 
 
-def pa_mpjpe(estimate: Array, truth: Array) -> float:
+def pa_mpjpe(pred: Array, gt: Array) -> float:
     """Procrustes-aligned MPJPE, mm: the mean distance when each frame is moved, turned and scaled onto the truth.
 
     Parameters
@@ -130,10 +128,10 @@ def pa_mpjpe(estimate: Array, truth: Array) -> float:
     ValueError
         As `mpjpe`.
     """
-    return MM * float(point_errors(procrustes(estimate, truth), truth).mean())
+    return MM_PER_M * float(point_errors(procrustes_align(pred, gt), gt).mean())
 
 
-def mve(estimate: Array, truth: Array, estimate_root: Array, truth_root: Array) -> float:
+def mve(pred: Array, gt: Array, pred_root: Array, gt_root: Array) -> float:
     """Mean Vertex Error, mm: the mean distance over frames and vertices, the roots (pelvis joints) laid on each other.
 
     Parameters
@@ -146,16 +144,16 @@ def mve(estimate: Array, truth: Array, estimate_root: Array, truth_root: Array) 
     ValueError
         As `mpjpe`.
     """
-    _check_shapes(estimate_root, truth_root)
-    return MM * float(point_errors(estimate - estimate_root[:, None], truth - truth_root[:, None]).mean())
+    _check_shapes(pred_root, gt_root)
+    return MM_PER_M * float(point_errors(pred - pred_root[:, None], gt - gt_root[:, None]).mean())
 
 
-def rooted(points: Array, root: Sequence[int]) -> Array:
+def root_relative(points: Array, root: Sequence[int]) -> Array:
     """Points (T, L, 3) from the mean of those in `root`."""
     return np.asarray(points - points[:, list(root)].mean(axis=1, keepdims=True))
 
 
-def point_errors(estimate: Array, truth: Array) -> Array:
+def point_errors(pred: Array, gt: Array) -> Array:
     """Distances (T, L), m, of points (T, L, 3).
 
     Raises
@@ -163,16 +161,16 @@ def point_errors(estimate: Array, truth: Array) -> Array:
     ValueError
         The shapes differ or are no (T, L, 3), or a value is no finite number.
     """
-    _check_shapes(estimate, truth)
-    if estimate.ndim != 3 or estimate.shape[-1] != 3 or not estimate.size:
-        raise ValueError(f"points have the shape (T, L, 3), not {estimate.shape}")
-    distances = np.linalg.norm(estimate - truth, axis=-1)
+    _check_shapes(pred, gt)
+    if pred.ndim != 3 or pred.shape[-1] != 3 or not pred.size:
+        raise ValueError(f"points have the shape (T, L, 3), not {pred.shape}")
+    distances = np.linalg.norm(pred - gt, axis=-1)
     if not np.isfinite(distances).all():
         raise ValueError("a point is no finite number")
     return np.asarray(distances)
 
 
-def procrustes(estimate: Array, truth: Array) -> Array:
+def procrustes_align(pred: Array, gt: Array) -> Array:
     """`estimate` (T, L, 3), each frame moved, turned and scaled (never mirrored) by least squares onto `truth`.
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991.
@@ -182,31 +180,31 @@ def procrustes(estimate: Array, truth: Array) -> Array:
     ValueError
         The shapes differ.
     """
-    _check_shapes(estimate, truth)
-    centre = truth.mean(axis=1, keepdims=True)
-    own = estimate - estimate.mean(axis=1, keepdims=True)
-    left, stretch, right = np.linalg.svd(np.swapaxes(own, 1, 2) @ (truth - centre))
-    sign = np.ones_like(stretch)
-    sign[:, 2] = np.sign(np.linalg.det(left @ right))
-    scale = (stretch * sign).sum(axis=1) / np.maximum((own**2).sum(axis=(1, 2)), 1e-12)
-    return np.asarray(scale[:, None, None] * own @ (left * sign[:, None] @ right) + centre)
+    _check_shapes(pred, gt)
+    gt_center = gt.mean(axis=1, keepdims=True)
+    centered = pred - pred.mean(axis=1, keepdims=True)
+    u, singular_values, vt = np.linalg.svd(np.swapaxes(centered, 1, 2) @ (gt - gt_center))
+    sign = np.ones_like(singular_values)
+    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
+    scale = (singular_values * sign).sum(axis=1) / np.maximum((centered**2).sum(axis=(1, 2)), 1e-12)
+    return np.asarray(scale[:, None, None] * centered @ (u * sign[:, None] @ vt) + gt_center)
 
 
 def joint_angles(points: Array, ends_and_joint: Sequence[tuple[int, int, int]]) -> Array:
     """Angles (T, A), degrees, at the middle point of each triple, between the lines to the other two; 180: straight."""
     first, joint, last = (points[:, list(k)] for k in zip(*ends_and_joint, strict=True))
-    one, other = first - joint, last - joint
-    cosine = (one * other).sum(-1) / (np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1))
+    to_first, to_last = first - joint, last - joint
+    cosine = (to_first * to_last).sum(-1) / (np.linalg.norm(to_first, axis=-1) * np.linalg.norm(to_last, axis=-1))
     return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
-def _check_shapes(one: Array, other: Array) -> None:
-    if one.shape != other.shape:
-        raise ValueError(f"the shapes differ: {one.shape} and {other.shape}")
+def _check_shapes(first: Array, second: Array) -> None:
+    if first.shape != second.shape:
+        raise ValueError(f"the shapes differ: {first.shape} and {second.shape}")
 
 
-def _mean_of_known(errors: Array, what: str) -> float:
-    known = errors[~np.isnan(errors)]
-    if not len(known):
+def _mean_of_valid(errors: Array, what: str) -> float:
+    valid = errors[~np.isnan(errors)]
+    if not len(valid):
         raise ValueError(f"nothing to average: no {what} has a value in both")
-    return float(known.mean())
+    return float(valid.mean())

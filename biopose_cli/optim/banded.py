@@ -67,9 +67,7 @@ class BandedNormalEquations:
     def _band(self, damping: float) -> Array:
         """LAPACK's lower band: element (i, j) of the matrix at [i - j, j]."""
         _, frames, size, _ = self.blocks.shape
-        column = np.concatenate(
-            list(self.blocks), axis=1
-        )  # (T, 3D, D): all of a frame's columns below the diagonal
+        column = np.concatenate(list(self.blocks), axis=1)  # (T, 3D, D): all of a frame's columns below the diagonal
         band = np.zeros((3 * size, frames * size))
         for b in range(size):
             band[: 3 * size - b, b::size] = column[:, b:, b].T

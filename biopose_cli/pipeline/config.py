@@ -50,16 +50,12 @@ def load_config(
             suggestions = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)
             raise SettingError(f"{path}: unknown key {key!r}", f"Did you mean {suggestions[0]!r}?")
         if isinstance(value, dict | list):
-            raise SettingError(
-                f"{path}: {key!r} must be one value, not a table or list", f"Write {key} = ..."
-            )
+            raise SettingError(f"{path}: {key!r} must be one value, not a table or list", f"Write {key} = ...")
         if isinstance(value, bool) != (name in flags):
             allowed = "true or false" if name in flags else "a value, not true or false"
             raise SettingError(f"{path}: {key!r} must be {allowed}", f"Write {key} = ...")
         config[name] = (
-            str(path.parent / expand_user(Path(value)))
-            if name in _PATH_KEYS and isinstance(value, str)
-            else value
+            str(path.parent / expand_user(Path(value))) if name in _PATH_KEYS and isinstance(value, str) else value
         )
     return config
 

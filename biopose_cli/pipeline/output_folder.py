@@ -79,9 +79,7 @@ def check_names(videos: list[Path]) -> None:
     by_name: dict[str, Path] = {}
     for video in videos:
         if len(os.fsencode(video.stem)) > _MAX_NAME_BYTES:
-            raise SettingError(
-                f"the name of {video} is too long for the results' names", "Give it a shorter one"
-            )
+            raise SettingError(f"the name of {video} is too long for the results' names", "Give it a shorter one")
         previous = by_name.setdefault(video.stem.casefold(), video)
         if previous is not video:
             raise SettingError(
@@ -94,9 +92,7 @@ def save_settings(folder: Path, settings: Settings, keys: tuple[str, ...]) -> No
     """Note the values with which a step ran, for stages that are run alone later."""
     note = folder / "stages" / "settings.json"
     values = {key: getattr(settings, key) for key in keys}
-    values = {
-        key: str(value.resolve()) if isinstance(value, Path) else value for key, value in values.items()
-    }
+    values = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in values.items()}
     recorded = _read_note(note) | values
     with atomic_write(note) as temporary:
         temporary.write_text(json.dumps(recorded, indent=1, sort_keys=True), encoding="utf-8")

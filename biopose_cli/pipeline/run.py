@@ -76,12 +76,8 @@ def run(
         See `errors.py`; finished steps stay on disk.
     """
     info, folder = probe(video), out / video.stem
-    clip = Clip(
-        info, folder, load_settings(folder, settings, given) if only not in {None, "detect"} else settings
-    )
-    resolve_intrinsics(
-        info, settings
-    )  # a mistake in the camera's options shows now, not after the search for people
+    clip = Clip(info, folder, load_settings(folder, settings, given) if only not in {None, "detect"} else settings)
+    resolve_intrinsics(info, settings)  # a mistake in the camera's options shows now, not after the search for people
     if only:
         _check_order(clip, only)
     with locked(clip.folder):
@@ -126,9 +122,7 @@ def _run_alone(clip: Clip, sha256: str, stage: str, overwrite: bool, progress: P
                 if step.name == "tracks" and not overwrite
                 else (None, "running")
             )
-            reports.append(
-                _finish(step, clip, artifact, status, artifacts, fingerprints[step.name], progress)
-            )
+            reports.append(_finish(step, clip, artifact, status, artifacts, fingerprints[step.name], progress))
         elif STAGES.index(step.stage) < STAGES.index(stage):
             artifacts[step.name], fingerprints[step.name] = step.artifact.load(clip.file(step.name))
             if not fingerprints[step.name].startswith(sha256[:16]):

@@ -23,11 +23,11 @@ import numpy as np
 
 from biopose_cli.io.results import Artifact, Detection, Exported, JointKinematics, Mesh, Refined, Tracks
 from biopose_cli.io.video.probe import VideoInfo, content_hash
+from biopose_cli.pipeline.fingerprint import PACKAGE, code_hash
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 
 STAGES = ("detect", "mesh", "refine", "neurik", "export")  # as the user names them
-_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,8 @@ class Step:
     stage: str
     reads: tuple[str, ...]
     settings: tuple[str, ...]
-    source: tuple[
-        str, ...
-    ]  # the package's code and data that make the result: an upgrade of them makes it anew
+    modules: tuple[str, ...]  # the code that makes the result, with all that it imports: an upgrade makes it anew
+    weights: str | None  # the network's, likewise
     run: Callable[[Clip, dict[str, Any], Progress], Artifact]
 
     @property
@@ -130,7 +129,8 @@ STEPS = (
         "detect",
         (),
         ("weights", "start", "end", "capture_rate"),
-        ("io", "geometry", "body/blazepose.py", "detect"),
+        ("detect.stage",),
+        None,
         _tracks,
     ),
     Step(
@@ -138,7 +138,8 @@ STEPS = (
         "detect",
         ("tracks",),
         ("person", "max_gap", "focal", "fov", "intrinsics"),
-        ("io", "geometry", "body/blazepose.py", "detect"),
+        ("detect.stage",),
+        None,
         _detect,
     ),
     Step(
@@ -146,7 +147,8 @@ STEPS = (
         "mesh",
         ("detect",),
         ("mesh", "track", "track_id", "body", "height"),
-        ("optim", "geometry", "body", "hmr", "mesh_fit", "weights/mqhmr.safetensors"),
+        ("mesh_fit.mesh_stage", "mesh_fit.importers.stage"),
+        "mqhmr.safetensors",
         _mesh,
     ),
     Step(
@@ -154,7 +156,8 @@ STEPS = (
         "refine",
         ("detect", "mesh"),
         ("mesh", "body", "height"),
-        ("optim", "geometry", "body", "hmr", "mesh_fit", "weights/mqhmr.safetensors"),
+        ("mesh_fit.refine_stage",),
+        "mqhmr.safetensors",
         _refine,
     ),
     Step(
@@ -162,7 +165,8 @@ STEPS = (
         "neurik",
         ("detect", "refine"),
         ("body", "ik", "ik_iterations", "ik_smoothness", "model", "mass", "camera_pitch", "camera_roll"),
-        ("optim", "geometry", "body", "skeleton", "ik", "weights/neurik.safetensors"),
+        ("ik.stage",),
+        "neurik.safetensors",
         _neurik,
     ),
     Step(
@@ -170,7 +174,8 @@ STEPS = (
         "export",
         ("detect", "refine", "neurik"),
         ("body",),
-        ("io", "geometry", "body", "render", "export"),
+        ("export.stage",),
+        None,
         _export,
     ),
 )
@@ -184,15 +189,9 @@ def fingerprint_of(step: Step, clip: Clip, sha256: str, fingerprints: dict[str, 
         for key, value in asdict(clip.settings).items()
         if key in step.settings
     }
-    source = {
-        path.relative_to(_PACKAGE).as_posix(): content_hash(path)
-        for entry in step.source
-        for path in sorted(
-            (_PACKAGE / entry).rglob("*") if (_PACKAGE / entry).is_dir() else [_PACKAGE / entry]
-        )
-        if path.is_file() and path.suffix != ".pyc"
-    }
-    parts = [sha256, step.name, settings, source, {name: fingerprints[name] for name in step.reads}]
+    code = [code_hash(f"biopose_cli.{module}") for module in step.modules]
+    weights = content_hash(PACKAGE / "weights" / step.weights) if step.weights else ""
+    parts = [sha256, step.name, settings, code, weights, {name: fingerprints[name] for name in step.reads}]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return "-".join([sha256[:16], digest, *(short_id(fingerprints[name]) for name in step.reads)])
 

@@ -10,9 +10,7 @@ from numba import njit
 
 from biopose_cli.typing import Array
 
-LIGHT_DIRECTION = np.array(
-    [-0.35, -0.55, -0.76]
-)  # unit vector to the light: above, left of and behind the camera
+LIGHT_DIRECTION = np.array([-0.35, -0.55, -0.76])  # unit vector to the light: above, left of and behind the camera
 AMBIENT = 0.4  # brightness of what faces away from the light
 
 

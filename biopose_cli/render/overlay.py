@@ -66,20 +66,14 @@ def write_overlay(
     body = load_body(settings.body)
     scale = min(1.0, LONGEST_SIDE / max(info.width, info.height))
     width, height = round(info.width * scale), round(info.height * scale)
-    drawn = (
-        kinematics.valid
-        & np.isfinite(refined.transl).all(axis=1)
-        & np.isfinite(refined.body_pose).all(axis=(1, 2))
-    )
+    drawn = kinematics.valid & np.isfinite(refined.transl).all(axis=1) & np.isfinite(refined.body_pose).all(axis=(1, 2))
     poses = _posed_meshes(body, refined, drawn)
     rows = {int(frame): row for row, frame in enumerate(detection.frame)}
     progress.start("overlay", expected_frames(info, settings.start, settings.end))
     with VideoWriter(path, width, height) as writer:
         for frame in read_frames(info, settings.start, settings.end):
             image = (
-                frame.image
-                if scale == 1
-                else cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
+                frame.image if scale == 1 else cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
             )
             image = np.ascontiguousarray(image)
             row = rows.get(frame.index)
@@ -168,9 +162,7 @@ def _draw_people(image: Array, detection: Detection, row: int, scale: float) -> 
         chosen = number == detection.person
         color = YELLOW if chosen else GRAY
         thick = max(1, _thickness(image) - (0 if chosen else 1))
-        cv2.rectangle(
-            image, _to_fixed_point(box[:2]), _to_fixed_point(box[2:]), color, thick, cv2.LINE_AA, _SHIFT
-        )
+        cv2.rectangle(image, _to_fixed_point(box[:2]), _to_fixed_point(box[2:]), color, thick, cv2.LINE_AA, _SHIFT)
         _text(image, f"person {number}" if chosen else str(number), box[:2], color)
 
 

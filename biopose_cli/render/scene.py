@@ -43,9 +43,7 @@ class Camera:
         return image
 
 
-def look_at(
-    position: Array, target: Array, focal: float, width: int, height: int, roll: float = 0.0
-) -> Camera:
+def look_at(position: Array, target: Array, focal: float, width: int, height: int, roll: float = 0.0) -> Camera:
     """A camera at `position` with `target` in the middle of its image.
 
     `focal` is in px; `roll` in rad, positive when the camera is rolled clockwise (so its picture turns the other way).
@@ -106,9 +104,7 @@ class Background:
         plank = np.floor(plank_at)
         along = hit[..., 2] / 1.3 + _hash(plank, 1.0)
         board = _hash(plank, np.floor(along) + 7.0)
-        grain = _noise(hit[..., 0] * 60, hit[..., 2] * 3, 3.0) + 0.6 * _noise(
-            hit[..., 0] * 9, hit[..., 2] * 0.8, 5.0
-        )
+        grain = _noise(hit[..., 0] * 60, hit[..., 2] * 3, 3.0) + 0.6 * _noise(hit[..., 0] * 9, hit[..., 2] * 0.8, 5.0)
         joint = (np.abs(plank_at - plank - 0.5) > 0.485) | (np.abs(along - np.floor(along) - 0.5) > 0.498)
         shade = 0.86 + 0.22 * board + 0.10 * (grain - 0.8)
         floor: Array = tone * np.where(joint, 0.62, shade)[..., None]
@@ -119,11 +115,7 @@ class Background:
         tone = rng.uniform(0.45, 0.8) * rng.uniform([0.95, 0.95, 0.9], [1.0, 1.0, 1.0])
         along = np.where(surface == 2, hit[..., 2], hit[..., 0])
         height = hit[..., 1]
-        mottle = (
-            0.97
-            + 0.05 * _noise(along * 2.2, height * 2.2, 11.0)
-            + 0.015 * _noise(along * 40, height * 40, 13.0)
-        )
+        mottle = 0.97 + 0.05 * _noise(along * 2.2, height * 2.2, 11.0) + 0.015 * _noise(along * 40, height * 40, 13.0)
         wall = tone * mottle[..., None]
         wall = np.where((height < 0.11)[..., None], np.array([0.86, 0.85, 0.83]), wall)
         edge = np.abs(along - 2.6)
@@ -137,9 +129,7 @@ class Background:
         return result
 
 
-def shadow(
-    vertices: Array, floor_points: Array, sun: Array, strength: float = 0.5, blur: float = 0.06
-) -> Array:
+def shadow(vertices: Array, floor_points: Array, sun: Array, strength: float = 0.5, blur: float = 0.06) -> Array:
     """How much light (H, W), 0..1, is left on each pixel of the floor beside a body with `vertices` (V, 3),
     world.
 

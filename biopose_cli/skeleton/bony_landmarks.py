@@ -23,9 +23,7 @@ def load_bony_landmarks() -> BonyLandmarks:
     """The landmarks of the skeleton's tables: middle line, right and left."""
     rows = landmark_rows()
     locations = np.array([[float(row[f"{axis}_m"]) for axis in "xyz"] for row in rows])
-    return BonyLandmarks(
-        tuple(row["landmark"] for row in rows), tuple(row["body"] for row in rows), locations
-    )
+    return BonyLandmarks(tuple(row["landmark"] for row in rows), tuple(row["body"] for row in rows), locations)
 
 
 def dimensions(model: Any) -> dict[str, Array]:

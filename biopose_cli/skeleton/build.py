@@ -32,9 +32,7 @@ def build_model() -> Any:
     """The generic skeleton as an `opensim.Model`, without markers and muscles, ready for `initSystem`."""
     model = opensim.Model()
     model.setName(MODEL_NAME)
-    model.set_credits(
-        "BioPose's 24-body skeleton; facts from Rajagopal et al. 2016 and the sources in its tables"
-    )
+    model.set_credits("BioPose's 24-body skeleton; facts from Rajagopal et al. 2016 and the sources in its tables")
     model.set_gravity(vec3((0.0, -9.80665, 0.0)))
     for row in body_rows():
         model.addBody(_body(row))
@@ -88,11 +86,7 @@ def axis_rows(joint: str) -> dict[str, Row]:
     axis.
     """
     mirrored = joint.endswith("_l")
-    rows = {
-        row["axis"]: row
-        for row in _read_csv("axes")
-        if row["joint"] == (joint[:-2] + "_r" if mirrored else joint)
-    }
+    rows = {row["axis"]: row for row in _read_csv("axes") if row["joint"] == (joint[:-2] + "_r" if mirrored else joint)}
     if not mirrored:
         return rows
     flips = {name: ("x", "y") if name.startswith("rotation") else ("z",) for name in rows}
@@ -146,9 +140,7 @@ def _vec3_of(row: Row, *keys: str) -> Any:
 def _body(row: Row) -> Any:
     moments = [float(row[key]) for key in ("ixx_kgm2", "iyy_kgm2", "izz_kgm2")]
     center_of_mass = _vec3_of(row, "com_x_m", "com_y_m", "com_z_m")
-    body = opensim.Body(
-        row["body"], float(row["mass_kg"]), center_of_mass, opensim.Inertia(*moments, 0.0, 0.0, 0.0)
-    )
+    body = opensim.Body(row["body"], float(row["mass_kg"]), center_of_mass, opensim.Inertia(*moments, 0.0, 0.0, 0.0))
     for number, mesh in enumerate(_both_sides("geometry", "body", ("z_m",))):
         if mesh["body"] == row["body"]:
             _attach_mesh(body, mesh, number)
@@ -186,11 +178,7 @@ def _spatial_transform(axes: dict[str, Row]) -> Any:
     """OpenSim wants six axes, the three of a kind independent: those not in the table stand still."""
     transform = opensim.SpatialTransform()
     free = {
-        kind: [
-            unit
-            for unit in _UNIT
-            if not any(_parallel(unit, row) for row in axes.values() if kind in row["axis"])
-        ]
+        kind: [unit for unit in _UNIT if not any(_parallel(unit, row) for row in axes.values() if kind in row["axis"])]
         for kind in ("rotation", "translation")
     }
     for index, name in enumerate(AXIS_NAMES):

@@ -93,13 +93,9 @@ def scale_custom_model(path: Path, default: ScaledModel, static_trial: StaticTri
     apply_scale(model, factors, default.mass)
     pose = {name: value for name, value in default.pose.items() if not name.startswith("pelvis_t")}
     model_centers = _joint_centers(model, pose, bodies)
-    shift = (
-        target_centers["hip_r"] + target_centers["hip_l"] - model_centers["hip_r"] - model_centers["hip_l"]
-    ) / 2
+    shift = (target_centers["hip_r"] + target_centers["hip_l"] - model_centers["hip_r"] - model_centers["hip_l"]) / 2
     marker_positions = static_trial.markers - shift  # the model stays at its origin, the body comes to it
-    segments = {
-        marker.name: segment_body[marker.segment] for marker in MARKERS if marker.segment in segment_body
-    }
+    segments = {marker.name: segment_body[marker.segment] for marker in MARKERS if marker.segment in segment_body}
     names = attach_markers(model, pose, marker_positions, segments)
     misfit = {
         name: float(np.linalg.norm(model_centers[name] + shift - target_centers[name]))
@@ -137,9 +133,7 @@ def segment_bodies(model: Any, path: Path) -> dict[tuple[str, str], str]:
     for segment, fallback in _FALLBACK_BODY.items():
         for side in _sides(_ALIASES[segment]):
             key = (segment, f"_{side}" if side else "")
-            fallback_body = (
-                None if fallback is None else bodies.get((fallback, key[1])) or bodies.get((fallback, ""))
-            )
+            fallback_body = None if fallback is None else bodies.get((fallback, key[1])) or bodies.get((fallback, ""))
             if key not in bodies and fallback_body is not None:
                 bodies[key] = fallback_body
     return bodies
@@ -178,8 +172,7 @@ def _middle_axis(joint: Any) -> str | None:
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     functions = [opensim.LinearFunction.safeDownCast(turn.getFunction()) for turn in rotations]
     direct = all(
-        function and (abs(function.getSlope()), function.getIntercept()) == (1.0, 0.0)
-        for function in functions
+        function and (abs(function.getSlope()), function.getIntercept()) == (1.0, 0.0) for function in functions
     )
     distinct = len({name.getValue(0) for name in names if name.size() == 1}) == 3
     orthogonal = np.allclose(axes @ axes.T, np.eye(3), atol=1e-6)
@@ -222,9 +215,7 @@ def _scale_factors(
 
     def ratio(*path: str, axis: int | None = None) -> float | None:
         """Of the way along joint centres, both sides together; along one axis if given."""
-        sides = (
-            [path] if path[0][-2:] in {"_r", "_l"} else [[name + s for name in path] for s in ("_r", "_l")]
-        )
+        sides = [path] if path[0][-2:] in {"_r", "_l"} else [[name + s for name in path] for s in ("_r", "_l")]
         lengths = []
         for points in (target_centers, model_centers):
             if not all(name in points for side in sides for name in side):

@@ -24,9 +24,7 @@ def three_axis_joints(spec: ModelSpec) -> list[list[int]]:
     joints = []
     for joint, functions in enumerate(spec.functions):
         rotations = functions[:3]
-        direct = all(
-            f.coordinate >= 0 and f.knots is None and f.coefficients == (1.0, 0.0) for f in rotations
-        )
+        direct = all(f.coordinate >= 0 and f.knots is None and f.coefficients == (1.0, 0.0) for f in rotations)
         orthogonal = np.allclose(spec.axes[joint, :3] @ spec.axes[joint, :3].T, np.eye(3), atol=1e-6)
         if spec.parents[joint] >= 0 and direct and orthogonal:
             joints.append([f.coordinate for f in rotations])

@@ -119,18 +119,12 @@ def extract_model(model: Any) -> ModelSpec:
     return ModelSpec(
         bodies=bodies,
         parents=tuple(body_index[_parent(joint)] for joint in joints),
-        parent_frames=np.stack(
-            [transform_to_matrix(j.getParentFrame().findTransformInBaseFrame()) for j in joints]
-        ),
-        child_frames=np.stack(
-            [transform_to_matrix(j.getChildFrame().findTransformInBaseFrame()) for j in joints]
-        ),
+        parent_frames=np.stack([transform_to_matrix(j.getParentFrame().findTransformInBaseFrame()) for j in joints]),
+        child_frames=np.stack([transform_to_matrix(j.getChildFrame().findTransformInBaseFrame()) for j in joints]),
         axes=np.stack(axes),
         functions=functions,
         coordinates=coordinates,
-        ranges=np.array([(c.getRangeMin(), c.getRangeMax()) for c in model.getCoordinateSet()]).reshape(
-            -1, 2
-        ),
+        ranges=np.array([(c.getRangeMin(), c.getRangeMax()) for c in model.getCoordinateSet()]).reshape(-1, 2),
         clamped=np.array([c.getDefaultClamped() for c in model.getCoordinateSet()], bool),
         locked=np.array([c.getDefaultLocked() for c in model.getCoordinateSet()], bool),
         defaults=np.array([c.getDefaultValue() for c in model.getCoordinateSet()], float),
@@ -249,9 +243,7 @@ def _couplers(model: Any, index: dict[str, int]) -> tuple[Coupler, ...]:
             )
         names = coupler.getIndependentCoordinateNames()
         if names.getSize() != 1:
-            raise ModelFileError(
-                f"the coupler {constraint.getName()} makes a coordinate depend on several others"
-            )
+            raise ModelFileError(f"the coupler {constraint.getName()} makes a coordinate depend on several others")
         function = _function(coupler.getFunction(), index[names.get(0)], constraint.getName())
         pending.append(Coupler(index[coupler.getDependentCoordinateName()], function))
     ordered: list[Coupler] = []

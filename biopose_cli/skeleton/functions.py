@@ -27,9 +27,7 @@ class FunctionBank:
             return torch.tensor(values, dtype=dtype, device=device)
 
         def inputs(members: list[int]) -> Tensor:
-            return torch.tensor(
-                [max(functions[i].coordinate, 0) for i in members], device=device, dtype=torch.long
-            )
+            return torch.tensor([max(functions[i].coordinate, 0) for i in members], device=device, dtype=torch.long)
 
         def factors(members: list[int]) -> Tensor:
             return tensor([functions[i].factor for i in members])[:, None]
@@ -41,9 +39,9 @@ class FunctionBank:
         degree = max((len(functions[i].coefficients) for i in polynomials), default=1)
         padded = [(0.0,) * (degree - len(c := functions[i].coefficients)) + c for i in polynomials]
         self.polynomial_inputs = inputs(polynomials)
-        self.polynomial_coefficients = tensor(padded).reshape(len(polynomials), degree).T[
-            ..., None
-        ] * factors(polynomials)
+        self.polynomial_coefficients = tensor(padded).reshape(len(polynomials), degree).T[..., None] * factors(
+            polynomials
+        )
 
         max_knots = max((len(k) for i in splines if (k := functions[i].knots) is not None), default=2)
         self.spline_inputs = inputs(splines)
@@ -82,9 +80,7 @@ class FunctionBank:
 
     def _splines(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Cubic Hermite pieces between the knots; outside them the line through the end."""
-        clamped = torch.minimum(
-            torch.maximum(x, self.knots[:, :1]), torch.gather(self.knots, 1, self.last_knot)
-        )
+        clamped = torch.minimum(torch.maximum(x, self.knots[:, :1]), torch.gather(self.knots, 1, self.last_knot))
         right = torch.searchsorted(self.knots, clamped.detach().contiguous(), right=True)
         right = torch.minimum(right.clamp(min=1), self.last_knot)
         left = right - 1

@@ -42,9 +42,7 @@ class Kinematics:
     treated apart: give their locked value.
     """
 
-    def __init__(
-        self, spec: ModelSpec, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, spec: ModelSpec, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> None:
         self.spec = spec
         self.dtype, self.device = dtype, torch.device(device)
         self.bank = FunctionBank([f for row in spec.functions for f in row], dtype, self.device)
@@ -74,18 +72,14 @@ class Kinematics:
             for parent, row in zip(spec.parents, spec.functions, strict=True)
         ]
         self.unscaled = torch.tensor(unscaled, device=self.device)  # ways that no scale changes
-        self.parent_rows = (
-            torch.tensor(spec.parents, device=self.device) + 1
-        )  # row in a list that begins with ground
+        self.parent_rows = torch.tensor(spec.parents, device=self.device) + 1  # row in a list that begins with ground
         driven = [
             (function.coordinate, joint, slot)
             for joint, row in enumerate(spec.functions)
             for slot, function in enumerate(row)
             if function.coordinate >= 0
         ]
-        self.driven_coordinates, self.driven_joints, self.driven_slots = torch.tensor(
-            driven, device=self.device
-        ).T
+        self.driven_coordinates, self.driven_joints, self.driven_slots = torch.tensor(driven, device=self.device).T
         self.marker_bodies = torch.as_tensor(spec.marker_bodies, device=self.device)
         self.marker_locations = self.tensor(spec.marker_locations)
 
@@ -130,7 +124,8 @@ class Kinematics:
         """The frames, and the motion of a coordinate's own body per unit of it: angular and linear (D, 3, B).
 
         A point x of that body, or of one that hangs on it, moves by angular x `x` + linear: the linear motion is
-        that of the body's material point at the ground's origin. Couplers are not followed: each coordinate alone moves.
+        that of the body's material point at the ground's origin. Couplers are not followed: each coordinate alone
+        moves.
         """
         q = self._apply_couplers(q.T)
         values, slopes = (f.reshape(len(self.spec.bodies), 6, -1) for f in self.bank.evaluate(q))
@@ -201,9 +196,7 @@ class Kinematics:
         stretch = torch.where(self.unscaled[..., None], torch.ones_like(stretch), stretch)
         return self.translation_directions[..., None] * stretch[:, None]
 
-    def _local_transforms(
-        self, values: Tensor, factors: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _local_transforms(self, values: Tensor, factors: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Rotation (J, 3, 3, B) and translation (J, 3, B) of every body in its parent; there too, the turning axes
         (J, 3, 3 axes, B) and the centre (J, 3, B) of its joint."""
         sines, versines = values[:, :3].sin(), 1 - values[:, :3].cos()
@@ -219,9 +212,7 @@ class Kinematics:
         center = center + _matvec(self._scaled_directions(factors), values[:, 3:])
         translation = center - _matvec(rotation, child)
         parent = self.parent_rotations[..., None].expand_as(first)
-        axes = [
-            _matvec(m, self.rotation_axes[:, i, :, None]) for i, m in enumerate((parent, first, first_two))
-        ]
+        axes = [_matvec(m, self.rotation_axes[:, i, :, None]) for i, m in enumerate((parent, first, first_two))]
         return rotation, translation, torch.stack(axes, dim=2), center
 
     def _compose(self, rotation: Tensor, translation: Tensor) -> BodyTransforms:
@@ -264,9 +255,7 @@ def skew(vectors: Tensor) -> Tensor:
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
     """(N, 3, 3, B) @ (N, 3, 3, B)."""
-    return (
-        a[:, :, 0, None] * b[:, None, 0] + a[:, :, 1, None] * b[:, None, 1] + a[:, :, 2, None] * b[:, None, 2]
-    )
+    return a[:, :, 0, None] * b[:, None, 0] + a[:, :, 1, None] * b[:, None, 1] + a[:, :, 2, None] * b[:, None, 2]
 
 
 def _matvec(a: Tensor, x: Tensor) -> Tensor:

@@ -23,9 +23,7 @@ from biopose_cli.skeleton.osim import load_model, opensim, silence_output, vec3
 from biopose_cli.typing import Array
 
 ACCURACY = 1e-5  # the InverseKinematicsTool's default
-RESTART_RMS = (
-    0.04  # m: a frame with a larger root mean square marker distance is tried again from other poses
-)
+RESTART_RMS = 0.04  # m: a frame with a larger root mean square marker distance is tried again from other poses
 # Starts for a frame that is lost: standing is the model's default; degrees
 _STARTS: tuple[dict[str, float], ...] = (
     {},
@@ -85,9 +83,7 @@ def solve(
     if start is not None:
         _set_pose(model, state, dict(zip(coordinate_names(model), start, strict=True)))
     try:
-        reference = opensim.MarkersReference(
-            _marker_table(names, markers, time), opensim.SetMarkerWeights(), _meters()
-        )
+        reference = opensim.MarkersReference(_marker_table(names, markers, time), opensim.SetMarkerWeights(), _meters())
         solver = opensim.InverseKinematicsSolver(model, reference, opensim.SimTKArrayCoordinateReference())
         solver.setAccuracy(ACCURACY)
         marker_order: list[int] = []  # of the solver's markers; it knows them only once assembled
@@ -190,9 +186,7 @@ def _solve_from_starts(model: Any, solver: Any, state: Any, marker_order: list[i
     poses = [values]
     for start in _STARTS:
         pose = {name: 0.0 for name in values if name not in _KEPT_COORDINATES}
-        poses.append(
-            values | pose | {name: np.radians(angle) for name, angle in start.items() if name in values}
-        )
+        poses.append(values | pose | {name: np.radians(angle) for name, angle in start.items() if name in values})
     best: tuple[float, dict[str, float]] = (np.inf, values)
     for pose in poses:
         rms, _ = _assemble_from(model, solver, state, marker_order, target, pose)

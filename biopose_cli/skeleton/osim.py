@@ -71,9 +71,7 @@ def load_model(path: Path) -> Any:
     try:
         ElementTree.parse(path)  # OpenSim's own message names a line of its source
     except ElementTree.ParseError as error:
-        raise ModelFileError(
-            f"{path} is not an OpenSim model: it is not XML, or was cut off", hint
-        ) from error
+        raise ModelFileError(f"{path} is not an OpenSim model: it is not XML, or was cut off", hint) from error
     try:
         with silence_output():
             model = opensim.Model(str(path))

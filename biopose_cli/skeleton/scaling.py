@@ -80,9 +80,7 @@ def scale_model(body: Body, betas: Array, mass: float | None = None) -> tuple[Sc
     pose |= _aligned_pose(skeleton_points(model, pose), target)
     points = skeleton_points(model, pose)
     misfit = {name: float(np.linalg.norm(points[name] - target[name])) for name in static_trial.joint_centers}
-    names = attach_markers(
-        model, pose, static_trial.markers, {marker.name: marker.segment for marker in MARKERS}
-    )
+    names = attach_markers(model, pose, static_trial.markers, {marker.name: marker.segment for marker in MARKERS})
     return ScaledModel(model, names, factors, pose, mass, misfit), static_trial
 
 
@@ -123,9 +121,7 @@ def skeleton_points(model: Any, pose: dict[str, float]) -> Points:
     """
     transforms = body_transforms(model, pose)
     points = {
-        f"{joint}_{side}": transforms[f"{bone}_{side}"][:3, 3]
-        for joint, bone in _JOINT_BODY.items()
-        for side in "rl"
+        f"{joint}_{side}": transforms[f"{bone}_{side}"][:3, 3] for joint, bone in _JOINT_BODY.items() for side in "rl"
     }
     points["back"] = transforms["lumbar"][:3, 3]
     for marker in model.getMarkerSet():
@@ -146,11 +142,7 @@ def body_points(static_trial: StaticTrial) -> Points:
         "clavicle": static_trial.marker("CLAV"),
         "vertex": static_trial.marker("HTOP"),
     }
-    return (
-        points
-        | static_trial.joint_centers
-        | {f"ball_{side}": _midpoints(points)[f"ball_{side}"] for side in "rl"}
-    )
+    return points | static_trial.joint_centers | {f"ball_{side}": _midpoints(points)[f"ball_{side}"] for side in "rl"}
 
 
 def scale_factors(skeleton: Points, body: Points) -> Factors:
@@ -203,9 +195,7 @@ def apply_scale(model: Any, factors: Factors, mass: float) -> None:
     model.scale(model.initSystem(), scales, True, float(mass))
 
 
-def attach_markers(
-    model: Any, pose: dict[str, float], positions: Array, segments: dict[str, str]
-) -> tuple[str, ...]:
+def attach_markers(model: Any, pose: dict[str, float], positions: Array, segments: dict[str, str]) -> tuple[str, ...]:
     """Replace the model's markers by those named in `segments` (marker -> body), fixed where they lie in
     `pose`.
 
@@ -219,9 +209,7 @@ def attach_markers(
             continue
         transform = transforms[segments[marker.name]]
         local = transform[:3, :3].T @ (position - transform[:3, 3])
-        model.addMarker(
-            opensim.Marker(marker.name, model.getBodySet().get(segments[marker.name]), vec3(local))
-        )
+        model.addMarker(opensim.Marker(marker.name, model.getBodySet().get(segments[marker.name]), vec3(local)))
         names.append(marker.name)
     model.finalizeConnections()
     return tuple(names)
@@ -238,9 +226,7 @@ def body_transforms(model: Any, pose: dict[str, float]) -> dict[str, Array]:
             coordinate.setValue(state, pose.get(coordinate.getName(), 0.0), False)
     model.assemble(state)
     model.realizePosition(state)
-    return {
-        body.getName(): transform_to_matrix(body.getTransformInGround(state)) for body in model.getBodySet()
-    }
+    return {body.getName(): transform_to_matrix(body.getTransformInGround(state)) for body in model.getBodySet()}
 
 
 def _add_landmarks(model: Any) -> None:
@@ -254,9 +240,7 @@ def _add_landmarks(model: Any) -> None:
 def _limb_directions(points: Points) -> dict[str, Array]:
     limbs = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
     vectors = {
-        f"{start}_{s}": points[f"{end}_{s}"] - points[f"{start}_{s}"]
-        for start, end in limbs.items()
-        for s in "rl"
+        f"{start}_{s}": points[f"{end}_{s}"] - points[f"{start}_{s}"] for start, end in limbs.items() for s in "rl"
     }
     return {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
 

@@ -20,9 +20,7 @@ from biopose_cli.body.markers import MARKER_NAMES, joint_centers
 from biopose_cli.body.model import JOINT_NAMES, Body, BodyOutput
 from biopose_cli.typing import Array
 
-OPENSIM_FROM_SMPL = np.array(
-    [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]
-)  # SMPL: x left, y up, z forward
+OPENSIM_FROM_SMPL = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # SMPL: x left, y up, z forward
 # chains from the trunk outwards: SMPL joint that turns, and the two joint centres that span the limb
 _LIMBS = (
     ("hip", "hip", "knee"),
@@ -66,9 +64,7 @@ def pose_static(body: Body, betas: Array, directions: dict[str, Array]) -> Stati
                 letter = side[0]
                 current = centers[f"{end}_{letter}"][0] - centers[f"{start}_{letter}"][0]
                 target = OPENSIM_FROM_SMPL.T @ directions[f"{start}_{letter}"]
-                _rotate_joint(
-                    rotations, f"{side}_{joint}", _smallest_rotation(current.double().numpy(), target)
-                )
+                _rotate_joint(rotations, f"{side}_{joint}", _smallest_rotation(current.double().numpy(), target))
         for side in ("left", "right"):  # the foot stays as it stands at rest
             rotations[f"{side}_ankle"] = (rotations[f"{side}_hip"] * rotations[f"{side}_knee"]).inv()
     posed = _pose_body(body, shape, rotations)
@@ -109,9 +105,7 @@ def _rotate_joint(rotations: dict[str, Rotation], joint: str, rotation: Rotation
     """Rotate everything from `joint` outwards, about the body's axes, by changing that joint's own rotation."""
     parent_joint = {"elbow": "shoulder", "knee": "hip"}
     side, name = joint.split("_")
-    parent_rotation = (
-        rotations[f"{side}_{parent_joint[name]}"] if name in parent_joint else Rotation.identity()
-    )
+    parent_rotation = rotations[f"{side}_{parent_joint[name]}"] if name in parent_joint else Rotation.identity()
     rotations[joint] = parent_rotation.inv() * rotation * parent_rotation * rotations[joint]
 
 

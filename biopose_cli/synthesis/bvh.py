@@ -152,9 +152,7 @@ def read_bvh(tree: Tree, rest: Array, subject: str, name: str) -> Take | None:
         elbow, wrist = INDEX[f"{side}_elbow"], INDEX[f"{side}_wrist"]
         hand = np.swapaxes(segments[:, elbow], -1, -2) @ segments[:, wrist]
         segments[:, elbow] = segments[:, elbow] @ _twist_about_x(hand)
-    positions_m = {
-        bone: positions[:, _bone(tree, bone)] * 0.01 for bone in ("L_Thigh", "R_Thigh", "L_Calf", "L_Foot")
-    }
+    positions_m = {bone: positions[:, _bone(tree, bone)] * 0.01 for bone in ("L_Thigh", "R_Thigh", "L_Calf", "L_Foot")}
     bones = (
         (positions_m["L_Calf"] - positions_m["L_Thigh"])[0],
         (positions_m["L_Foot"] - positions_m["L_Calf"])[0],

@@ -53,17 +53,13 @@ def dress(vertices: Array, joints: Array, weights: Array, seed: int) -> Outfit:
     leg = along_bone("left_hip", "left_knee")
     leg = np.where(leg > 1, 1 + along_bone("left_knee", "left_ankle"), leg)
     waist = joints[INDEX["spine1"], 1] - 0.02
-    trunk = belongs_to(
-        "pelvis", "spine1", "spine2", "spine3", "neck", *both_sides("collar"), *both_sides("hip")
-    )
+    trunk = belongs_to("pelvis", "spine1", "spine2", "spine3", "neck", *both_sides("collar"), *both_sides("hip"))
     neckline = joints[INDEX["neck"], 1] - 0.005
     limbs = belongs_to(*both_sides("shoulder"), *both_sides("elbow"))
     shirt = (trunk & (vertices[:, 1] > waist) & (vertices[:, 1] < neckline)) | (limbs & (arm < sleeve))
     legs = belongs_to("pelvis", *both_sides("hip"), *both_sides("knee"), *both_sides("ankle"), "spine1")
     trousers = legs & (vertices[:, 1] <= waist) & (leg < shorts)
-    shoes = (
-        belongs_to(*both_sides("ankle"), *both_sides("foot")) & (leg >= 1.85) & ~(trousers & (shorts > 1.5))
-    )
+    shoes = belongs_to(*both_sides("ankle"), *both_sides("foot")) & (leg >= 1.85) & ~(trousers & (shorts > 1.5))
 
     head = joints[INDEX["head"]]
     crown = float(vertices[:, 1].max())
@@ -90,9 +86,7 @@ def dress(vertices: Array, joints: Array, weights: Array, seed: int) -> Outfit:
     texture = rng.normal(0, 0.012, (len(vertices), 1)) + 0.03 * np.sin(vertices @ rng.normal(0, 60, (3, 1)))
     colors *= 1 + np.where((shirt | trousers)[:, None], texture, 0.5 * texture)
     folds = 0.0015 * np.sin(vertices @ rng.normal(0, 50, 3)) * np.sin(vertices @ rng.normal(0, 35, 3))
-    offsets = (
-        np.where(shirt | trousers, 0.007 + folds, 0) + np.where(shoes, 0.003, 0) + np.where(hair, 0.012, 0)
-    )
+    offsets = np.where(shirt | trousers, 0.007 + folds, 0) + np.where(shoes, 0.003, 0) + np.where(hair, 0.012, 0)
     return Outfit(np.clip(colors, 0, 1), offsets)
 
 

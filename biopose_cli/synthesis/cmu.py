@@ -137,9 +137,7 @@ def _to_take(
     rotations = np.empty((len(root), len(INDEX), 3, 3))
     for joint, index in INDEX.items():
         rotations[:, index] = global_rotations[_BONES[joint]]
-    return Take(
-        source, subject, name, FPS, rotations, root + global_rotations["root"] @ hips, leg_length, REFERENCE
-    )
+    return Take(source, subject, name, FPS, rotations, root + global_rotations["root"] @ hips, leg_length, REFERENCE)
 
 
 def _zyx(degrees: Array) -> Array:

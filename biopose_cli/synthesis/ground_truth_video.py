@@ -38,9 +38,7 @@ def write_video(
     """
     with (
         atomic_write(path) as temporary,
-        av.open(
-            str(temporary), "w", format="mp4", options={"movflags": "use_metadata_tags+faststart"}
-        ) as file,
+        av.open(str(temporary), "w", format="mp4", options={"movflags": "use_metadata_tags+faststart"}) as file,
     ):
         if focal_35mm is not None:
             file.metadata[_FOCAL] = str(focal_35mm)

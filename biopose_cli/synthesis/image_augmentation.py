@@ -44,6 +44,4 @@ def _occlude(image: Array, mask: Array, rng: np.random.Generator) -> None:
         corners = [tuple(int(x) for x in center + sign * size / 2) for sign in (-1, 1)]
         cv2.rectangle(image, corners[0], corners[1], color.tolist(), -1)
     else:
-        cv2.ellipse(
-            image, (tuple(center.tolist()), tuple(size.tolist()), rng.uniform(0, 180)), color.tolist(), -1
-        )
+        cv2.ellipse(image, (tuple(center.tolist()), tuple(size.tolist()), rng.uniform(0, 180)), color.tolist(), -1)

@@ -36,9 +36,7 @@ def _loop(poses: str, period: Span, amplitude: Span = (0.55, 1.15), turn_rate_st
     """The named poses one after the other, evenly in time; a pose named twice is held."""
     names = poses.split()
     phases = tuple(index / len(names) for index in range(len(names)))
-    return Action(
-        phases, tuple(POSES[name] for name in names), period, amplitude, turn_rate_std=turn_rate_std
-    )
+    return Action(phases, tuple(POSES[name] for name in names), period, amplitude, turn_rate_std=turn_rate_std)
 
 
 _STRIDE = (0, 0.08, 0.15, 0.3, 0.42, 0.5, 0.62, 0.73, 0.87)
@@ -98,10 +96,7 @@ def _gait(
 ) -> Action:
     """Gait with some curves changed: coordinate (with or without a side) = (factor, degrees added)."""
     neutral = (0.0,) * len(_STRIDE)
-    curves = {
-        name: values if isinstance(values, tuple) else (values,) * len(_STRIDE)
-        for name, values in base.items()
-    }
+    curves = {name: values if isinstance(values, tuple) else (values,) * len(_STRIDE) for name, values in base.items()}
     for name, (scale, offset) in changes.items():
         curve = curves.get(name) or curves.get(name[:-2], neutral)  # of both sides, where the one has none
         curves[name] = tuple(scale * value + offset for value in curve)

@@ -29,16 +29,12 @@ UPPER = np.array([float(row["max"]) for row in _ROWS])
 RANDOM, HOLD, POSED = "random", "hold", "posed"
 ACTION_PROBABILITIES = {RANDOM: 0.30, HOLD: 0.08, POSED: 0.12} | dict.fromkeys(ACTIONS, 0.50 / len(ACTIONS))
 UPPER_BODY_SWAP_PROB = 0.25  # of the clips take everything above the pelvis from another clip
-SOFT_MARGIN = (
-    0.05  # rad, m: the last stretch of a range (at most a twentieth of it), entered ever more slowly
-)
+SOFT_MARGIN = 0.05  # rad, m: the last stretch of a range (at most a twentieth of it), entered ever more slowly
 
 _RANDOM_KEYS, _POSED_KEYS = 8, 4  # per cycle
 _RANDOM_STEP, _POSED_STEP = (0.7, 2.5), (0.9, 3.0)  # s between keys
 _RANDOM_SPEED = 5.0  # rad/s, mean between two keys
-_MAX_UPRIGHT_LIST = np.radians(
-    60
-)  # of pelvis_list: nearer to 90 degrees OpenSim's tilt-list-rotation turns over
+_MAX_UPRIGHT_LIST = np.radians(60)  # of pelvis_list: nearer to 90 degrees OpenSim's tilt-list-rotation turns over
 _THIGH, _SHANK, _PELVIS_AND_FOOT = 0.41, 0.40, 0.13  # m, of the unscaled skeleton
 # degrees, standard deviations of a clip's own posture; what is not named: 3
 _POSTURE_STD_DEG: Pose = {
@@ -144,9 +140,7 @@ def _random_keys(key_interval: Array, rng: np.random.Generator) -> Array:
     quantile = np.where(prefer_ends, rng.beta(0.4, 0.4, shape), rng.random(shape))
     center = rng.random((len(key_interval), 1, shape[2]))
     width = rng.uniform(0.4, 1.0, center.shape)
-    width = np.minimum(
-        width, _RANDOM_SPEED * key_interval[:, None, None] / np.maximum(_KEY_UPPER - _KEY_LOWER, 0.1)
-    )
+    width = np.minimum(width, _RANDOM_SPEED * key_interval[:, None, None] / np.maximum(_KEY_UPPER - _KEY_LOWER, 0.1))
     keys: Array = _KEY_LOWER + (_KEY_UPPER - _KEY_LOWER) * (center + width * (quantile - center))
     return keys
 
@@ -204,9 +198,7 @@ def _add_root_motion(q: Array, action: Action, fps: float, rng: np.random.Genera
         q[..., INDEX[name]] += np.cumsum(displacement, axis=1) - displacement[:, :1]
     pelvis_rotation = Rotation.from_euler("ZXY", q[..., _PELVIS].reshape(-1, 3))
     rotated_pelvis = (
-        (Rotation.from_euler("Y", heading.reshape(-1, 1)) * pelvis_rotation)
-        .as_euler("ZXY")
-        .reshape(clips, frames, 3)
+        (Rotation.from_euler("Y", heading.reshape(-1, 1)) * pelvis_rotation).as_euler("ZXY").reshape(clips, frames, 3)
     )
     upright = (np.abs(rotated_pelvis[..., 1]) < _MAX_UPRIGHT_LIST).all(axis=1) & (
         np.abs(q[..., INDEX["pelvis_tilt"]]) < 2.8
@@ -275,8 +267,7 @@ _STOOP_Q = _vector(_STOOP_DEG) * _UNIT
 _POSES = np.array([_vector(STANDING | pose) for pose in POSES.values()]) * _UNIT
 _HOLD_POSES = np.array([_vector(STANDING | POSES[name]) for name in HOLDS]) * _UNIT
 _ACTION_KEYS = {
-    name: np.array([_vector(STANDING | key) for key in action.keys]) * _UNIT
-    for name, action in ACTIONS.items()
+    name: np.array([_vector(STANDING | key) for key in action.keys]) * _UNIT for name, action in ACTIONS.items()
 }
 # what random keys span: the ranges, one turn of the heading, no way
 _KEY_LOWER = np.where(_IS_ROTATION, np.maximum(LOWER, -np.pi), 0.0)

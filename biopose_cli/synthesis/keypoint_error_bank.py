@@ -39,9 +39,7 @@ NUM_NEIGHBORS = 16  # near entries, of which one is drawn for the legs, one for 
 _ROTATION_STD, _LOG_SCALE_STD, _JITTER_STD = 0.35, 0.3, 0.5  # rad, of logarithms, px of the crop
 _LOGIT_STD = 0.5  # of confidences, as logits
 _MIN_CONFIDENCE = 1e-3
-_LIMB_GROUPS = [
-    np.union1d(pairs, [0] if 11 in pairs else []).astype(int) for pairs in LIMBS
-]  # the nose is in no pair
+_LIMB_GROUPS = [np.union1d(pairs, [0] if 11 in pairs else []).astype(int) for pairs in LIMBS]  # the nose is in no pair
 _LIMB_JOINTS = ("hip", "shoulder", "elbow", "wrist", "knee", "ankle", "foot")
 # by what postures are compared: the other joints lie between these
 _POSTURE_JOINTS = [
@@ -73,8 +71,7 @@ class KeypointErrorBank:
             pred_and_gt = (detections.keypoints[k], project(detections, k, rendered_landmarks))
             pred, gt = (geometry.to_crop(points, detections.roi[k]) for points in pred_and_gt)
             crop_rotation = (
-                _view_direction(detections.roi[k], detections.focal[k], detections.size)
-                @ detections.rotation[k]
+                _view_direction(detections.roi[k], detections.focal[k], detections.size) @ detections.rotation[k]
             )
             residual.append(pred - gt)
             posture.append((joints - joints[0]) @ crop_rotation.T)
@@ -86,16 +83,12 @@ class KeypointErrorBank:
 
     def save(self, path: Path) -> None:
         with atomic_write(path) as temporary:
-            np.savez_compressed(
-                temporary, **{field.name: getattr(self, field.name) for field in fields(self)}
-            )
+            np.savez_compressed(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @staticmethod
     def load(path: Path) -> KeypointErrorBank:
         with np.load(path, allow_pickle=False) as stored:
-            return KeypointErrorBank(
-                **{field.name: stored[field.name] for field in fields(KeypointErrorBank)}
-            )
+            return KeypointErrorBank(**{field.name: stored[field.name] for field in fields(KeypointErrorBank)})
 
     def draw(self, posture: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Errors (B, 33, 2), px of the crop, and confidences (B, 33) for postures (B, 24, 3) as the bank has them.
@@ -111,13 +104,9 @@ class KeypointErrorBank:
         )
         entries, half_squares, residuals, confidences = self._tensors
         # half the squared distance, but for what is the same for all entries
-        distance = torch.addmm(
-            half_squares, query[:, _POSTURE_JOINTS].flatten(1).float(), entries.T, alpha=-1
-        )
+        distance = torch.addmm(half_squares, query[:, _POSTURE_JOINTS].flatten(1).float(), entries.T, alpha=-1)
         # the nearest of each of as many groups: as good as the nearest of all, and found sooner
-        neighbors = NUM_NEIGHBORS * distance.unflatten(1, (-1, NUM_NEIGHBORS)).argmin(1) + torch.arange(
-            NUM_NEIGHBORS
-        )
+        neighbors = NUM_NEIGHBORS * distance.unflatten(1, (-1, NUM_NEIGHBORS)).argmin(1) + torch.arange(NUM_NEIGHBORS)
         neighbors = neighbors[:, : len(residuals)]  # of a bank of less entries the other groups are empty
         residual, confidence = torch.empty(count, LANDMARKS, 2), torch.empty(count, LANDMARKS)
         for limbs in _LIMB_GROUPS:

@@ -31,9 +31,7 @@ from torch import Tensor
 
 DRIFT_TIME, SEGMENT_TIME = 1.0, 0.4  # s, after which the correlation has fallen to 1/e
 DRIFT_DEPTH_RATIO, SEGMENT_DEPTH_RATIO = 4.0, 2.5  # displacement along the line of sight over that across
-KEPT_VARIANCE = (
-    0.95  # of the variance of a process: the rest is faster than 5 Hz for a limb in a clip of 1.6 s
-)
+KEPT_VARIANCE = 0.95  # of the variance of a process: the rest is faster than 5 Hz for a limb in a clip of 1.6 s
 MAX_GAP = 1.0  # s, of a limb out of sight
 
 
@@ -116,15 +114,11 @@ def add_noise(
 
     clean = markers.movedim(-1, 0).contiguous()
     arms = clean @ _about_centroid(segments).to(markers)
-    noisy = (
-        normal(frames, count).mul_(level.jitter).add_(clean)
-    )  # in place: fresh memory costs as much as sums
+    noisy = normal(frames, count).mul_(level.jitter).add_(clean)  # in place: fresh memory costs as much as sums
     noisy.flatten(0, 1).baddbmm_(basis.expand(3 * clips, -1, -1), coefficients.flatten(0, 1))
     for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):  # the vector product of turn and arm
         noisy[i].addcmul_(rotations[j], arms[k]).addcmul_(rotations[k], arms[j], value=-1)
-    return noisy.movedim(0, -1).contiguous(), _visibility(
-        frames, carried_by, parents, fps, level, sight, generator
-    )
+    return noisy.movedim(0, -1).contiguous(), _visibility(frames, carried_by, parents, fps, level, sight, generator)
 
 
 @cache

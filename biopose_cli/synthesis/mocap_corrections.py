@@ -93,10 +93,7 @@ def _on_straight_leg(rotations: Array) -> Array:
     limit = np.cos(np.radians([_MAX_UPRIGHT_LEAN, _MAX_STRAIGHT_KNEE]))
     straight = [
         (rotations[:, INDEX[f"{side}_hip"], 1, 1] > limit[0])
-        & (
-            (rotations[:, INDEX[f"{side}_hip"], :, 1] * rotations[:, INDEX[f"{side}_knee"], :, 1]).sum(1)
-            > limit[1]
-        )
+        & ((rotations[:, INDEX[f"{side}_hip"], :, 1] * rotations[:, INDEX[f"{side}_knee"], :, 1]).sum(1) > limit[1])
         for side in ("left", "right")
     ]
     return np.asarray((rotations[:, INDEX["spine3"], 1, 1] > limit[0]) & (straight[0] | straight[1]))
@@ -104,10 +101,7 @@ def _on_straight_leg(rotations: Array) -> Array:
 
 def _spine_lean(rotations: Array) -> Array:
     """How far (T, 3) pelvis and lower spine lean further forward than the chest, degrees."""
-    up = (
-        np.swapaxes(rotations[:, INDEX["spine3"]], -1, -2)[:, None]
-        @ rotations[:, [INDEX[j] for j in _SPINE], :, 1:2]
-    )
+    up = np.swapaxes(rotations[:, INDEX["spine3"]], -1, -2)[:, None] @ rotations[:, [INDEX[j] for j in _SPINE], :, 1:2]
     return np.asarray(np.degrees(np.arctan2(up[..., 2, 0], up[..., 1, 0])))
 
 

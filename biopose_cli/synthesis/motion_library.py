@@ -20,9 +20,7 @@ from biopose_cli.synthesis.mocap import INDEX, Take
 from biopose_cli.synthesis.mocap_corrections import estimate_corrections
 from biopose_cli.synthesis.retarget import Motion, RestBody, has_off_axis_knees, retarget
 
-_MAX_COPY_DIFFERENCE = (
-    0.08  # largest difference of a rotation matrix's entries between two copies of one frame
-)
+_MAX_COPY_DIFFERENCE = 0.08  # largest difference of a rotation matrix's entries between two copies of one frame
 _COMPARED_JOINTS = ("pelvis", "spine3", "left_shoulder", "right_shoulder")
 _UNKNOWN_PREFIX = "unknown_"
 _TYPICAL_SUBJECT = "35"  # the subject whose bone lengths stand for the files that name no subject
@@ -59,9 +57,7 @@ def retarget_all(takes: list[Take], body: RestBody, fps: float) -> list[Motion]:
         corrections = estimate_corrections(
             subject_takes, body, one_person=not subject_takes[0].subject.startswith(_UNKNOWN_PREFIX)
         )
-        motions += [
-            retarget(take.subsample(_stride(take.fps, fps)), body, corrections) for take in subject_takes
-        ]
+        motions += [retarget(take.subsample(_stride(take.fps, fps)), body, corrections) for take in subject_takes]
     return motions
 
 
@@ -78,9 +74,7 @@ def read_amc_archive(folder: Path, only: str = "") -> list[Take]:
 def read_expmap_archive(folder: Path, only: str = "") -> list[Take]:
     """`cmu_expmap.tar.xz`: SET/ACTION/ACTION_N.txt. The files name no subject, so each action counts as
     one."""
-    skeleton = cmu.read_asf(
-        dict(_read_members(folder / "cmu_amc.tar.xz", f"{_TYPICAL_SUBJECT}.asf")).popitem()[1]
-    )
+    skeleton = cmu.read_asf(dict(_read_members(folder / "cmu_amc.tar.xz", f"{_TYPICAL_SUBJECT}.asf")).popitem()[1])
     return [
         cmu.read_expmap(text, skeleton, f"{_UNKNOWN_PREFIX}{path.parts[-2]}", "/".join(path.with_suffix("").parts[-3:]))
         for path, text in sorted(_read_members(folder / "cmu_expmap.tar.xz", only)) if path.suffix == ".txt"

@@ -47,9 +47,7 @@ _ARMS = (13, 14, *range(16, 22))
 _UPPER_BODY = (3, 6, 9, 12, 15, *_ARMS)  # the hips
 _LIMBS = ((16, 18, 20), (17, 19, 21), (1, 4, 7, 10), (2, 5, 8, 11))
 _RANDOM_LIMB_PROB = 0.4  # of the limbs of a person whose limbs may be anywhere
-_SCAPULA_FRACTION = (
-    0.15  # of the upper arm's turn out of the T-pose is the shoulder blade's: the skeleton has none
-)
+_SCAPULA_FRACTION = 0.15  # of the upper arm's turn out of the T-pose is the shoulder blade's: the skeleton has none
 
 
 class PoseSampler:
@@ -162,15 +160,12 @@ class JointSpacePoses:
     def to_smpl(self, q: Array) -> Array:
         """(N, 24, 3) of angles (N, D) in the order of `joint_motion.COORDINATES`."""
         rotations = (
-            self._body_rotations(q[:, self.coordinate_order])
-            @ np.swapaxes(self.rest_rotations, 1, 2)[:, None]
+            self._body_rotations(q[:, self.coordinate_order]) @ np.swapaxes(self.rest_rotations, 1, 2)[:, None]
         )  # (J, N, 3, 3), from the T-pose
         names = self.kinematics.spec.bodies
         global_rotations = np.empty((NUM_JOINTS, len(q), 3, 3))
         for joint, body in SEGMENT_BODY.items():
-            global_rotations[INDEX[joint]] = (
-                OPENSIM_FROM_SMPL.T @ rotations[names.index(body)] @ OPENSIM_FROM_SMPL
-            )
+            global_rotations[INDEX[joint]] = OPENSIM_FROM_SMPL.T @ rotations[names.index(body)] @ OPENSIM_FROM_SMPL
         for joint, (start, end, fraction) in _INTERPOLATED_SEGMENTS.items():
             global_rotations[INDEX[joint]] = _interpolate(
                 global_rotations[INDEX[start]], global_rotations[INDEX[end]], fraction

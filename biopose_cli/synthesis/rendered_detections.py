@@ -77,23 +77,18 @@ class RenderedDetections:
 
     def save(self, path: Path) -> None:
         with atomic_write(path) as temporary:
-            np.savez_compressed(
-                temporary, **{field.name: getattr(self, field.name) for field in fields(self)}
-            )
+            np.savez_compressed(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @staticmethod
     def load(path: Path) -> RenderedDetections:
         with np.load(path, allow_pickle=False) as stored:
-            return RenderedDetections(
-                **{field.name: stored[field.name] for field in fields(RenderedDetections)}
-            )
+            return RenderedDetections(**{field.name: stored[field.name] for field in fields(RenderedDetections)})
 
     @staticmethod
     def concatenate(parts: Sequence[RenderedDetections]) -> RenderedDetections:
         """Several in one; their images must have one size."""
         columns = {
-            f.name: np.concatenate([getattr(part, f.name) for part in parts])
-            for f in fields(RenderedDetections)
+            f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(RenderedDetections)
         }
         return RenderedDetections(**(columns | {"size": parts[0].size}))
 
@@ -130,11 +125,7 @@ def render_and_detect(
     for row in _make_rows((actor, weights_path, poses, subjects, perturbed_fraction, seed), count, processes):
         rows += [] if row is None else [row]
         progress.advance()
-    columns = {
-        f.name: np.array([row[f.name] for row in rows])
-        for f in fields(RenderedDetections)
-        if f.name != "size"
-    }
+    columns = {f.name: np.array([row[f.name] for row in rows]) for f in fields(RenderedDetections) if f.name != "size"}
     return RenderedDetections(**columns, size=np.array([IMAGE_SIZE, IMAGE_SIZE]))
 
 
@@ -176,16 +167,12 @@ class _Worker:
         betas = random_betas(rng)
         vertices = self.actor.vertices(pose[None], betas, np.zeros((1, 3)))[0]
         center = (vertices.max(0) + vertices.min(0)) / 2
-        transl = np.array(
-            [rng.uniform(-1, 1) - center[0], -vertices[:, 1].min(), rng.uniform(-1, 1) - center[2]]
-        )
+        transl = np.array([rng.uniform(-1, 1) - center[0], -vertices[:, 1].min(), rng.uniform(-1, 1) - center[2]])
         camera = sample_phone_camera(vertices + transl, rng)
         clip_seed = int(rng.integers(2**31))
         (render,) = render_clip(self.actor, pose[None], betas, transl[None], camera, clip_seed)
         gt = gt_roi(render)
-        first_pass = infer_landmarks(
-            self.landmark_model, geometry.warp_crop(render.image, gt).astype(np.float32) / 255
-        )
+        first_pass = infer_landmarks(self.landmark_model, geometry.warp_crop(render.image, gt).astype(np.float32) / 255)
         if first_pass.score < MIN_SCORE:
             return None
         detected = self.landmarker(
@@ -237,9 +224,7 @@ def _make_rows(
     if processes == 1:
         yield from map(_Worker(*worker_args).make_row, range(count))
         return
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_init_worker, initargs=worker_args
-    ) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_init_worker, initargs=worker_args) as pool:
         yield from pool.map(_make_row_in_worker, range(count), chunksize=8)
 
 
@@ -278,8 +263,6 @@ def gt_roi(render: Render) -> Array:
         return np.asarray(homogeneous[..., :2] / homogeneous[..., 2:])
 
     joints, outline = project(render.joints), project(render.vertices)
-    hips, shoulders = (
-        joints[[INDEX[f"left_{name}"], INDEX[f"right_{name}"]]].mean(0) for name in ("hip", "shoulder")
-    )
+    hips, shoulders = (joints[[INDEX[f"left_{name}"], INDEX[f"right_{name}"]]].mean(0) for name in ("hip", "shoulder"))
     axis = (shoulders - hips) / max(float(np.linalg.norm(shoulders - hips)), 1e-6)
     return geometry.roi_from_circle(hips, hips + axis * np.linalg.norm(outline - hips, axis=1).max())

@@ -138,9 +138,7 @@ def _lock_inputs(folder: Path, poses: Array, seed: int, layers: Sequence[str]) -
     }
     path = folder / "made_from.json"
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != inputs:
-        raise SettingError(
-            f"{folder} holds pictures of other poses or seeds", "Remove it: they are made anew"
-        )
+        raise SettingError(f"{folder} holds pictures of other poses or seeds", "Remove it: they are made anew")
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(inputs), encoding="utf-8")
 
@@ -151,8 +149,7 @@ def load(folder: Path, num_shards: int, layers: Sequence[str]) -> RenderedImages
         [RenderedDetections.load(_detections_path(folder, shard)) for shard in range(num_shards)]
     )
     feature_maps = [
-        [np.load(_maps_path(folder, shard, layer), mmap_mode="r") for shard in range(num_shards)]
-        for layer in layers
+        [np.load(_maps_path(folder, shard, layer), mmap_mode="r") for shard in range(num_shards)] for layer in layers
     ]
     return RenderedImages(detections, tuple(layers), feature_maps)
 
@@ -195,9 +192,7 @@ class _Worker:
             ):
                 np.save(stream, np.stack([image_maps[number] for image_maps in feature_maps]))
         columns = {
-            f.name: np.array([row[f.name] for row in rows])
-            for f in fields(RenderedDetections)
-            if f.name != "size"
+            f.name: np.array([row[f.name] for row in rows]) for f in fields(RenderedDetections) if f.name != "size"
         }
         RenderedDetections(**columns, size=np.array([IMAGE_SIZE, IMAGE_SIZE])).save(
             _detections_path(self.folder, shard)
@@ -217,9 +212,7 @@ class _Worker:
             transl = np.array([-center[0], -vertices[:, 1].min(), -center[2]])
             if scene is None:
                 transl += np.array([rng.uniform(-1, 1), 0, rng.uniform(-1, 1)])
-                scene = Scene.create(
-                    sample_phone_camera(vertices + transl, rng), int(rng.integers(2**31)), rng
-                )
+                scene = Scene.create(sample_phone_camera(vertices + transl, rng), int(rng.integers(2**31)), rng)
                 camera_offset = vertices.mean(0) + transl - scene.camera.position
             else:
                 transl += _sample_floor_position(
@@ -237,20 +230,14 @@ class _Worker:
                 continue
             pred, feature_maps = detected
             numbers = row_of(pose, betas, transl, scene.camera, pred)
-            results.append(
-                (numbers | {"subject": str(self.subjects[chosen]), "perturbed": False}, feature_maps)
-            )
+            results.append((numbers | {"subject": str(self.subjects[chosen]), "perturbed": False}, feature_maps))
         return results
 
-    def _detect(
-        self, render: Render, rng: np.random.Generator
-    ) -> tuple[dict[str, Array], list[Array]] | None:
+    def _detect(self, render: Render, rng: np.random.Generator) -> tuple[dict[str, Array], list[Array]] | None:
         """What the network sees where it would look when it tracks; None: nobody."""
         roi = gt_roi(render)
         center_std, size_std, rotation_std = _ROI_ERROR_STD
-        roi = roi + np.array(
-            [*(center_std * roi[2] * rng.normal(size=2)), 0, np.radians(rotation_std) * rng.normal()]
-        )
+        roi = roi + np.array([*(center_std * roi[2] * rng.normal(size=2)), 0, np.radians(rotation_std) * rng.normal()])
         roi[2] *= np.exp(size_std * rng.normal())
         crop = geometry.warp_crop(render.image, roi).astype(np.float32) / 255
         outputs, feature_maps = self.backbone(crop)
@@ -267,9 +254,7 @@ class _Worker:
         return row, [np.stack(pair) for pair in zip(feature_maps, flipped_maps, strict=True)]
 
 
-def _sample_floor_position(
-    camera: Camera, distance: float, vertices: Array, rng: np.random.Generator
-) -> Array:
+def _sample_floor_position(camera: Camera, distance: float, vertices: Array, rng: np.random.Generator) -> Array:
     """Where on the floor (3,) a body with vertices (V, 3) may stand, about so far from the camera and in sight."""
     forward = camera.rotation[2] * [1, 0, 1]
     center = camera.position * [1, 0, 1] + distance * forward / np.linalg.norm(forward)

@@ -48,9 +48,7 @@ class Actor:
     def rest_vertices_and_joints(self, betas: Array) -> tuple[Array, Array]:
         """Vertices (V, 3) and joints (24, 3) of the T-pose of `betas` (10,), m."""
         zero = np.zeros((1, 24, 3))
-        return self.vertices(zero, betas, zero[:, 0])[0], self.body.rest_joints(
-            _tensor(betas)
-        ).numpy().astype(float)
+        return self.vertices(zero, betas, zero[:, 0])[0], self.body.rest_joints(_tensor(betas)).numpy().astype(float)
 
     def rest_body(self, betas: Array) -> RestBody:
         """What retargeting needs of this shape."""
@@ -110,9 +108,7 @@ def render_images(
     for index, camera in enumerate(cameras):
         rows = slice(index, index + 1)
         clip_seed = 1000 * seed + index
-        yield from render_clip(
-            actor, poses[rows], shapes[index], transl[rows], camera, clip_seed, supersample
-        )
+        yield from render_clip(actor, poses[rows], shapes[index], transl[rows], camera, clip_seed, supersample)
 
 
 def render_clip(
@@ -162,9 +158,7 @@ class Scene:
         light = shadow(vertices, self.floor_points, self.sun)
         body_image, mask = _render_body(vertices, faces, outfit, camera, self.sun, supersample)
         linear_image = self.background * light[..., None] * (1 - mask[..., None]) + body_image
-        return Render(
-            _expose(linear_image, rng), mask, camera.from_world(joints), camera.from_world(vertices), camera
-        )
+        return Render(_expose(linear_image, rng), mask, camera.from_world(joints), camera.from_world(vertices), camera)
 
 
 def _render_body(

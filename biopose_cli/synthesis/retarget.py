@@ -92,9 +92,9 @@ def knee_flexion(rotations: Array, body: RestBody) -> Array:
 def _straighten_knees(rotations: Array, body: RestBody, excess: Array) -> Array:
     """The segments (T, 24, 3, 3), knees less bent: half by the thigh, half by the shank; the ankle hardly moves."""
     flexion = knee_flexion(rotations, body)
-    reduction = np.where(
-        excess > 0, flexion - _SOFTNESS * np.logaddexp(0, (flexion - excess) / _SOFTNESS), 0
-    ).clip(min=0)
+    reduction = np.where(excess > 0, flexion - _SOFTNESS * np.logaddexp(0, (flexion - excess) / _SOFTNESS), 0).clip(
+        min=0
+    )
     result = rotations.copy()
     for side, name in enumerate(("left", "right")):
         half = np.degrees(reduction[:, side, None] / 2)
@@ -159,12 +159,8 @@ def rest_alignment(reference: Reference, body: RestBody) -> Array:
     lateral, vertical = np.array([1.0, 0, 0]), np.array([0.0, 1, 0])
     for side, name in enumerate(("left", "right")):
         positions = {joint: body.joints[INDEX[f"{name}_{joint}"]] for joint in ("hip", "knee", "ankle")}
-        thigh = _in_plane(
-            positions["knee"] - positions["hip"], positions["ankle"] - positions["hip"], lateral
-        )
-        shank = _in_plane(
-            positions["ankle"] - positions["knee"], positions["ankle"] - positions["hip"], lateral
-        )
+        thigh = _in_plane(positions["knee"] - positions["hip"], positions["ankle"] - positions["hip"], lateral)
+        shank = _in_plane(positions["ankle"] - positions["knee"], positions["ankle"] - positions["hip"], lateral)
         axis = reference.knee_axis[side]
         result[INDEX[f"{name}_hip"]] = _frame(reference.thigh[side], axis) @ _frame(thigh, lateral).T
         result[INDEX[f"{name}_knee"]] = _frame(reference.shank[side], axis) @ _frame(shank, lateral).T
@@ -178,9 +174,7 @@ def rest_alignment(reference: Reference, body: RestBody) -> Array:
         upper = _in_plane(positions["elbow"] - positions["shoulder"], arm, vertical)
         lower = _in_plane(positions["wrist"] - positions["elbow"], arm, vertical)
         recorded = reference.arm[side]
-        result[INDEX[f"{name}_shoulder"]] = (
-            _frame(recorded, reference.elbow_axis[side]) @ _frame(upper, hinge).T
-        )
+        result[INDEX[f"{name}_shoulder"]] = _frame(recorded, reference.elbow_axis[side]) @ _frame(upper, hinge).T
         forearm = _frame(recorded, reference.palm[side]) @ _frame(lower, -vertical).T
         for joint in ("elbow", "wrist", "hand"):
             result[INDEX[f"{name}_{joint}"]] = forearm
@@ -197,8 +191,7 @@ def _floor_height(rotations: Array, transl: Array, body: RestBody, fps: float) -
         heel_at = np.array([0, body.floor - body.joints[ankle, 1], -0.05])
         ball_at = np.array([0, body.floor - body.joints[ball, 1], 0])
         points = [
-            positions[:, joint] + rotations[:, joint] @ offset
-            for joint, offset in ((ankle, heel_at), (ball, ball_at))
+            positions[:, joint] + rotations[:, joint] @ offset for joint, offset in ((ankle, heel_at), (ball, ball_at))
         ]
         heights.append(np.mean(points, axis=0)[:, 1])
     low = np.stack(heights, axis=1)[stance_frames(positions, fps)]
@@ -216,9 +209,7 @@ def _in_plane(bone: Array, limb: Array, hinge: Array) -> Array:
     """The bone's direction, its part along the hinge taken from the whole limb: the hinge then stays square
     to the limb."""
     in_plane_bone, in_plane_limb = bone - hinge * (bone @ hinge), limb - hinge * (limb @ hinge)
-    return _unit(
-        in_plane_bone + hinge * (limb @ hinge) * np.linalg.norm(in_plane_bone) / np.linalg.norm(in_plane_limb)
-    )
+    return _unit(in_plane_bone + hinge * (limb @ hinge) * np.linalg.norm(in_plane_bone) / np.linalg.norm(in_plane_limb))
 
 
 def _frame(long: Array, hinge: Array) -> Array:

@@ -60,9 +60,7 @@ def image_datasets(
 ) -> Datasets:
     """Rendered pictures with what the network is to see of them, and some of the held-out subjects."""
     held_out_poses = np.concatenate([motion.pose for motion in held_out])
-    held_out_subjects = np.repeat(
-        [motion.subject for motion in held_out], [len(motion.pose) for motion in held_out]
-    )
+    held_out_subjects = np.repeat([motion.subject for motion in held_out], [len(motion.pose) for motion in held_out])
     num_held_out = max(1, config.num_images // _IMAGES_PER_HELD_OUT)
     stored_layers = (RAW_CROP,) if config.encoder else DEFAULT_LAYERS
     train_poses, train_subjects = _draw_poses(pose_sampler, config.seed)
@@ -78,9 +76,7 @@ def image_datasets(
         RenderedDataset(body, images, config.batch_size, config.seed, layers, keypoints=config.keypoints)
         for images in image_sets
     )
-    batch_indices = np.array_split(
-        np.arange(len(held_out_dataset)), -(-len(held_out_dataset) // _VAL_BATCHES[1])
-    )
+    batch_indices = np.array_split(np.arange(len(held_out_dataset)), -(-len(held_out_dataset) // _VAL_BATCHES[1]))
     rng = np.random.default_rng((config.seed, 3))
     return train_dataset, [held_out_dataset.select(batch_index, rng) for batch_index in batch_indices]
 
@@ -91,9 +87,7 @@ def _load_bank(
     """The detector's errors on rendered people, from `path` if they are there."""
     if not path.exists():
         poses_and_subjects = _draw_poses(pose_sampler, config.seed)
-        images = _render(
-            path.parent / "looks", *poses_and_subjects, config.num_detections, config.seed, (), progress
-        )
+        images = _render(path.parent / "looks", *poses_and_subjects, config.num_detections, config.seed, (), progress)
         KeypointErrorBank.from_detections(images.detections, body).save(path)
     return KeypointErrorBank.load(path)
 

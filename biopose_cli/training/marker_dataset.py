@@ -35,9 +35,7 @@ FRAMES = 64  # of a clip
 # Subjects of the motion capture that no training sees. The takes of unknown walkers may be of one of them.
 HELD_OUT_SUBJECTS = ("05", "07", "38", "39", "43", "49", "55")
 EXCLUDED_SUBJECTS = ("unknown_walking", "unknown_walking_extra")
-MAX_RESIDUAL = (
-    0.02  # m, root mean square: above it the skeleton cannot follow the body, and the clip is left out
-)
+MAX_RESIDUAL = 0.02  # m, root mean square: above it the skeleton cannot follow the body, and the clip is left out
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,7 @@ def build_dataset(
         parts.append(part)
         progress.advance()
     person = np.concatenate([np.full(len(part.q), i) for i, part in enumerate(parts)])
-    columns = {
-        f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(MarkerDataset)
-    }
+    columns = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(MarkerDataset)}
     return MarkerDataset(**(columns | {"person": person}))
 
 

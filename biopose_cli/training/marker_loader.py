@@ -81,9 +81,7 @@ class MarkerLoader:
         first = round(self.batch_size * self.clean_fraction)
         for rows in torch.arange(first, self.batch_size).split(CLIPS_PER_NOISE_LEVEL):
             level = LEVELS["high"].scaled(float(rng.uniform(0, self.max_noise)))
-            markers[rows], visible[rows] = add_noise(
-                markers[rows], self.segments, self.parents, FPS, level, generator
-            )
+            markers[rows], visible[rows] = add_noise(markers[rows], self.segments, self.parents, FPS, level, generator)
         frames = self._frames(rng)
         return NeurIKBatch(markers[:, frames], visible[:, frames], q[:, frames], scale)
 
@@ -98,16 +96,12 @@ class MarkerLoader:
         markers, q = torch.as_tensor(self.dataset.markers[chosen]), torch.as_tensor(self.dataset.q[chosen])
         return markers, q, torch.as_tensor(self.dataset.factors[self.dataset.person[chosen]])
 
-    def _joint_space_clips(
-        self, count: int, step: int, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _joint_space_clips(self, count: int, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         pool = self._joint_space_pool(step)
         q = pool[rng.integers(0, len(pool), count)]
         person = rng.integers(0, len(self.dataset.factors), count)
         scale = torch.as_tensor(self.dataset.factors[person])
-        marker_locations = self.dataset.marker_locations[person] + rng.normal(
-            0, _MARKER_STD, (count, len(MARKERS), 3)
-        )
+        marker_locations = self.dataset.marker_locations[person] + rng.normal(0, _MARKER_STD, (count, len(MARKERS), 3))
         flat = torch.as_tensor(q.reshape(count * FRAMES, -1))
         frame_scale = scale.repeat_interleave(FRAMES, 0)
         frame_locations = torch.as_tensor(marker_locations.astype(np.float32)).repeat_interleave(FRAMES, 0)
@@ -122,9 +116,7 @@ class MarkerLoader:
             num_sampled = round(POOL_SIZE * (1 - PERTURBED_FRACTION))
             columns = [joint_motion.INDEX[name] for name in self.table.coordinates]
             inverse_columns = np.argsort(columns)
-            mocap = self.dataset.q[rng.integers(0, len(self.dataset.q), POOL_SIZE - num_sampled)][
-                ..., inverse_columns
-            ]
+            mocap = self.dataset.q[rng.integers(0, len(self.dataset.q), POOL_SIZE - num_sampled)][..., inverse_columns]
             degrees = np.linspace(*_PERTURBATION_STD, 8)
             perturbed = [
                 joint_motion.perturb(part, rng, float(size))

@@ -101,9 +101,7 @@ def train(
             trainer.update(loss)
             if trainer.step % 50 == 0:
                 errors = losses.errors(pred, batch)
-                log.scalars(
-                    trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()}
-                )
+                log.scalars(trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()})
             if trainer.step % config.val_every == 0 or trainer.step == config.steps:
                 log.scalars(trainer.step, _validate(trainer.ema_model(), losses, val_batches))
                 trainer.save()  # after the row: a run that goes on from here keeps it
@@ -161,7 +159,6 @@ def _validate(network: MQHMR, losses: MQHMRLosses, val_batches: list[MQHMRBatch]
     device = network.mean_pose_6d.device
     with torch.no_grad():
         errors = [
-            losses.errors(forward(network, batch), batch)
-            for batch in (batch.to(device) for batch in val_batches)
+            losses.errors(forward(network, batch), batch) for batch in (batch.to(device) for batch in val_batches)
         ]
     return {f"held_out/{key}": float(np.mean([part[key] for part in errors])) for key in errors[0]}

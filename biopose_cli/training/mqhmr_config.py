@@ -65,9 +65,7 @@ class TrainConfig:
     layers: int = 0
     heads: int = 4
     feature_layers: str = ""
-    encoder: str = (
-        ""  # of images, instead of `feature_layers`: the size of a vision transformer, "tiny" to "huge"
-    )
+    encoder: str = ""  # of images, instead of `feature_layers`: the size of a vision transformer, "tiny" to "huge"
     scales: str = "1 4 8 16"  # of its maps
     rotations_weight: float = 1.0
     betas_weight: float = 0.02
@@ -78,18 +76,12 @@ class TrainConfig:
     @property
     def network_config(self) -> MQHMRConfig:
         return MQHMRConfig(
-            **{
-                field.name: getattr(self, field.name)
-                for field in fields(MQHMRConfig)
-                if hasattr(self, field.name)
-            }
+            **{field.name: getattr(self, field.name) for field in fields(MQHMRConfig) if hasattr(self, field.name)}
         )
 
     @property
     def loss_weights(self) -> LossWeights:
-        return LossWeights(
-            self.rotations_weight, self.betas_weight, self.joints_weight, self.reprojection_weight
-        )
+        return LossWeights(self.rotations_weight, self.betas_weight, self.joints_weight, self.reprojection_weight)
 
 
 def read_config(path: Path | None) -> TrainConfig:

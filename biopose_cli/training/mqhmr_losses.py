@@ -12,7 +12,7 @@ from biopose_cli.body.kinematics import ACTIVE_JOINTS
 from biopose_cli.body.smpl_torch import SMPLKinematics
 from biopose_cli.geometry import so3
 from biopose_cli.hmr.model import SMPLPrediction
-from biopose_cli.metrics.points import points_errors
+from biopose_cli.metrics.points import landmark_errors
 from biopose_cli.training.synthetic_dataset import MQHMRBatch
 
 # By which the exponential's spread of normal errors is their standard deviation: 3 over the mean length of a vector of
@@ -63,7 +63,7 @@ class MQHMRLosses:
         with torch.no_grad():
             _, landmarks = self.smpl(pred.rotations, pred.betas)
             angles = torch.rad2deg(geodesic_distance(pred.rotations, gt.rotations))
-            points = points_errors(landmarks.cpu().numpy(), gt.landmarks.cpu().numpy())
+            points = landmark_errors(landmarks.cpu().numpy(), gt.landmarks.cpu().numpy())
             return {
                 "mpjpe_mm": points["mpjpe_mm"],
                 "pa_mpjpe_mm": points["pa_mpjpe_mm"],
@@ -78,9 +78,7 @@ class MQHMRLosses:
         an exponential in three dimensions; what a standard deviation is worth does not change the rotations."""
         active = list(ACTIVE_JOINTS)
         relative = pred.rotations[:, active].detach().transpose(-1, -2) @ gt.rotations[:, active]
-        error = torch.as_tensor(so3.matrix_to_axis_angle(relative.cpu().double().numpy())).to(
-            pred.rotation_std
-        )
+        error = torch.as_tensor(so3.matrix_to_axis_angle(relative.cpu().double().numpy())).to(pred.rotation_std)
         normalized_error = vector_norm(error / pred.rotation_std, dim=-1)
         nll: Tensor = (_LAPLACE_TO_NORMAL_STD * normalized_error + pred.rotation_std.log().sum(-1)).mean()
         return nll
@@ -90,9 +88,7 @@ class MQHMRLosses:
         """Mean distance from the true points (not the detected ones) in the picture, in halves of the view."""
         gt_points = gt.landmarks + gt.pelvis[:, None]
         projected = [x[..., :2] / x[..., 2:].clamp(min=0.3) for x in (points, gt_points)]
-        mean: Tensor = (
-            vector_norm(projected[0] - projected[1], dim=-1) / gt.view.half_fov_tan[:, None]
-        ).mean()
+        mean: Tensor = (vector_norm(projected[0] - projected[1], dim=-1) / gt.view.half_fov_tan[:, None]).mean()
         return mean
 
 

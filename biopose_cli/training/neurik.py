@@ -143,9 +143,7 @@ def train(config: TrainConfig, motion: Path, folder: Path, progress: Progress, p
             loss, errors = losses(network(*_inputs(batch)), batch)
             trainer.update(loss)
             if trainer.step % 50 == 0:
-                log.scalars(
-                    trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()}
-                )
+                log.scalars(trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()})
             if trainer.step % config.val_every == 0 or trainer.step == config.steps:
                 log.scalars(trainer.step, _validate(trainer.ema_model(), losses, val_batches))
                 trainer.save()  # after the row: a run that goes on from here keeps it
@@ -177,9 +175,7 @@ def prepare_datasets(
     return MarkerDataset.load(paths[0]), MarkerDataset.load(paths[1])
 
 
-def _validate(
-    network: NeurIK, losses: NeurIKLosses, val_batches: dict[str, list[NeurIKBatch]]
-) -> dict[str, float]:
+def _validate(network: NeurIK, losses: NeurIKLosses, val_batches: dict[str, list[NeurIKBatch]]) -> dict[str, float]:
     """The network's errors on held-out subjects, per noise level."""
     metrics: dict[str, float] = {}
     with torch.no_grad():
@@ -193,9 +189,7 @@ def _inputs(batch: NeurIKBatch) -> tuple[Tensor, Tensor]:
     return batch.markers, batch.visible
 
 
-def _make_val_batches(
-    dataset: MarkerDataset, spec: ModelSpec, config: TrainConfig
-) -> dict[str, list[NeurIKBatch]]:
+def _make_val_batches(dataset: MarkerDataset, spec: ModelSpec, config: TrainConfig) -> dict[str, list[NeurIKBatch]]:
     """Fixed batches of the held-out subjects' motion capture, clean and at the level "high"."""
     loaders = {
         name: MarkerLoader(dataset, spec, 64, config.window, config.seed, 1.0, clean_fraction, 1.0)

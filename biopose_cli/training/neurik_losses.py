@@ -43,9 +43,7 @@ class NeurIKLosses:
         self.inner = torch.tensor([names.index(name) for name, _, _ in JOINT_COORDINATES])
         self.root = torch.tensor([names.index(name) for name in PELVIS_COORDINATES])
         inner_names = [name for name, _, _ in JOINT_COORDINATES]
-        self.arms = [
-            [inner_names.index(f"arm_{turn}_{side}") for turn in ("flex", "add", "rot")] for side in "rl"
-        ]
+        self.arms = [[inner_names.index(f"arm_{turn}_{side}") for turn in ("flex", "add", "rot")] for side in "rl"]
         self.lower, self.upper = torch.tensor([(low, high) for _, low, high in JOINT_COORDINATES]).T
         self.center = (self.lower + self.upper) / 2
         self.bodies = [spec.bodies.index(body) for body in BODIES]
@@ -65,9 +63,7 @@ class NeurIKLosses:
     def points(self, inner: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
         """Joints, landmarks and markers (N, ., 3) with the pelvis at the origin. inner: (N, I); scale: (N, B, 3) in the
         order of BODIES."""
-        q = inner.new_zeros(len(inner), len(self.kinematics.spec.coordinates)).index_copy(
-            1, self.inner, inner
-        )
+        q = inner.new_zeros(len(inner), len(self.kinematics.spec.coordinates)).index_copy(1, self.inner, inner)
         body_scale = torch.empty_like(scale).index_copy(1, torch.tensor(self.bodies), scale)
         frames = self.kinematics.body_transforms(q, body_scale)
         points = self.kinematics.points(frames, self.point_bodies, self.point_locations, body_scale)
@@ -80,9 +76,7 @@ class NeurIKLosses:
         for arm in self.arms:
             gt_angles = gt[..., arm]
             equivalent = gt_angles * gt_angles.new_tensor([1.0, -1.0, 1.0]) + torch.pi
-            equivalent = equivalent - 2 * torch.pi * torch.round(
-                (equivalent - self.center[arm]) / (2 * torch.pi)
-            )
+            equivalent = equivalent - 2 * torch.pi * torch.round((equivalent - self.center[arm]) / (2 * torch.pi))
             inside = ((equivalent >= self.lower[arm]) & (equivalent <= self.upper[arm])).all(-1)
             closer = (equivalent - pred[..., arm]).abs().sum(-1) < (gt_angles - pred[..., arm]).abs().sum(-1)
             gt[..., arm] = torch.where((inside & closer)[..., None], equivalent, gt_angles)
@@ -103,8 +97,7 @@ class NeurIKLosses:
             gt_points = posed_points(inner, gt_scale, euler_zxy_to_matrix(root[..., :3]))
         pred_points = posed_points(output.angles, output.scale, output.pelvis_orientation)
         joint_error, landmark_error, marker_error = (
-            torch.linalg.vector_norm(a - b, dim=-1).mean()
-            for a, b in zip(pred_points, gt_points, strict=True)
+            torch.linalg.vector_norm(a - b, dim=-1).mean() for a, b in zip(pred_points, gt_points, strict=True)
         )
         pelvis_error = torch.linalg.vector_norm(output.pelvis_position - root[..., 3:], dim=-1).mean()
         angle_error = (output.angles - self._nearest_branch(inner, output.angles.detach())).abs().mean()

@@ -80,9 +80,7 @@ class RenderedDataset:
             joints=labels.joints[index],
             landmarks=labels.landmarks[index],
             feature_maps=[torch.as_tensor(layer_maps) for layer_maps in feature_maps] or None,
-            keypoint_locations=None
-            if labels.keypoint_locations is None
-            else labels.keypoint_locations[index],
+            keypoint_locations=None if labels.keypoint_locations is None else labels.keypoint_locations[index],
         )
 
 
@@ -90,9 +88,7 @@ def _concatenate(first: MQHMRBatch, second: MQHMRBatch) -> MQHMRBatch:
     def both(name: str) -> Tensor:
         return torch.cat([getattr(first, name), getattr(second, name)])
 
-    views = (
-        torch.cat([getattr(first.view, f.name), getattr(second.view, f.name)]) for f in fields(VirtualCamera)
-    )
+    views = (torch.cat([getattr(first.view, f.name), getattr(second.view, f.name)]) for f in fields(VirtualCamera))
     return MQHMRBatch(
         view=VirtualCamera(*views),
         stature=both("stature"),
@@ -117,8 +113,7 @@ def _labels(body: Body, chain: KinematicChain, detections: RenderedDetections, k
         view = camera_from_roi(_tensor(detections.roi), focal, center.expand(len(focal), 2))
     rotation = view.rotation
     crop_keypoints = [
-        geometry.to_crop(k, r) / geometry.CROP_SIZE
-        for k, r in zip(detections.keypoints, detections.roi, strict=True)
+        geometry.to_crop(k, r) / geometry.CROP_SIZE for k, r in zip(detections.keypoints, detections.roi, strict=True)
     ]
     with torch.no_grad():
         stature = body.stature(betas)
@@ -140,9 +135,7 @@ def _to_camera(chain: KinematicChain, detections: RenderedDetections) -> tuple[T
     local = so3_torch.axis_angle_to_matrix(_tensor(detections.pose))
     local = torch.cat([(camera @ local[:, 0])[:, None], local[:, 1:]], 1)
     rest_pelvis = _tensor(chain.rest_joints[0]) + betas @ _tensor(chain.joint_shapedirs[0, :, :NUM_BETAS]).T
-    pelvis = (camera @ (_tensor(detections.transl) + rest_pelvis)[..., None])[..., 0] + _tensor(
-        detections.translation
-    )
+    pelvis = (camera @ (_tensor(detections.transl) + rest_pelvis)[..., None])[..., 0] + _tensor(detections.translation)
     return local, betas, pelvis
 
 

@@ -34,9 +34,7 @@ _STEEP_FRACTION, _STEEP_PITCH_STD = (
 )  # share of cameras that look steeply down or up, and their spread
 STATURE_FRACTION = 0.5  # share of people whose stature is given
 STATURE_STD = 0.01  # m, error of a given stature
-_OUTLINE_SCALE = (
-    1.07  # of the outermost landmark's distance from the hips: the skin's (median of rendered people)
-)
+_OUTLINE_SCALE = 1.07  # of the outermost landmark's distance from the hips: the skin's (median of rendered people)
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,9 @@ class MQHMRBatch:
 
     def to(self, device: torch.device) -> MQHMRBatch:
         """The same there."""
-        tensors = {
-            f.name: value.to(device)
-            for f in fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor)
-        }
+        tensors = {f.name: value.to(device) for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
         feature_maps = (
-            None
-            if self.feature_maps is None
-            else [feature_map.to(device) for feature_map in self.feature_maps]
+            None if self.feature_maps is None else [feature_map.to(device) for feature_map in self.feature_maps]
         )
         return replace(self, view=self.view.to(device), feature_maps=feature_maps, **tensors)
 
@@ -101,9 +93,7 @@ class SyntheticDataset:
     def _pose_pool(self, pool_number: int) -> Tensor:
         """(POOL_SIZE, 24, 3, 3)"""
         if self._pool[0] != pool_number:
-            axis_angles = self.pose_sampler.draw(
-                POOL_SIZE, np.random.default_rng((self.seed, pool_number, 1))
-            )
+            axis_angles = self.pose_sampler.draw(POOL_SIZE, np.random.default_rng((self.seed, pool_number, 1)))
             self._pool = (pool_number, so3_torch.axis_angle_to_matrix(torch.as_tensor(axis_angles)))
         return self._pool[1]
 
@@ -122,9 +112,7 @@ class SyntheticDataset:
         _, individual_landmarks = self.smpl(rotations, torch.cat([betas, landmark_offsets], 1))
 
         offset = torch.deg2rad(normal(2) * torch.tensor(_OFFSET_STD)).clamp(-0.6, 0.6).tan()
-        direction = torch.nn.functional.normalize(
-            torch.cat([offset, torch.ones(self.batch_size, 1)], 1), dim=1
-        )
+        direction = torch.nn.functional.normalize(torch.cat([offset, torch.ones(self.batch_size, 1)], 1), dim=1)
         distance = _MIN_DISTANCE * (_MAX_DISTANCE / _MIN_DISTANCE) ** uniform()
         pelvis = distance[:, None] * direction
         points = individual_landmarks + pelvis[:, None]
@@ -143,9 +131,7 @@ class SyntheticDataset:
             landmarks=landmarks @ view_rotation.transpose(1, 2),
         )
 
-    def _add_keypoint_errors(
-        self, keypoints: Tensor, joints: Tensor, random: torch.Generator
-    ) -> VirtualCamera:
+    def _add_keypoint_errors(self, keypoints: Tensor, joints: Tensor, random: torch.Generator) -> VirtualCamera:
         """The view of keypoints (N, 33, 2) with the detector's errors on them."""
         exact = camera_from_keypoints(keypoints, torch.ones(keypoints.shape[:2]))
         residual, confidence = self.error_bank.draw(joints @ exact.rotation.transpose(1, 2), random)
@@ -162,9 +148,7 @@ def _sample_cameras(count: int, random: torch.Generator) -> Tensor:
     """Camera from world (y up), (N, 3, 3): any heading, nearly level, nearly upright."""
     heading = 2 * torch.pi * torch.rand(count, generator=random)
     pitch, roll = torch.randn(2, count, generator=random)
-    pitch_std = torch.where(
-        torch.rand(count, generator=random) < _STEEP_FRACTION, _STEEP_PITCH_STD, _PITCH_MEAN_STD[1]
-    )
+    pitch_std = torch.where(torch.rand(count, generator=random) < _STEEP_FRACTION, _STEEP_PITCH_STD, _PITCH_MEAN_STD[1])
     pitch, roll = torch.deg2rad(_PITCH_MEAN_STD[0] + pitch_std * pitch), torch.deg2rad(_ROLL_STD * roll)
     zero = torch.zeros(count)
     angles = (

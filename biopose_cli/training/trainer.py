@@ -104,9 +104,7 @@ def lock_config(folder: Path, config: DataclassInstance, init_from: Path | None 
             raise SettingError(f"--init-from {init_from} cannot be read ({error.strerror})") from error
     text = json.dumps(config_dict, indent=2)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise SettingError(
-            f"{folder} holds a run with another configuration or beginning", "Choose another --out"
-        )
+        raise SettingError(f"{folder} holds a run with another configuration or beginning", "Choose another --out")
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -116,9 +114,7 @@ class Trainer(Generic[N]):
 
     def __init__(self, network: N, config: OptimConfig, folder: Path) -> None:
         self.network, self.config, self.path = network, config, folder / "checkpoint.pt"
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
+        self.optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._lr_factor)
         self.ema = {name: value.clone() for name, value in network.state_dict().items()}
         self.step = 0
@@ -156,13 +152,9 @@ class Trainer(Generic[N]):
 
     def _resume(self) -> None:
         try:
-            state: dict[str, Any] = torch.load(
-                self.path, next(self.network.parameters()).device, weights_only=True
-            )
+            state: dict[str, Any] = torch.load(self.path, next(self.network.parameters()).device, weights_only=True)
         except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
-            raise ArtifactError(
-                f"the checkpoint {self.path} cannot be read", "Remove it to start anew"
-            ) from error
+            raise ArtifactError(f"the checkpoint {self.path} cannot be read", "Remove it to start anew") from error
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])

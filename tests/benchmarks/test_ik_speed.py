@@ -15,15 +15,13 @@ from tests.conftest import Call, one_line
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ik_speed, "MOTIONS", ("walk", "squats"))
-    monkeypatch.setattr(ik_speed, "FRAMES", 20)
+    monkeypatch.setattr(ik_speed, "NUM_FRAMES", 20)
 
 
-@pytest.mark.usefixtures("short")
-def test_ours_is_nearer_and_faster_on_synthetic_trials(
-    biopose: Call, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("short_trials")
+def test_ours_is_nearer_and_faster_on_synthetic_trials(biopose: Call, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = biopose("bench", "ik", "--json")
     assert code == 0
     report = json.loads(out)
@@ -65,7 +63,7 @@ def test_a_folder_without_trials_is_named(tmp_path: Path, biopose: Call) -> None
     assert str(tmp_path) in one_line(err)
 
 
-def test_the_stages_are_still_what_bench_means(biopose: Call, tmp_path: Path) -> None:
+def test_bench_without_a_command_runs_the_stages(biopose: Call, tmp_path: Path) -> None:
     code, _, err = biopose("bench", tmp_path / "absent.mp4", "--weights", "full")
     assert code == 2
     assert "absent.mp4" in one_line(err)

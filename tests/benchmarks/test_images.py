@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from biopose_cli.benchmarks.images import RUNS, compare, maps_of
+from biopose_cli.benchmarks.images import RUNS, compare_runs, view_feature_maps
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import roi as geometry
 from biopose_cli.hmr.backbones.blazepose import DEFAULT_LAYERS, BlazePoseBackbone
@@ -58,12 +58,12 @@ def runs(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def test_all_networks_are_measured_on_the_held_out_pictures(runs: Path) -> None:
-    report = compare(runs, [], runs, NullProgress())
+def test_all_networks_are_measured_on_the_held_out_images(runs: Path) -> None:
+    report = compare_runs(runs, [], runs, NullProgress())
     assert list(report) == ["images_rendered"]
     found = report["images_rendered"]
     assert found["frames"] <= COUNT
-    errors = [found[name]["mpjpe_mm"] for name in ("shipped", *RUNS)]
+    errors = [found[name]["mpjpe_mm"] for name in ("pretrained", *RUNS)]
     assert len(set(errors)) == len(errors)
     assert errors[0] < 150 < min(errors[1:])  # only the first has been trained
 
@@ -71,14 +71,14 @@ def test_all_networks_are_measured_on_the_held_out_pictures(runs: Path) -> None:
 def test_a_run_that_is_not_there_is_named(runs: Path) -> None:
     (runs / "images" / "mqhmr.safetensors").unlink()
     with pytest.raises(SettingError, match=r"images.mqhmr\.safetensors is not there"):
-        compare(runs, [], runs, NullProgress())
+        compare_runs(runs, [], runs, NullProgress())
 
 
 def test_maps_are_of_the_frames_that_are_asked_for(weights: Path, sample_clip: Path) -> None:
     roi = np.tile([640.0, 480.0, 600.0, 0.1], (4, 1))
     detection = SimpleNamespace(frame=np.arange(4), roi=roi)
     view: Any = SimpleNamespace(name="clip", detection=detection, frames=np.array([1, 3]))
-    found = maps_of(sample_clip, view, DEFAULT_LAYERS, NullProgress())
+    found = view_feature_maps(sample_clip, view, DEFAULT_LAYERS, NullProgress())
     assert [one.shape[:3] for one in found.values()] == [(2, 2, 8), (2, 2, 16), (2, 2, 32)]
     picture = next(frame.image for frame in read_frames(probe(sample_clip)) if frame.index == 3)
     crop = geometry.warp_crop(picture, roi[3]).astype(np.float32) / 255

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from biopose_cli.benchmarks import trials
-from biopose_cli.benchmarks.marker_body_fit import Fitted, fit
+from biopose_cli.benchmarks.marker_body_fit import FittedBody, fit_body
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import JOINT_NAMES, load_body
 from biopose_cli.errors import SettingError
@@ -20,10 +20,10 @@ from biopose_cli.settings import Settings
 
 
 def test_every_marker_of_the_table_stands_for_a_site() -> None:
-    assert set(trials.sites().values()) <= set(MARKER_NAMES)
+    assert set(trials.site_by_marker().values()) <= set(MARKER_NAMES)
 
 
-def test_a_known_body_is_found_again() -> None:
+def test_a_known_body_is_recovered() -> None:
     """All sites of a moving body, the heels 12 mm too high: a static trial tells the offset from a turned ankle."""
     torch.set_num_threads(1)
     body, frames = load_body(), 12
@@ -41,12 +41,12 @@ def test_a_known_body_is_found_again() -> None:
     target[:, heels, 1] += 0.012
     height = float(body.stature(betas))
 
-    def error(fitted: Fitted) -> float:
+    def error(fitted: FittedBody) -> float:
         """Of the ankles, degrees."""
         return float(np.degrees(np.abs(fitted.body_pose[:, ankles, 0] + bend.numpy()[:, None])).mean())
 
-    alone = fit(body, target[:frames], MARKER_NAMES, height)
-    calibrated = fit(body, target[:frames], MARKER_NAMES, height, target[frames])
+    alone = fit_body(body, target[:frames], MARKER_NAMES, height)
+    calibrated = fit_body(body, target[:frames], MARKER_NAMES, height, target[frames])
     assert error(calibrated) < 1.0 < error(alone)
     assert np.all(np.abs(calibrated.offsets[heels, 1] - 0.012) < 0.004)
     assert 1000 * np.sqrt(np.mean(calibrated.residual**2)) < 4.0
@@ -60,7 +60,7 @@ def test_the_stage_meets_the_references(shared: Path, monkeypatch: pytest.Monkey
     torch.set_num_threads(1)
     chosen = tuple(files for files in trials.TRIALS if Path(files.markers).stem in LIMITS)
     monkeypatch.setattr(trials, "TRIALS", chosen)
-    results = trials.fitted_trials(shared / "data/dev", Settings(ik="opensim"), NullProgress(), every=30)
+    results = trials.evaluate_trials(shared / "data/dev", Settings(ik="opensim"), NullProgress(), stride=30)
     assert [r.name for r in results] == list(LIMITS)
     for result in results:
         error, without_offset = LIMITS[result.name]
@@ -73,7 +73,7 @@ def test_the_stage_meets_the_references(shared: Path, monkeypatch: pytest.Monkey
 
 def test_a_folder_without_trials_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="holds no trial"):
-        trials.fitted_trials(tmp_path, Settings(), NullProgress())
+        trials.evaluate_trials(tmp_path, Settings(), NullProgress())
 
 
 def test_a_static_trial_must_be_there(shared: Path, tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_a_static_trial_must_be_there(shared: Path, tmp_path: Path) -> None:
         (tmp_path / "opencap_squat").mkdir(exist_ok=True)
         shutil.copy(shared / "data/dev/opencap_squat" / name, tmp_path / "opencap_squat")
     with pytest.raises(SettingError, match="holds no trial"):
-        trials.fitted_trials(tmp_path, Settings(), NullProgress())
+        trials.evaluate_trials(tmp_path, Settings(), NullProgress())

@@ -19,7 +19,7 @@ SEGMENTS = {"pelvis", "lumbar", "torso", "head"} | {
 }
 
 
-def test_table_names_every_segment_that_can_be_seen() -> None:
+def test_table_covers_every_segment() -> None:
     assert {marker.segment for marker in MARKERS} == SEGMENTS
     assert 60 <= len(MARKERS) <= 70
     for field in ("name", "vertex", "smpl_vertex", "site"):
@@ -49,7 +49,7 @@ def test_markers_mirror(body: Body, sigma: float) -> None:
         assert other not in at or other == name or (point[0] < 0) == name.startswith("R")
 
 
-def test_markers_are_where_their_names_say(body: Body) -> None:
+def test_markers_are_at_their_named_sites(body: Body) -> None:
     at = dict(zip(MARKER_NAMES, body.rest(torch.zeros(10)).markers[0].numpy(), strict=True))
     x, y, z = 0, 1, 2
     assert at["LASI"][z] > 0 > at["LPSI"][z]
@@ -66,8 +66,7 @@ def pelvis(width: float, depth: float) -> list[torch.Tensor]:
     """Skin sites over bony ones (x forward, y up, z right) with the middle of the bony PSIS at the origin."""
     front, back = depth + sites.SKIN_ASIS, -sites.SKIN_PSIS
     return [
-        torch.tensor([x, 0.0, z])
-        for x, z in ((front, width / 2), (front, -width / 2), (back, 0.05), (back, -0.05))
+        torch.tensor([x, 0.0, z]) for x, z in ((front, width / 2), (front, -width / 2), (back, 0.05), (back, -0.05))
     ]
 
 
@@ -90,7 +89,7 @@ def test_haras_hips_by_hand() -> None:
         np.testing.assert_allclose(left, expected * [1, 1, -1], atol=1e-6)
 
 
-def test_joint_centres_agree_with_the_body_over_shapes(body: Body) -> None:
+def test_joint_centers_agree_with_the_body_over_shapes(body: Body) -> None:
     torch.manual_seed(1)
     limits = {"hip": 0.020, "knee": 0.013, "ankle": 0.002, "elbow": 0.010, "wrist": 0.012, "shoulder": 0.020}
     offsets: dict[str, list[torch.Tensor]] = {joint: [] for joint in limits}
@@ -107,7 +106,7 @@ def test_joint_centres_agree_with_the_body_over_shapes(body: Body) -> None:
     assert torch.linalg.vector_norm(hips) < 0.005  # two independent regressions agree on the mean
 
 
-def test_joint_centres_follow_the_body_in_any_pose(body: Body) -> None:
+def test_joint_centers_follow_the_body_in_any_pose(body: Body) -> None:
     """The bony landmarks move with their bones, so a pose does not spoil the centres."""
     torch.manual_seed(2)
     body_pose = torch.randn(20, 23, 3) * 0.3
@@ -121,7 +120,7 @@ def test_joint_centres_follow_the_body_in_any_pose(body: Body) -> None:
         assert (after - before).abs().max() < 0.005, name
 
 
-def test_joint_centres_take_any_batch(body: Body) -> None:
+def test_joint_centers_take_any_batch_shape(body: Body) -> None:
     markers = body.rest(torch.zeros(10)).markers
     batched = joint_centers(markers.expand(2, 3, -1, -1))
     for name, centre in joint_centers(markers[0]).items():

@@ -70,12 +70,10 @@ def test_reduced_body_equals_the_whole_mesh(body: Body) -> None:
     pose = random_pose(4)
     whole, reduced = body.vertices(*pose), body.pose(*pose)
     assert torch.equal(whole[:, body.marker_vertices], reduced.markers)
-    torch.testing.assert_close(
-        whole[:, -24:], reduced.joints, atol=1e-5, rtol=0
-    )  # the joints' helper vertices
+    torch.testing.assert_close(whole[:, -24:], reduced.joints, atol=1e-5, rtol=0)  # the joints' helper vertices
 
 
-def test_root_turns_about_the_pelvis(body: Body) -> None:
+def test_root_rotates_about_the_pelvis(body: Body) -> None:
     body_pose, orient, betas, transl = random_pose(5)
     joints = body.pose(body_pose, orient, betas, transl).joints
     torch.testing.assert_close(joints[:, 0], body.rest_joints(betas)[0] + transl, atol=1e-6, rtol=0)
@@ -124,9 +122,7 @@ def test_gradients_are_right(body: Body) -> None:
                 values.append(loss().item())
                 tensor[index] -= sign * step
         assert tensor.grad is not None
-        assert (values[0] - values[1]) / (2 * step) == pytest.approx(
-            tensor.grad[index].item(), rel=1e-2, abs=1e-2
-        )
+        assert (values[0] - values[1]) / (2 * step) == pytest.approx(tensor.grad[index].item(), rel=1e-2, abs=1e-2)
 
 
 def test_gradient_is_finite_at_rest(body: Body) -> None:
@@ -176,7 +172,7 @@ def test_file_is_smpl_format() -> None:
     assert DEFAULT_BODY.stat().st_size < 2.5e6
 
 
-def test_a_turn_takes_along_what_hangs_on_the_joint(body: Body) -> None:
+def test_a_joint_rotation_moves_its_descendants(body: Body) -> None:
     carried = body.marker_joint_weights
     names = [marker.name for marker in MARKERS]
     np.testing.assert_allclose(carried[:, 0], 1.0, atol=1e-3)  # the pelvis takes all

@@ -131,7 +131,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("call", [os.system, eval, exec, getattr, __import__, open])
-def test_hostile_pickle_runs_nothing(call: Any, values: Values, tmp_path: Path) -> None:
+def test_hostile_pickle_executes_nothing(call: Any, values: Values, tmp_path: Path) -> None:
     trace = tmp_path / "was_here"
     code = f"open({str(trace)!r}, 'w')"
     arguments = {
@@ -140,9 +140,7 @@ def test_hostile_pickle_runs_nothing(call: Any, values: Values, tmp_path: Path) 
         getattr: ("", "join"),
         __import__: ("os",),
     }
-    path = write_pickle(
-        tmp_path / "SMPL_NEUTRAL.pkl", values | {"extra": Hostile(call, *arguments.get(call, (code,)))}
-    )
+    path = write_pickle(tmp_path / "SMPL_NEUTRAL.pkl", values | {"extra": Hostile(call, *arguments.get(call, (code,)))})
     with pytest.raises(BodyFileError, match="not safe to load") as caught:
         read_body(path)
     assert not trace.exists()
@@ -205,7 +203,7 @@ CHANGES: list[tuple[Values, str]] = [
 
 
 @pytest.mark.parametrize(("change", "reason"), CHANGES)
-def test_wrong_bodies_say_what_is_wrong(values: Values, change: Values, reason: str, tmp_path: Path) -> None:
+def test_invalid_bodies_name_the_problem(values: Values, change: Values, reason: str, tmp_path: Path) -> None:
     path = write_npz(tmp_path / "SMPL.npz", values | change)
     with pytest.raises(BodyFileError, match=reason) as caught:
         read_body(path)
@@ -218,7 +216,7 @@ def test_missing_arrays_are_named(values: Values, tmp_path: Path) -> None:
         read_body(write_npz(tmp_path / "SMPL.npz", rest))
 
 
-def test_what_is_no_body_file(tmp_path: Path) -> None:
+def test_files_that_are_no_body_are_refused(tmp_path: Path) -> None:
     (tmp_path / "walk.mp4").write_bytes(b"")
     (tmp_path / "list.pkl").write_bytes(pickle.dumps([1, 2]))
     (tmp_path / "text.pkl").write_text("hello")

@@ -23,12 +23,10 @@ def test_joints_and_landmarks_are_those_of_the_chain() -> None:
     np.testing.assert_allclose(landmarks.numpy(), placed.landmarks - root, atol=1e-5)
     own, bare = np.where(np.arange(chain.num_shape_params) < NUM_BETAS, shape, 0), one[:, :NUM_BETAS]
     placed = forward_kinematics(chain, Pose(rotations, np.zeros((3, 3)), own))
-    np.testing.assert_allclose(
-        SMPLKinematics(chain)(turned, bare)[1].numpy(), placed.landmarks - root, atol=1e-5
-    )
+    np.testing.assert_allclose(SMPLKinematics(chain)(turned, bare)[1].numpy(), placed.landmarks - root, atol=1e-5)
 
 
-def test_segments_are_turned_by_all_joints_above_them() -> None:
+def test_segments_are_rotated_by_all_their_ancestors() -> None:
     chain = build_kinematic_chain(load_body())
     local = Rotation.random(24, random_state=2).as_matrix()
     turned = SMPLKinematics(chain).global_rotations(torch.as_tensor(local)[None])[0].numpy()

@@ -23,7 +23,7 @@ from biopose_cli.pipeline import run
 from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import Call, one_line, write_video
-from tests.pipeline.test_run import ALL, Stages, again, stages
+from tests.pipeline.test_run import ALL, Stages, rerun, stages
 
 __all__ = ["stages"]  # the fixture with stand-ins for the stages
 
@@ -34,13 +34,13 @@ def video(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def search_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_detection(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test fails if the search for people begins."""
 
-    def begun(*_: object) -> NoReturn:
+    def fail(*_: object) -> NoReturn:
         raise AssertionError("the search began")
 
-    steps = [replace(s, run=begun) if s.name == "tracks" else s for s in run.STEPS]
+    steps = [replace(s, run=fail) if s.name == "tracks" else s for s in run.STEPS]
     monkeypatch.setattr(run, "STEPS", tuple(steps))
 
 
@@ -55,7 +55,7 @@ def write_sound(path: Path) -> Path:
     return path
 
 
-def write_picture(path: Path) -> Path:
+def write_image(path: Path) -> Path:
     with av.open(path, "w", format="image2") as container:
         stream = container.add_stream("png", rate=1)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
@@ -70,7 +70,7 @@ def test_files_that_are_no_video(biopose: Call, tmp_path: Path, command: str) ->
         "is a folder": tmp_path / "folder.mp4",
         "is empty (0 bytes)": tmp_path / "empty.mp4",
         "sound but no pictures": write_sound(tmp_path / "sound.mp4"),
-        "a single picture": write_picture(tmp_path / "picture.png"),
+        "a single picture": write_image(tmp_path / "picture.png"),
         "cut off": tmp_path / "cut.mp4",
     }
     cases["is a folder"].mkdir()
@@ -96,7 +96,7 @@ def test_output_with_a_file_in_the_way(biopose: Call, video: Path, tmp_path: Pat
     assert path.read_text() == "mine"
 
 
-def test_output_where_no_folder_can_be_made(biopose: Call, video: Path) -> None:
+def test_output_folder_that_cannot_be_created(biopose: Call, video: Path) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("no /proc on this system")
     code, _, error = biopose("run", video, "--out", "/proc/nothing")
@@ -109,9 +109,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=200k", "none", folder], check=True, capture_output=True
-        )
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", folder], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("a small tmpfs cannot be mounted here")
     yield folder
@@ -127,7 +125,7 @@ def test_full_disk(stages: Stages, video: Path, small_disk: Path, left: int) -> 
     assert not list(small_disk.rglob("*.partial*"))
     kept = [name for name in ALL if (small_disk / "walk" / "stages" / f"{name}.npz").exists()]
     filler.unlink()
-    assert again(stages, video, small_disk)[0] == ALL[len(kept) :]
+    assert rerun(stages, video, small_disk)[0] == ALL[len(kept) :]
 
 
 def test_a_stage_before_its_time_leaves_no_folder(biopose: Call, video: Path, tmp_path: Path) -> None:
@@ -137,10 +135,8 @@ def test_a_stage_before_its_time_leaves_no_folder(biopose: Call, video: Path, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_corrupt_file_before_a_stage_alone(
-    stages: Stages, biopose: Call, video: Path, tmp_path: Path
-) -> None:
-    again(stages, video, tmp_path / "out")
+def test_a_corrupt_file_before_a_stage_alone(stages: Stages, biopose: Call, video: Path, tmp_path: Path) -> None:
+    rerun(stages, video, tmp_path / "out")
     (tmp_path / "out" / "walk" / "stages" / "mesh.npz").write_bytes(b"PK half")
     code, _, error = biopose("refine", video, "--out", tmp_path / "out")
     assert code == 1
@@ -148,7 +144,7 @@ def test_a_corrupt_file_before_a_stage_alone(
     assert "Run `biopose run`" in error
 
 
-@pytest.mark.usefixtures("search_forbidden")
+@pytest.mark.usefixtures("no_detection")
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -159,7 +155,7 @@ def test_a_corrupt_file_before_a_stage_alone(
         (["--model", "broken.osim"], "not an OpenSim model"),
     ],
 )
-def test_bad_files_are_told_before_the_search(
+def test_bad_files_are_reported_before_detection_starts(
     biopose: Call,
     video: Path,
     tmp_path: Path,
@@ -185,7 +181,7 @@ def test_a_failed_first_try_does_not_reserve_the_name(stages: Stages, video: Pat
     stages.fail = ""
     (tmp_path / "b").mkdir()
     other = write_video(tmp_path / "b" / "walk.mp4", seed=1)
-    assert again(stages, other, tmp_path / "out")[0] == ALL
+    assert rerun(stages, other, tmp_path / "out")[0] == ALL
     with pytest.raises(OutputError, match="another video of the same name"):
         run.run(video, tmp_path / "out", Settings(), NullProgress())
 
@@ -237,14 +233,12 @@ def test_config_values_of_the_wrong_kind(
     assert said in one_line(error)
 
 
-def test_a_config_for_run_serves_a_stage_alone(
-    stages: Stages, biopose: Call, video: Path, tmp_path: Path
-) -> None:
+def test_a_config_for_run_serves_a_stage_alone(stages: Stages, biopose: Call, video: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text("height = 1.8\nmass = 70\n")
     for stage in run.STAGES[:4]:
         assert biopose(stage, video, "--out", tmp_path / "out", "--config", config)[0] == 0
-    assert again(stages, video, tmp_path / "out", Settings(height=1.8, mass=70.0))[0] == ["export"]
+    assert rerun(stages, video, tmp_path / "out", Settings(height=1.8, mass=70.0))[0] == ["export"]
 
 
 def test_an_unforeseen_error_in_one_video_does_not_stop_the_others(
@@ -271,9 +265,7 @@ def test_help_instead_of_an_empty_error(biopose: Call) -> None:
     assert error == ""
 
 
-def test_doctor_survives_a_broken_cache(
-    biopose: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_survives_a_broken_cache(biopose: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("a file")
     monkeypatch.setenv("BIOPOSE_CACHE", str(tmp_path / "cache"))
     code, out, _ = biopose("doctor", "--json")
@@ -294,9 +286,7 @@ def test_doctor_survives_a_broken_cache(
         (["--shift", "inf"], "--shift inf is impossible"),
     ],
 )
-def test_compare(
-    biopose: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
-) -> None:
+def test_compare(biopose: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("taken").write_text("a file")
     truth = Path(__file__).parents[2] / "sample_videos" / "walk_truth.mot"

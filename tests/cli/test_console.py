@@ -35,7 +35,7 @@ def test_an_interrupt_that_a_library_drops_stops_at_the_next_progress() -> None:
         assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_what_an_interrupt_left_half_made_goes_silently(
+def test_half_constructed_objects_are_deleted_silently(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)  # Python's own, in pytest's place
@@ -47,7 +47,7 @@ def test_what_an_interrupt_left_half_made_goes_silently(
     assert capsys.readouterr().err == ""
 
 
-def test_a_stage_alone_tells_its_warnings_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_alone_prints_its_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     clip: Any = SimpleNamespace(file=lambda step: f"{step}.npz")
     result: Any = SimpleNamespace(
         clip=clip, artifacts={}, steps=[SimpleNamespace(step="detect")], warnings=["it is odd"]
@@ -56,14 +56,14 @@ def test_a_stage_alone_tells_its_warnings_too(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == "wrote detect.npz\nwarning: it is odd\n"
 
 
-def test_nothing_stops_without_an_interrupt() -> None:
+def test_errors_in_destructors_are_reported_without_an_interrupt() -> None:
     with Display(quiet=True) as display:
         display.start("work", 3)
         display.advance()
         display.note("fine")
 
 
-def test_the_closing_table_says_how_sure_the_legs_are() -> None:
+def test_the_summary_table_shows_the_leg_std() -> None:
     names = np.array(["hip_flexion_r", "knee_angle_r", "knee_angle_l", "pelvis_tx"])
     rows = np.radians([[5.0, 4.0, 8.0, 90.0], [7.0, 4.0, 8.0, 90.0], [np.nan] * 4])
     valid = np.array([True, True, False])

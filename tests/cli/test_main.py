@@ -33,9 +33,7 @@ from tests.conftest import Call, one_line, write_video
         (["--config", "nothing.toml"], "cannot read nothing.toml"),
     ],
 )
-def test_bad_options_are_a_users_mistake(
-    biopose: Call, tmp_path: Path, options: list[str], said: str
-) -> None:
+def test_bad_options_are_a_users_mistake(biopose: Call, tmp_path: Path, options: list[str], said: str) -> None:
     video = write_video(tmp_path / "a.mp4")
     code, _, error = biopose("run", video, "--out", tmp_path / "out", *options)
     assert code == 2
@@ -59,9 +57,7 @@ def test_not_a_video(biopose: Call, tmp_path: Path) -> None:
 
 
 def test_two_videos_of_one_name(biopose: Call, tmp_path: Path) -> None:
-    code, _, error = biopose(
-        "run", tmp_path / "a" / "w.mp4", tmp_path / "b" / "w.mp4", "--out", tmp_path / "out"
-    )
+    code, _, error = biopose("run", tmp_path / "a" / "w.mp4", tmp_path / "b" / "w.mp4", "--out", tmp_path / "out")
     assert code == 2
     assert "both write" in one_line(error)
 
@@ -97,9 +93,7 @@ def test_a_camera_on_the_command_line_replaces_the_config_files(
     biopose: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Settings, set[str]]] = []
-    monkeypatch.setattr(
-        run, "run", lambda video, out, settings, *_, given, **__: seen.append((settings, given))
-    )
+    monkeypatch.setattr(run, "run", lambda video, out, settings, *_, given, **__: seen.append((settings, given)))
     (tmp_path / "c.toml").write_text("fov = 60\nheight = 1.7\n")
     biopose("run", "walk.mp4", "--config", tmp_path / "c.toml", "--focal", "1500", "--ik", "neural")
     settings, given = seen[0]

@@ -50,9 +50,7 @@ def test_bench_without_a_command_is_the_stages_bench(biopose: Call) -> None:
     assert "enormous" in one_line(error)
 
 
-def test_the_tables_show_their_figures(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_tables_print_their_values(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     figures = {
         "mae_angle_deg": 2.345,
@@ -81,9 +79,7 @@ def test_the_tables_show_their_figures(
         "angle_error_deg": None,
         "opensim_angle_error_deg": None,
     }
-    tables.print_ik(
-        {"trials": [{"name": "squats", "frames": 200} | row], "mean": row, "kinematics_frames_per_s": 1e5}
-    )
+    tables.print_ik({"trials": [{"name": "squats", "frames": 200} | row], "mean": row, "kinematics_frames_per_s": 1e5})
     printed = capsys.readouterr().out
     for text in ("squats", "1500", "50.0", "1.234", "mean", "100000"):
         assert text in printed

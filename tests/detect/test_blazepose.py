@@ -24,7 +24,7 @@ from biopose_cli.typing import Array
 ROI = np.array([100.0, 120.0, 256.0, 0.0])
 
 
-def look(seed: int = 0) -> LandmarkOutput:
+def make_output(seed: int = 0) -> LandmarkOutput:
     generator = np.random.default_rng(seed)
     return LandmarkOutput(
         score=0.9,
@@ -54,37 +54,37 @@ def test_a_landmark_moves_to_its_heat() -> None:
 
 
 def test_mirrored_twice_is_the_same() -> None:
-    twice = look().flip().flip()
-    np.testing.assert_allclose(twice.points, look().points)
-    np.testing.assert_allclose(twice.landmarks_3d, look().landmarks_3d)
+    twice = make_output().flip().flip()
+    np.testing.assert_allclose(twice.points, make_output().points)
+    np.testing.assert_allclose(twice.landmarks_3d, make_output().landmarks_3d)
 
 
-def test_two_equal_looks_are_one_pose() -> None:
-    pose = fuse_flip(look(), look(), ROI)
-    np.testing.assert_allclose(pose.keypoints, geometry.to_image(look().points, ROI))
+def test_two_equal_outputs_merge_into_one_pose() -> None:
+    pose = fuse_flip(make_output(), make_output(), ROI)
+    np.testing.assert_allclose(pose.keypoints, geometry.to_image(make_output().points, ROI))
     np.testing.assert_allclose(pose.confidence, 0.8 * 0.9)
     assert not pose.side_ambiguous.any()
     np.testing.assert_allclose(pose.next_roi, [100, 120, 2.5 * 68, 0])
 
 
 @pytest.mark.parametrize("group", [0, 1, 2])
-def test_a_look_with_sides_exchanged_is_turned_and_noted(group: int) -> None:
-    pose = fuse_flip(look(), look().swap_sides(LIMBS[group].ravel()), ROI)
-    np.testing.assert_allclose(pose.keypoints, geometry.to_image(look().points, ROI))
+def test_an_output_with_swapped_sides_is_corrected_and_flagged(group: int) -> None:
+    pose = fuse_flip(make_output(), make_output().swap_sides(LIMBS[group].ravel()), ROI)
+    np.testing.assert_allclose(pose.keypoints, geometry.to_image(make_output().points, ROI))
     assert pose.side_ambiguous.tolist() == [group == k for k in range(3)]
 
 
-def test_looks_far_apart_are_not_averaged_and_not_trusted() -> None:
-    points, peak = look().points.copy(), np.full(33, 0.9)
+def test_outputs_far_apart_are_not_averaged_and_get_low_confidence() -> None:
+    points, peak = make_output().points.copy(), np.full(33, 0.9)
     points[0] += 60
     peak[0] = 0.5
-    pose = fuse_flip(look(), replace(look(), points=points, heatmap_peak=peak), ROI)
-    np.testing.assert_allclose(pose.keypoints, geometry.to_image(look().points, ROI))
+    pose = fuse_flip(make_output(), replace(make_output(), points=points, heatmap_peak=peak), ROI)
+    np.testing.assert_allclose(pose.keypoints, geometry.to_image(make_output().points, ROI))
     assert pose.confidence[0] < 0.05
 
 
 @pytest.fixture(scope="module")
-def found(weights: dict[str, Path], walk: list[Array]) -> tuple[Landmarker, Array, PersonPose]:
+def landmarker_output(weights: dict[str, Path], walk: list[Array]) -> tuple[Landmarker, Array, PersonPose]:
     rois, scores = Detector(weights["detector"])(walk[0])
     assert len(rois) == 1
     assert scores[0] > 0.5
@@ -92,8 +92,8 @@ def found(weights: dict[str, Path], walk: list[Array]) -> tuple[Landmarker, Arra
     return landmarker, walk[0], landmarker(walk[0], landmarker(walk[0], rois[0]).next_roi)
 
 
-def test_the_walker_is_seen(found: tuple[Landmarker, Array, PersonPose]) -> None:
-    _, _, pose = found
+def test_the_walker_is_detected(landmarker_output: tuple[Landmarker, Array, PersonPose]) -> None:
+    _, _, pose = landmarker_output
     assert pose.score > 0.9
     ankles, hips, nose = pose.keypoints[27:29, 1], pose.keypoints[23:25, 1], pose.keypoints[0, 1]
     assert nose < hips.min() < hips.max() < ankles.min()
@@ -103,44 +103,40 @@ def test_the_walker_is_seen(found: tuple[Landmarker, Array, PersonPose]) -> None
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_a_turned_picture_gives_turned_landmarks(
-    found: tuple[Landmarker, Array, PersonPose], turns: int
+def test_a_rotated_image_gives_rotated_landmarks(
+    landmarker_output: tuple[Landmarker, Array, PersonPose], turns: int
 ) -> None:
-    landmarker, image, upright = found
+    landmarker, image, upright = landmarker_output
     height, width = image.shape[:2]
     angle = -turns * np.pi / 2  # np.rot90 turns counter-clockwise
     spin = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turned = np.ascontiguousarray(np.rot90(image, turns))
     centre, new_centre = np.array([width, height]) / 2, np.array(turned.shape[1::-1]) / 2
-    roi = np.array(
-        [*(spin @ (upright.roi[:2] - centre) + new_centre), upright.roi[2], upright.roi[3] + angle]
-    )
+    roi = np.array([*(spin @ (upright.roi[:2] - centre) + new_centre), upright.roi[2], upright.roi[3] + angle])
     pose = landmarker(turned, roi)
     np.testing.assert_allclose(pose.keypoints, (upright.keypoints - centre) @ spin.T + new_centre, atol=0.5)
     np.testing.assert_allclose(pose.landmarks_3d[:, :2], upright.landmarks_3d[:, :2] @ spin.T, atol=0.01)
     np.testing.assert_allclose(pose.landmarks_3d[:, 2], upright.landmarks_3d[:, 2], atol=0.01)
 
 
-def test_a_mirrored_picture_gives_mirrored_landmarks(found: tuple[Landmarker, Array, PersonPose]) -> None:
-    landmarker, image, pose = found
+def test_a_mirrored_image_gives_mirrored_landmarks(
+    landmarker_output: tuple[Landmarker, Array, PersonPose],
+) -> None:
+    landmarker, image, pose = landmarker_output
     width = image.shape[1]
     roi = pose.roi * (-1, 1, 1, -1) + (width, 0, 0, 0)
     mirrored = landmarker(np.ascontiguousarray(image[:, ::-1]), roi)
-    np.testing.assert_allclose(
-        mirrored.keypoints, pose.keypoints[MIRROR_LANDMARK] * (-1, 1) + (width, 0), atol=0.5
-    )
-    np.testing.assert_allclose(
-        mirrored.landmarks_3d, pose.landmarks_3d[MIRROR_LANDMARK] * (-1, 1, 1), atol=0.01
-    )
+    np.testing.assert_allclose(mirrored.keypoints, pose.keypoints[MIRROR_LANDMARK] * (-1, 1) + (width, 0), atol=0.5)
+    np.testing.assert_allclose(mirrored.landmarks_3d, pose.landmarks_3d[MIRROR_LANDMARK] * (-1, 1, 1), atol=0.01)
 
 
-def test_an_empty_crop_holds_nobody(found: tuple[Landmarker, Array, PersonPose]) -> None:
-    landmarker, image, _ = found
+def test_an_empty_crop_has_a_low_score(landmarker_output: tuple[Landmarker, Array, PersonPose]) -> None:
+    landmarker, image, _ = landmarker_output
     assert landmarker(image, np.array([1200.0, 60.0, 150.0, 0.0])).score < 0.5
 
 
-def test_hidden_pixels_do_not_count(found: tuple[Landmarker, Array, PersonPose]) -> None:
-    landmarker, image, pose = found
+def test_hidden_pixels_do_not_count(landmarker_output: tuple[Landmarker, Array, PersonPose]) -> None:
+    landmarker, image, pose = landmarker_output
     everything_but_a_corner = np.ones((256, 256), bool)
     everything_but_a_corner[:20, :20] = False
     assert landmarker(image, pose.roi, everything_but_a_corner).score < 0.5

@@ -28,7 +28,7 @@ def test_the_limit_is_in_seconds_also_at_a_variable_rate() -> None:
     assert not fillable(time, np.array([1, 1, 0, 1, 1], bool), 0.25).any()
 
 
-def test_a_hole_is_a_step_that_is_not_the_videos_usual_one() -> None:
+def test_a_gap_is_a_step_longer_than_the_videos_usual_one() -> None:
     steady = np.arange(30) / 30
     assert len(frame_gaps(steady)) == 0
     assert len(frame_gaps(10 * steady)) == 0  # a slow camera

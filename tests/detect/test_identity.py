@@ -9,7 +9,7 @@ from tests.helpers.people import RATE, pose, tracklet
 TIMES = np.arange(200) / RATE
 
 
-def test_two_who_cross_unseen_keep_their_identities_by_motion_and_colour() -> None:
+def test_identities_survive_an_unobserved_crossing() -> None:
     ada = [tracklet(0, 50, (100, 500), (450, 500), 80), tracklet(70, 120, (600, 500), (950, 500), 80)]
     ben = [tracklet(0, 50, (950, 500), (600, 500), 95), tracklet(68, 120, (450, 500), (100, 500), 95)]
     found = link_tracklets([ada[0], ben[0], ben[1], ada[1]], TIMES)
@@ -18,16 +18,12 @@ def test_two_who_cross_unseen_keep_their_identities_by_motion_and_colour() -> No
 
 def test_tracklets_at_the_same_time_are_never_one_person() -> None:
     assert (
-        len(
-            link_tracklets(
-                [tracklet(0, 50, (100, 500), (200, 500)), tracklet(50, 90, (200, 500), (300, 500))], TIMES
-            )
-        )
+        len(link_tracklets([tracklet(0, 50, (100, 500), (200, 500)), tracklet(50, 90, (200, 500), (300, 500))], TIMES))
         == 2
     )
 
 
-def test_nobody_jumps_or_changes_clothes() -> None:
+def test_jumps_and_appearance_changes_are_rejected() -> None:
     here, far = tracklet(0, 50, (100, 500), (100, 500)), tracklet(53, 90, (900, 500), (900, 500))
     other = tracklet(53, 90, (110, 500), (110, 500), colour=160)
     assert len(link_tracklets([here, far], TIMES)) == 2
@@ -35,7 +31,7 @@ def test_nobody_jumps_or_changes_clothes() -> None:
     assert len(link_tracklets([here, tracklet(53, 90, (110, 500), (110, 500))], TIMES)) == 1
 
 
-def test_who_comes_back_after_seconds_may_be_anywhere() -> None:
+def test_position_is_ignored_after_seconds_of_absence() -> None:
     gone = [tracklet(0, 50, (100, 500), (0, 500)), tracklet(150, 190, (1800, 500), (1500, 500), side=700)]
     assert len(link_tracklets(gone, TIMES)) == 1
 

@@ -41,7 +41,7 @@ def test_overlapping_detections_become_their_weighted_mean() -> None:
     np.testing.assert_allclose(scores, [0.9, 0.7], rtol=1e-6)
 
 
-def test_nothing_found_stays_nothing() -> None:
+def test_no_detections_stay_empty() -> None:
     means, scores = ssd.weighted_nms(np.zeros((0, 12)), np.zeros(0))
     assert means.shape == (0, 12)
     assert scores.shape == (0,)

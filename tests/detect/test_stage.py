@@ -52,7 +52,7 @@ def tracks(*visible: Any, **changed: Any) -> Tracks:
     return Tracks(**(fields | changed))
 
 
-def test_the_clip_is_cut_to_where_the_person_is_seen() -> None:
+def test_the_clip_is_trimmed_to_the_visible_person() -> None:
     detection = stage.select_person(tracks(range(10, 40)), INFO, Settings())
     assert detection.frame.tolist() == list(range(17, 47))
     assert detection.time[0] == pytest.approx(10 / 30)
@@ -85,7 +85,7 @@ def test_short_gaps_are_filled_and_flagged_and_long_ones_stay_empty() -> None:
     assert not stage.select_person(tracks(seen), INFO, Settings(max_gap=0.0)).interpolated.any()
 
 
-def test_the_first_person_is_the_default_and_that_is_said() -> None:
+def test_the_first_person_is_the_default_with_a_note() -> None:
     two = tracks(range(60), range(5, 50))
     first, second = (
         stage.select_person(two, INFO, Settings()),
@@ -107,14 +107,14 @@ def test_the_first_person_is_the_default_and_that_is_said() -> None:
         ([range(20, 34)], Settings(), "0.47 s"),
     ],
 )
-def test_who_cannot_be_chosen(people: list[range], settings: Settings, text: str) -> None:
+def test_a_person_that_cannot_be_chosen(people: list[range], settings: Settings, text: str) -> None:
     with pytest.raises(PersonError, match=text) as caught:
         stage.select_person(tracks(*people), INFO, settings)
     assert caught.value.hint
     assert "\n" not in str(caught.value)
 
 
-def test_a_single_picture_is_too_short() -> None:
+def test_a_single_frame_is_too_short() -> None:
     one = tracks(range(60))
     single = {
         name: getattr(one, name)[:, :1]
@@ -147,7 +147,7 @@ def test_every_part_out_of_view_is_named() -> None:
     assert any("image: head in 3, hips or knees in 20 of 57 frames" in warning for warning in found.warnings)
 
 
-def test_who_comes_back_after_long_is_said_to_be_known_by_clothes_only() -> None:
+def test_reidentification_after_long_absence_warns() -> None:
     def said(seen: list[int]) -> bool:
         found = stage.select_person(tracks(seen, time=np.arange(60) / 10), INFO, Settings())
         return any("clothes" in warning for warning in found.warnings)
@@ -161,7 +161,7 @@ def test_a_wrong_camera_is_refused_before_anything_else_is_done() -> None:
         stage.select_person(tracks(range(60)), INFO, Settings(focal=500, fov=60))
 
 
-def test_nobody_in_the_video(tmp_path: Path, weights: dict[str, Path]) -> None:
+def test_no_person_in_the_video(tmp_path: Path, weights: dict[str, Path]) -> None:
     info = probe(write_video(tmp_path / "noise.mp4", frames=3))
     found = stage.track(info, Settings(), NullProgress())
     assert found.visible.shape == (0, 3)

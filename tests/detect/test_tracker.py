@@ -19,9 +19,7 @@ from biopose_cli.typing import Array
 from tests.helpers.people import pose, tracklet
 
 
-@pytest.mark.parametrize(
-    ("height", "width"), [(1080, 1920), (1920, 1080), (480, 480), (960, 1280), (100, 3000)]
-)
+@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (1920, 1080), (480, 480), (960, 1280), (100, 3000)])
 def test_tiles_cover_the_image_and_stay_inside(height: int, width: int) -> None:
     covered = np.zeros((height, width), int)
     for left, top, right, bottom in search_tiles(height, width)[1:]:
@@ -32,12 +30,12 @@ def test_tiles_cover_the_image_and_stay_inside(height: int, width: int) -> None:
     assert search_tiles(height, width)[0] == (0, 0, width, height)
 
 
-def test_two_looks_at_one_body_coincide_and_two_bodies_do_not() -> None:
+def test_two_detections_of_one_body_coincide_and_two_bodies_do_not() -> None:
     assert same_body(pose(100, 100, seed=1), pose(103, 98, seed=2))
     assert not same_body(pose(100, 100), pose(160, 100))
 
 
-def test_clothes_tell_people_apart() -> None:
+def test_appearance_distinguishes_people() -> None:
     image = np.zeros((1000, 1000, 3), np.uint8)
     image[:, :500], image[:, 500:] = (200, 30, 30), (30, 30, 200)
     red, blue = pose(250, 500), pose(750, 500)
@@ -46,7 +44,7 @@ def test_clothes_tell_people_apart() -> None:
     assert np.isfinite(body_colors(image, pose(-5000, 9000))).all()  # outside the image
 
 
-def test_others_are_hidden_but_nobody_hides_himself() -> None:
+def test_other_people_are_masked_but_never_oneself() -> None:
     me = tracklet(0, 5, (300, 300), (300, 300))
     assert others_mask(me, []) is None
     assert others_mask(me, [pose(5000, 300)]) is None
@@ -80,7 +78,7 @@ def test_two_people_are_followed_apart(weights: dict[str, Path], walk: list[Arra
     assert np.median(np.linalg.norm(mirrored - left.poses[-1].keypoints, axis=1)) < 3
 
 
-def test_nobody_is_found_in_noise(weights: dict[str, Path]) -> None:
+def test_no_person_is_found_in_noise(weights: dict[str, Path]) -> None:
     tracker = Tracker(Detector(weights["detector"]), Landmarker(weights["heavy"]))
     generator = np.random.default_rng(0)
     for k in range(4):

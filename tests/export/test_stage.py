@@ -21,7 +21,7 @@ from biopose_cli.settings import Settings
 from tests.helpers.box_clip import Clip, T
 
 
-class Listener(NullProgress):
+class RecordingProgress(NullProgress):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -54,7 +54,7 @@ def test_files_of_a_clip_without_gaps(clip: Clip, tmp_path: Path) -> None:
 
 
 def test_a_gap_splits_the_motion_longest_part_first(clip: Clip, tmp_path: Path) -> None:
-    listener = Listener()
+    listener = RecordingProgress()
     files = export(clip, tmp_path / "out", listener)
     assert [file.name for file in files[:2]] == ["walk.mot", "walk_part2.mot"]
     longest, other = read_motion(files[0]), read_motion(files[1])
@@ -65,34 +65,32 @@ def test_a_gap_splits_the_motion_longest_part_first(clip: Clip, tmp_path: Path) 
     assert "0.60 to 0.90 s, 0.20 to 0.30 s" in note
 
 
-def doubted(clip: Clip) -> Clip:
+def with_q_std(clip: Clip) -> Clip:
     """With standard deviations of 0.01, 0.02 and 0.03 rad or m."""
-    deviation = np.where(np.isfinite(clip.joints.q), [0.01, 0.02, 0.03, np.nan], np.nan)
-    return replace(clip, joints=replace(clip.joints, q_std=deviation))
+    q_std = np.where(np.isfinite(clip.joints.q), [0.01, 0.02, 0.03, np.nan], np.nan)
+    return replace(clip, joints=replace(clip.joints, q_std=q_std))
 
 
 def test_every_part_of_the_motion_has_its_standard_deviations(clip: Clip, tmp_path: Path) -> None:
-    files = export(doubted(clip), tmp_path / "out")
+    files = export(with_q_std(clip), tmp_path / "out")
     assert [file.name for file in files[2:4]] == ["walk_sd.sto", "walk_part2_sd.sto"]
     for motion, doubt in zip(map(read_motion, files[:2]), map(read_motion, files[2:4]), strict=True):
         np.testing.assert_array_equal(motion.time, doubt.time)
         assert list(doubt.names) == ["pelvis_tilt", "knee_angle_r"]
         np.testing.assert_allclose(doubt.values, np.rad2deg([[0.01, 0.03]] * len(doubt.time)), rtol=1e-6)
     told = json.loads(files[-1].read_text())["quality"]["angle_sd_deg"]
-    assert told["knee_angle_r"] == pytest.approx(
-        {"mean": np.rad2deg(0.03), "max": np.rad2deg(0.03)}, rel=1e-5
-    )
+    assert told["knee_angle_r"] == pytest.approx({"mean": np.rad2deg(0.03), "max": np.rad2deg(0.03)}, rel=1e-5)
     assert list(told) == ["pelvis_tilt", "knee_angle_r"]
 
 
-def test_standard_deviations_of_an_earlier_run_go_away(clip: Clip, tmp_path: Path) -> None:
-    export(doubted(clip), tmp_path / "out")
+def test_std_files_of_an_earlier_run_are_removed(clip: Clip, tmp_path: Path) -> None:
+    export(with_q_std(clip), tmp_path / "out")
     files = export(clip, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*_sd.sto"))
     assert json.loads(files[-1].read_text())["quality"]["angle_sd_deg"] is None
 
 
-def test_a_hole_in_the_video_parts_the_motion(clip: Clip) -> None:
+def test_a_gap_in_the_video_splits_the_motion(clip: Clip) -> None:
     whole = without_gap(clip).joints
     assert stage.motion_parts(whole) == [slice(0, T)]
     late = replace(whole, time=whole.time + 2.0 * (np.arange(T) >= 3))
@@ -116,7 +114,7 @@ def test_the_trc_has_the_frames_with_angles(clip: Clip, tmp_path: Path) -> None:
     np.testing.assert_allclose(markers.time, clip.joints.time[clip.joints.valid])
 
 
-def test_parts_of_an_earlier_run_go_away_and_nothing_else(clip: Clip, tmp_path: Path) -> None:
+def test_only_parts_of_an_earlier_run_are_removed(clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     for name in (
@@ -147,7 +145,7 @@ def test_no_angles_at_all_is_refused(clip: Clip, tmp_path: Path) -> None:
         export(nothing, tmp_path / "out")
 
 
-def test_summary_says_what_happened(clip: Clip, tmp_path: Path) -> None:
+def test_summary_describes_the_run(clip: Clip, tmp_path: Path) -> None:
     files = export(clip, tmp_path / "out")
     text = files[-1].read_text(encoding="utf-8")
     assert "NaN" not in text
@@ -187,7 +185,7 @@ def test_summary_says_what_happened(clip: Clip, tmp_path: Path) -> None:
         (10.0, 10.0, "--camera-pitch"),
     ],
 )
-def test_summary_says_how_the_camera_leaned(
+def test_summary_reports_the_camera_tilt(
     clip: Clip, tmp_path: Path, lean: float, given: float | None, source: str
 ) -> None:
     matrix = np.eye(4)
@@ -200,7 +198,7 @@ def test_summary_says_how_the_camera_leaned(
     assert (camera["pitch_source"], camera["roll_source"]) == (source, "assumed: level")
 
 
-def test_summary_has_null_for_what_is_not_known(clip: Clip, tmp_path: Path) -> None:
+def test_summary_has_null_for_unknown_values(clip: Clip, tmp_path: Path) -> None:
     unknown = replace(clip.refined, reprojection_px=np.full(T, np.nan))
     summary = json.loads(export(replace(clip, refined=unknown), tmp_path / "out")[-1].read_text())
     assert summary["quality"]["reprojection_px_mean"] is None

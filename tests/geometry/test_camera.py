@@ -45,7 +45,7 @@ def test_undistort_reverses_opencvs_lens() -> None:
     np.testing.assert_allclose(undistort(seen, MATRIX, LENS), straight, atol=1e-6)
 
 
-def test_what_no_lens_shows_has_no_straight_place() -> None:
+def test_points_outside_the_lens_model_undistort_to_nan() -> None:
     seen = np.array([[1800.0, 1900], [900, 600]])
     matrix = np.array([[900.0, 0, 960], [0, 900, 540], [0, 0, 1]])
     found = undistort(seen, matrix, np.array([-0.28, 0.07, 0, 0, 0]))

@@ -12,7 +12,7 @@ from biopose_cli.skeleton.build import build_model
 from biopose_cli.skeleton.scaling import body_transforms
 
 
-def test_angles_are_intrinsic_turns_about_z_x_y() -> None:
+def test_angles_are_intrinsic_rotations_about_z_x_y() -> None:
     rng = np.random.default_rng(0)
     angles = rng.uniform(-1, 1, (50, 3)) * [np.pi, 1.5, np.pi]
     expected = Rotation.from_euler("ZXY", angles).as_matrix()
@@ -21,7 +21,7 @@ def test_angles_are_intrinsic_turns_about_z_x_y() -> None:
     np.testing.assert_allclose(matrix_to_euler_zxy(rotation), angles, atol=1e-9)
 
 
-def test_angles_mean_what_they_mean_in_the_model() -> None:
+def test_angles_agree_with_the_model() -> None:
     model = build_model()
     values = np.array([0.4, -0.7, 2.1, 0.3, 1.1, -0.2])
     frame = body_transforms(model, dict(zip(PELVIS_COORDINATES, values.tolist(), strict=True)))["pelvis"]

@@ -13,7 +13,7 @@ def test_to_image_and_back() -> None:
     np.testing.assert_allclose(geometry.to_crop(geometry.to_image(points, ROI), ROI), points, atol=1e-9)
 
 
-def test_the_crops_centre_is_the_rois_and_its_side_too() -> None:
+def test_the_crop_has_the_rois_center_and_size() -> None:
     np.testing.assert_allclose(geometry.to_image(np.array([128.0, 128.0]), ROI), ROI[:2])
     corners = geometry.to_image(np.array([[0.0, 0.0], [256.0, 0.0]]), ROI)
     assert np.hypot(*(corners[1] - corners[0])) == pytest.approx(120)
@@ -30,7 +30,7 @@ def test_the_body_points_up_in_its_crop(angle: float) -> None:
 
 @pytest.mark.parametrize("side", [60.0, 200.0, 256.0, 600.0, 900.0])
 @pytest.mark.parametrize("angle", [0.0, 0.4, -1.3])
-def test_pixels_are_cut_where_the_geometry_says(side: float, angle: float) -> None:
+def test_crop_pixels_agree_with_the_geometry(side: float, angle: float) -> None:
     """A picture whose value is its own coordinate: the crop must show the coordinates of `to_image`."""
     rows, columns = np.mgrid[:1000, :1000] + 0.5
     image = np.stack([columns, rows, 0 * rows], -1).astype(np.float32)
@@ -50,7 +50,7 @@ def test_outside_the_image_is_black(side: float) -> None:
     assert crop.max() == 0
 
 
-def test_three_dimensional_points_turn_like_the_image() -> None:
+def test_3d_points_rotate_like_the_image() -> None:
     flat = np.array([[3.0, 4.0], [-1.0, 2.0]])
     turned = geometry.to_camera(np.column_stack([flat, [5.0, 6.0]]), ROI)
     moved = geometry.to_image(flat + 128, ROI) - ROI[:2]

@@ -32,9 +32,7 @@ class BoxBody:
     def vertices(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
         return torch.from_numpy(CORNERS) + transl[:, None]
 
-    def pose(
-        self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor
-    ) -> SimpleNamespace:
+    def pose(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> SimpleNamespace:
         return SimpleNamespace(joints=transl[:, None].expand(-1, 24, -1))
 
 

@@ -35,12 +35,12 @@ def chain(*joints: str) -> Any:
     generator = np.random.default_rng(3)
     model, parent = opensim.Model(), None
     for number, kind in enumerate(joints):
-        parent = hang(model, f"body{number}", parent, kind, generator)
+        parent = add_body(model, f"body{number}", parent, kind, generator)
     model.finalizeConnections()
     return model
 
 
-def hang(
+def add_body(
     model: Any,
     name: str,
     parent: Any,
@@ -52,10 +52,17 @@ def hang(
     body = opensim.Body(name, 1.0, vec3([0, 0, 0]), opensim.Inertia(0.1, 0.1, 0.1))
     model.addBody(body)
 
-    def place() -> Any:
+    def random_transform() -> Any:
         return vec3(generator.uniform(-0.4, 0.4, 3))
 
-    ends = [parent or model.getGround(), place(), place(), body, place(), place()]
+    ends = [
+        parent or model.getGround(),
+        random_transform(),
+        random_transform(),
+        body,
+        random_transform(),
+        random_transform(),
+    ]
     extra = {"EllipsoidJoint": [vec3([0.1, 0.1, 0.1])], "CustomJoint": [transform]}.get(kind, [])
     joint = getattr(opensim, kind)(f"{name}_joint", *ends, *extra)
     if kind != "CustomJoint":
@@ -63,7 +70,7 @@ def hang(
             joint.upd_coordinates(index).setName(f"{name}_q{index}")
     model.addJoint(joint)
     for marker in "ab":
-        model.addMarker(opensim.Marker(f"{name}_{marker}", body, place()))
+        model.addMarker(opensim.Marker(f"{name}_{marker}", body, random_transform()))
     return body
 
 
@@ -98,12 +105,10 @@ def curved() -> Any:
                 opensim.PolynomialFunction(opensim.Vector.createFromMat(np.array([0.2, -0.3, 0.5, 0.1]))),
             ),
             3: (own, spline()),
-            4: (own, multiplied(spline(), -0.4)),
+            4: (own, scale_function(spline(), -0.4)),
             5: (f"slide{number}", opensim.LinearFunction(1.0, 0.0)),
         }
-        parent = hang(
-            model, f"body{number}", parent, "CustomJoint", generator, spatial_transform(functions, axes)
-        )
+        parent = add_body(model, f"body{number}", parent, "CustomJoint", generator, spatial_transform(functions, axes))
     couple(model, "c2", "c1", spline())
     couple(model, "c1", "c0", opensim.LinearFunction(-0.7, 0.2))
     model.finalizeConnections()
@@ -118,7 +123,7 @@ def spline() -> Any:
     return function
 
 
-def multiplied(function: Any, factor: float) -> Any:
+def scale_function(function: Any, factor: float) -> Any:
     function.thisown = False  # the multiplier takes it over
     return opensim.MultiplierFunction(function, factor)
 
@@ -136,23 +141,23 @@ def couple(model: Any, dependent: str, leader: str, function: Any) -> None:
     model.addConstraint(coupler)
 
 
-def random_poses(table: ModelSpec, count: int, generator: np.random.Generator, widest: float = 2.5) -> Array:
+def random_poses(table: ModelSpec, count: int, generator: np.random.Generator, max_angle: float = 2.5) -> Array:
     """(count, D) inside the ranges and `widest`; locked coordinates at their value."""
     q = generator.uniform(
-        np.maximum(table.ranges[:, 0], -widest),
-        np.minimum(table.ranges[:, 1], widest),
+        np.maximum(table.ranges[:, 0], -max_angle),
+        np.minimum(table.ranges[:, 1], max_angle),
         (count, len(table.ranges)),
     )
     q[:, table.locked] = table.defaults[table.locked]
     return q
 
 
-def opensims(model: Any, table: ModelSpec, q: Array) -> tuple[Array, Array, Array]:
+def opensim_reference(model: Any, table: ModelSpec, q: Array) -> tuple[Array, Array, Array]:
     """OpenSim's body frames (B, J, 4, 4), markers (B, M, 3) and joint centres (B, J, 3), in the table's order."""
     state = model.initSystem()
     bodies = [model.getBodySet().get(name) for name in table.bodies]
     children = {j.getChildFrame().findBaseFrame().getName(): j.getChildFrame() for j in model.getJointSet()}
-    frames, markers, centres = [], [], []
+    frames, markers, centers = [], [], []
     for pose in q:
         for coordinate, value in zip(model.getCoordinateSet(), pose, strict=True):
             if not coordinate.getLocked(state):
@@ -160,5 +165,5 @@ def opensims(model: Any, table: ModelSpec, q: Array) -> tuple[Array, Array, Arra
         model.realizePosition(state)
         frames.append([transform_to_matrix(body.getTransformInGround(state)) for body in bodies])
         markers.append([vec3_to_array(marker.getLocationInGround(state)) for marker in model.getMarkerSet()])
-        centres.append([vec3_to_array(children[name].getPositionInGround(state)) for name in table.bodies])
-    return np.array(frames), np.array(markers).reshape(len(q), -1, 3), np.array(centres)
+        centers.append([vec3_to_array(children[name].getPositionInGround(state)) for name in table.bodies])
+    return np.array(frames), np.array(markers).reshape(len(q), -1, 3), np.array(centers)

@@ -17,7 +17,7 @@ def small_archives(shared: Path, folder: Path) -> Path:
     """Write the three archives into `folder`; returns it."""
     source = shared / "data" / "motion"
     amc = {
-        name: _shortened(text, _KEPT[Path(name).name]) if name.endswith(".amc") else text
+        name: _truncate_amc(text, _KEPT[Path(name).name]) if name.endswith(".amc") else text
         for name, text in _first(source / "cmu_amc.tar.xz", _WANTED).items()
     }
     _pack(folder / "cmu_amc.tar.xz", amc)
@@ -40,7 +40,7 @@ def _first(archive: Path, names: Collection[str]) -> dict[str, str]:
     raise FileNotFoundError(f"{archive} lacks one of {names}")
 
 
-def _shortened(amc: str, frames: int) -> str:
+def _truncate_amc(amc: str, frames: int) -> str:
     return re.split(rf"^{frames + 1}\s*$", amc, maxsplit=1, flags=re.MULTILINE)[0]
 
 

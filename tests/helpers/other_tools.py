@@ -16,40 +16,40 @@ from biopose_cli.typing import Array
 
 
 @dataclass(frozen=True)
-class Walker:
+class BodyInCamera:
     """A body in the frame of the camera `matrix`: `rotations` (T,24,3,3), `pelvis` (T,3) m, `betas` (10)."""
 
     rotations: Array
     pelvis: Array
     betas: Array
     rest_pelvis: Array
-    matrix: Array
+    camera_matrix: Array
     size: tuple[int, int]
 
-    def seen_with(self, focal: float) -> Walker:
+    def with_focal(self, focal: float) -> BodyInCamera:
         """The same picture for a camera of another focal length with its centre in the middle of the image."""
         width, height = self.size
         theirs = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        image = self.pelvis / self.pelvis[:, 2:] @ self.matrix.T
-        depth = self.pelvis[:, 2:] * focal / self.matrix[0, 0]
+        image = self.pelvis / self.pelvis[:, 2:] @ self.camera_matrix.T
+        depth = self.pelvis[:, 2:] * focal / self.camera_matrix[0, 0]
         place = image @ np.linalg.inv(theirs).T * depth
         rotations = self.rotations.copy()
         rotations[:, 0] = so3.rotation_between(self.pelvis, place) @ rotations[:, 0]
-        return Walker(rotations, place, self.betas, self.rest_pelvis, theirs, self.size)
+        return BodyInCamera(rotations, place, self.betas, self.rest_pelvis, theirs, self.size)
 
     @property
     def transl(self) -> Array:
         return self.pelvis - self.rest_pelvis
 
     @property
-    def vectors(self) -> Array:
+    def axis_angles(self) -> Array:
         return so3.matrix_to_axis_angle(self.rotations)
 
 
-def write_own(path: Path, body: Walker, **changes: Any) -> Path:
+def write_biopose(path: Path, body: BodyInCamera, **changes: Any) -> Path:
     values = {
-        "global_orient": body.vectors[:, 0],
-        "body_pose": body.vectors[:, 1:],
+        "global_orient": body.axis_angles[:, 0],
+        "body_pose": body.axis_angles[:, 1:],
         "betas": body.betas,
         "transl": body.transl,
     }
@@ -58,20 +58,20 @@ def write_own(path: Path, body: Walker, **changes: Any) -> Path:
     return path
 
 
-def write_weak(path: Path, body: Walker) -> Path:
+def write_weak_perspective(path: Path, body: BodyInCamera) -> Path:
     """BioPose's layout with HMR's weak camera of a crop."""
-    far = body.seen_with(5000 / 256 * max(body.size))
-    side = np.full(len(far.pelvis), 400.0)
-    image = far.transl / far.transl[:, 2:] @ far.matrix.T
-    centre = image[:, :2] + [7.0, -11.0]
-    scale = 2 * far.matrix[0, 0] / (side * far.transl[:, 2])
-    weak = np.column_stack([scale, *((image[:, :2] - centre) / (scale * side / 2)[:, None]).T])
-    return write_own(path, far, transl=None, camera=weak, box=np.column_stack([centre, side]))
+    distant = body.with_focal(5000 / 256 * max(body.size))
+    side = np.full(len(distant.pelvis), 400.0)
+    projected = distant.transl / distant.transl[:, 2:] @ distant.camera_matrix.T
+    center = projected[:, :2] + [7.0, -11.0]
+    scale = 2 * distant.camera_matrix[0, 0] / (side * distant.transl[:, 2])
+    weak = np.column_stack([scale, *((projected[:, :2] - center) / (scale * side / 2)[:, None]).T])
+    return write_biopose(path, distant, transl=None, camera=weak, box=np.column_stack([center, side]))
 
 
-def write_phalp(path: Path, body: Walker) -> Path:
+def write_phalp(path: Path, body: BodyInCamera) -> Path:
     """4D-Humans: two people, 7 is `body`; 3 stands still elsewhere. 7 is lost in no frame, 3 in the last."""
-    far = body.seen_with(5000 / 256 * max(body.size))
+    far = body.with_focal(5000 / 256 * max(body.size))
     frames: dict[str, Any] = {}
     for t in range(len(far.pelvis)):
         other = {
@@ -96,11 +96,11 @@ def write_phalp(path: Path, body: Walker) -> Path:
     return path
 
 
-def write_wham(path: Path, body: Walker, frames: Array | None = None) -> Path:
-    theirs = body.seen_with(float(np.hypot(*body.size)))
+def write_wham(path: Path, body: BodyInCamera, frames: Array | None = None) -> Path:
+    theirs = body.with_focal(float(np.hypot(*body.size)))
     at = np.arange(len(body.pelvis)) if frames is None else frames
     person = {
-        "pose": theirs.vectors[at].reshape(len(at), 72),
+        "pose": theirs.axis_angles[at].reshape(len(at), 72),
         "trans": theirs.transl[at],
         "betas": np.tile(body.betas, (len(at), 1)),
         "verts": np.zeros((len(at), 1, 3)),
@@ -112,19 +112,19 @@ def write_wham(path: Path, body: Walker, frames: Array | None = None) -> Path:
     return path
 
 
-def write_gvhmr(path: Path, body: Walker) -> Path:
+def write_gvhmr(path: Path, body: BodyInCamera) -> Path:
     """GVHMR: SMPL-X, so that the translation counts from another origin, and a body without hands."""
-    theirs = body.seen_with(float(np.hypot(*body.size)))
+    theirs = body.with_focal(float(np.hypot(*body.size)))
     count = len(body.pelvis)
     incam = {
-        "global_orient": theirs.vectors[:, 0],
-        "body_pose": theirs.vectors[:, 1:22].reshape(count, 63),
+        "global_orient": theirs.axis_angles[:, 0],
+        "body_pose": theirs.axis_angles[:, 1:22].reshape(count, 63),
         "betas": np.full((count, 10), 0.5),
         "transl": theirs.pelvis - [0.003, -0.351, 0.012],
     }
     pred = {
         "smpl_params_incam": {key: torch.tensor(value) for key, value in incam.items()},
-        "K_fullimg": torch.tensor(theirs.matrix).expand(count, 3, 3),
+        "K_fullimg": torch.tensor(theirs.camera_matrix).expand(count, 3, 3),
     }
     torch.save(pred, path)
     return path

@@ -64,9 +64,7 @@ class Clip:
 MATRIX = np.array([[1000.0, 0, 500], [0, 1000, 500], [0, 0, 1]])
 
 
-def make_detection(
-    chain: KinematicChain, pose: Pose, time: Array, noise: float = 0.0, seed: int = 0
-) -> Detection:
+def make_detection(chain: KinematicChain, pose: Pose, time: Array, noise: float = 0.0, seed: int = 0) -> Detection:
     """Keypoints of `pose` in a 1000 x 1000 px image, and a 3D guess that is 5 cm off."""
     generator = np.random.default_rng(seed)
     points = forward_kinematics(chain, pose).landmarks

@@ -21,30 +21,30 @@ from biopose_cli.typing import Array
 
 
 @cache
-def typical() -> tuple[ModelSpec, Array]:
+def default_model() -> tuple[ModelSpec, Array]:
     """The unscaled skeleton with the default body's markers, and their places (M, 3) on it, m."""
     torch.set_num_threads(1)
-    places = ScaledSubject(load_body(), np.zeros(10)).marker_locations
-    return extract_model(unscaled_model(places).model), places
+    locations = ScaledSubject(load_body(), np.zeros(10)).marker_locations
+    return extract_model(unscaled_model(locations).model), locations
 
 
 @cache
 def template() -> Tensor:
     """(M, 3): that body's markers in the skeleton's zero pose, the pelvis at the origin."""
-    table, _ = typical()
-    return Kinematics(table).markers(torch.zeros(1, len(table.coordinates), dtype=torch.float64))[0].float()
+    spec, _ = default_model()
+    return Kinematics(spec).markers(torch.zeros(1, len(spec.coordinates), dtype=torch.float64))[0].float()
 
 
 @cache
-def parts() -> tuple[Tensor, Tensor, Tensor]:
+def network_inputs() -> tuple[Tensor, Tensor, Tensor]:
     """What a network is made for: the template, the joints' axes and the toes' joints."""
-    return template(), *joint_axes(Kinematics(typical()[0]))
+    return template(), *joint_axes(Kinematics(default_model()[0]))
 
 
 @cache
-def made_up_pairs(people: int = 3, clips: int = 4) -> MarkerDataset:
+def synthetic_dataset(people: int = 3, clips: int = 4) -> MarkerDataset:
     """`people` of random scales with `clips` clips each, their markers exactly on the bones."""
-    table, typical_places = typical()
+    table, typical_places = default_model()
     rng = np.random.default_rng(7)
     logs = rng.normal(0, 0.08, (people, scale_groups().shape[-1]))
     factors = np.exp(logs @ scale_groups().numpy().reshape(-1, logs.shape[1]).T).reshape(people, -1, 3)

@@ -17,7 +17,7 @@ RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 30), (30, 30, 220), (230, 230
 BITS = 10
 
 
-def picture(number: int, width: int = 320, height: int = 240) -> Array:
+def numbered_image(number: int, width: int = 320, height: int = 240) -> Array:
     """Upper left red, upper right green, lower left blue, lower right white; in the middle the number's bits."""
     image = np.empty((height, width, 3), np.uint8)
     image[: height // 2, : width // 2], image[: height // 2, width // 2 :] = RED, GREEN
@@ -29,24 +29,24 @@ def picture(number: int, width: int = 320, height: int = 240) -> Array:
     return image
 
 
-def number(image: Array) -> int:
+def decode_number(image: Array) -> int:
     """The number in an upright picture."""
     height, width = image.shape[:2]
     bars = [image[height // 2, round((bit + 0.5) * width / BITS)].mean() > 127 for bit in range(BITS)]
     return sum(int(bar) << bit for bit, bar in enumerate(bars))
 
 
-def corners(image: Array) -> list[str]:
+def corner_colors(image: Array) -> list[str]:
     """Names of the colours in the upper left, upper right, lower left and lower right corner."""
-    colours = {"red": RED, "green": GREEN, "blue": BLUE, "white": WHITE}
+    colors = {"red": RED, "green": GREEN, "blue": BLUE, "white": WHITE}
     height, width = image.shape[:2]
     y, x = height // 10, width // 10
-    found = []
+    names = []
     for pixel in (image[y, x], image[y, -x], image[-y, x], image[-y, -x]):
-        distance = {name: np.abs(pixel.astype(int) - colour).max() for name, colour in colours.items()}
+        distance = {name: np.abs(pixel.astype(int) - colour).max() for name, colour in colors.items()}
         name = min(distance, key=lambda n: distance[n])
-        found.append(name if distance[name] < 40 else str(pixel))
-    return found
+        names.append(name if distance[name] < 40 else str(pixel))
+    return names
 
 
 def make(
@@ -76,7 +76,7 @@ def make(
             stream.codec_context.time_base = tick
         prepare(stream)
         for index in range(frames):
-            image = picture(index, width, height)
+            image = numbered_image(index, width, height)
             if alpha:
                 image = np.dstack([image, np.full((height, width), 255, np.uint8)])
             frame = av.VideoFrame.from_ndarray(image, "rgba" if alpha else "rgb24")
@@ -95,7 +95,7 @@ def make_sound(path: Path, cover: bool = False) -> Path:
             art = container.add_stream("png", rate=30)
             art.width, art.height, art.pix_fmt = 64, 48, "rgb24"
             art.disposition = av.stream.Disposition.attached_pic
-            container.mux(art.encode(av.VideoFrame.from_ndarray(picture(0, 64, 48))))
+            container.mux(art.encode(av.VideoFrame.from_ndarray(numbered_image(0, 64, 48))))
             container.mux(art.encode())
         size = audio.codec_context.frame_size or 1152
         for index in range(20):

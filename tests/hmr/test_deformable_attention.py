@@ -42,11 +42,11 @@ def bilinear(image: Tensor, x: float, y: float) -> Tensor:
 
 
 def naive(
-    net: MultiScaleDeformableAttention, queries: Tensor, reference: Tensor, maps: list[Tensor]
+    net: MultiScaleDeformableAttention, queries: Tensor, reference_points: Tensor, feature_maps: list[Tensor]
 ) -> Tensor:
     per_head = WIDTH // HEADS
     mixing, bias = net.value_proj.weight[:, :, 0, 0], net.value_proj.bias[:, None, None]
-    projected = [torch.einsum("oi,nihw->nohw", mixing, one) + bias for one in maps]
+    projected = [torch.einsum("oi,nihw->nohw", mixing, one) + bias for one in feature_maps]
     result = torch.zeros_like(queries)
     for n, k in torch.cartesian_prod(torch.arange(2), torch.arange(6)).tolist():
         offsets = (net.sampling_offsets.weight @ queries[n, k] + net.sampling_offsets.bias).view(
@@ -59,11 +59,9 @@ def naive(
             for s, (rows, columns) in enumerate(SIZES):
                 for m in range(POINTS):
                     dx, dy = offsets[h, s, m].tolist()
-                    x, y = reference[n, k].tolist()
+                    x, y = reference_points[n, k].tolist()
                     part = slice(h * per_head, (h + 1) * per_head)
-                    seen[part] += alpha[s, m] * bilinear(
-                        projected[s][n, part], x + dx / columns, y + dy / rows
-                    )
+                    seen[part] += alpha[s, m] * bilinear(projected[s][n, part], x + dx / columns, y + dy / rows)
         result[n, k] = net.output_proj.weight @ seen + net.output_proj.bias
     return result
 
@@ -74,9 +72,7 @@ def test_it_is_the_papers_sum() -> None:
         seen = net(queries, reference, net.project_values(maps))
         torch.testing.assert_close(seen, naive(net, queries, reference, maps), atol=1e-10, rtol=0)
         single = copy.deepcopy(net).float()
-        rough = single(
-            queries.float(), reference.float(), single.project_values([one.float() for one in maps])
-        )
+        rough = single(queries.float(), reference.float(), single.project_values([one.float() for one in maps]))
     torch.testing.assert_close(rough, seen.float(), atol=1e-5, rtol=0)
 
 
@@ -86,7 +82,7 @@ def test_gradients_to_the_queries() -> None:
     assert torch.autograd.gradcheck(lambda q: net(q, reference, values), queries.requires_grad_())
 
 
-def test_queries_do_not_see_each_other() -> None:
+def test_queries_are_independent_of_each_other() -> None:
     net, (queries, reference, maps) = layer(), inputs()
     order = torch.tensor([3, 1, 5, 0, 4, 2])
     values = net.project_values(maps)
@@ -95,7 +91,7 @@ def test_queries_do_not_see_each_other() -> None:
     )
 
 
-def test_reference_points_may_be_common_to_all_pictures() -> None:
+def test_reference_points_may_be_shared_by_all_images() -> None:
     net, (queries, reference, maps) = layer(), inputs()
     values = net.project_values(maps)
     torch.testing.assert_close(

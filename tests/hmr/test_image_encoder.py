@@ -24,7 +24,7 @@ def test_any_choice_of_scales() -> None:
         assert [out.shape[-1] for out in neck(one)] == [round(4 * scale**0.5) for scale in scales]
 
 
-def test_what_is_at_a_place_stays_there_on_every_scale() -> None:
+def test_all_scales_are_spatially_aligned() -> None:
     torch.manual_seed(0)
     neck = MultiScaleNeck(1, 8, AREA_SCALES)
     blank, spot = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)

@@ -28,13 +28,13 @@ def person() -> Tensor:
     return points + torch.tensor([0.0, 0, 4])
 
 
-def flat(points: Tensor) -> Tensor:
+def project(points: Tensor) -> Tensor:
     return points[..., :2] / points[..., 2:]
 
 
 def test_the_hips_are_in_the_middle_and_the_trunk_points_up(person: Tensor) -> None:
-    view = camera_from_keypoints(flat(person), SURE)
-    rays = torch.nn.functional.normalize(torch.nn.functional.pad(flat(person), (0, 1), value=1.0), dim=-1)
+    view = camera_from_keypoints(project(person), SURE)
+    rays = torch.nn.functional.normalize(torch.nn.functional.pad(project(person), (0, 1), value=1.0), dim=-1)
     middle = rays[:, HIPS].mean(1)
     seen = (view.rotation @ middle[..., None])[..., 0]
     torch.testing.assert_close(seen[:, :2], torch.zeros(4, 2), atol=1e-6, rtol=0)
@@ -46,11 +46,11 @@ def test_the_hips_are_in_the_middle_and_the_trunk_points_up(person: Tensor) -> N
     torch.testing.assert_close(torch.linalg.det(view.rotation), torch.ones(4))
 
 
-def test_turning_the_camera_changes_nothing_in_the_view_but_where_up_is(person: Tensor) -> None:
+def test_rotating_the_camera_changes_only_the_up_vector(person: Tensor) -> None:
     turn = torch.as_tensor(Rotation.from_euler("zxy", [40, 10, -15], degrees=True).as_matrix()).float()
     before, after = (
-        camera_from_keypoints(flat(person), SURE),
-        camera_from_keypoints(flat(person @ turn.T), SURE),
+        camera_from_keypoints(project(person), SURE),
+        camera_from_keypoints(project(person @ turn.T), SURE),
     )
     torch.testing.assert_close(after.normalized_keypoints, before.normalized_keypoints, atol=1e-4, rtol=0)
     torch.testing.assert_close(after.half_fov_tan, before.half_fov_tan, atol=1e-5, rtol=0)
@@ -58,29 +58,29 @@ def test_turning_the_camera_changes_nothing_in_the_view_but_where_up_is(person: 
     assert (after.up - before.up).abs().max() > 0.1
 
 
-def test_a_person_twice_as_far_looks_alike_and_half_as_large(person: Tensor) -> None:
+def test_a_person_twice_as_far_is_normalized_alike_at_half_the_fov(person: Tensor) -> None:
     far = person + torch.tensor([0.0, 0, 400])
     farther = person + torch.tensor([0.0, 0, 804])
-    near, away = camera_from_keypoints(flat(far), SURE), camera_from_keypoints(flat(farther), SURE)
+    near, away = camera_from_keypoints(project(far), SURE), camera_from_keypoints(project(farther), SURE)
     torch.testing.assert_close(away.normalized_keypoints, near.normalized_keypoints, atol=0.01, rtol=0)
     np.testing.assert_allclose(near.half_fov_tan / away.half_fov_tan, 2, rtol=0.01)
 
 
-def test_an_unsure_keypoint_hardly_moves_the_size(person: Tensor) -> None:
-    moved, unsure = flat(person).clone(), SURE.clone()
+def test_a_low_confidence_keypoint_hardly_changes_the_scale(person: Tensor) -> None:
+    moved, unsure = project(person).clone(), SURE.clone()
     moved[:, 27] += 1.0
     unsure[:, 27] = 0.0
-    before = camera_from_keypoints(flat(person), unsure).half_fov_tan
+    before = camera_from_keypoints(project(person), unsure).half_fov_tan
     assert ((camera_from_keypoints(moved, unsure).half_fov_tan / before) < 1.2).all()
     assert ((camera_from_keypoints(moved, SURE).half_fov_tan / before) > 1.5).all()
 
 
-def test_the_mirrored_view_is_the_view_of_the_mirrored_picture(person: Tensor) -> None:
+def test_the_flipped_camera_is_the_camera_of_the_flipped_image(person: Tensor) -> None:
     sides = torch.as_tensor(MIRROR_LANDMARK)
     confidence = torch.rand(4, 33, generator=torch.Generator().manual_seed(1))
-    picture = (flat(person) * torch.tensor([-1.0, 1]))[:, sides]
+    picture = (project(person) * torch.tensor([-1.0, 1]))[:, sides]
     expected = camera_from_keypoints(picture, confidence[:, sides])
-    found = flip_camera(camera_from_keypoints(flat(person), confidence), sides)
+    found = flip_camera(camera_from_keypoints(project(person), confidence), sides)
     for name in ("rotation", "half_fov_tan", "normalized_keypoints", "confidence"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=1e-5, rtol=0)
 

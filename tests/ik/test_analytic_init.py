@@ -26,7 +26,7 @@ from biopose_cli.ik.segments import (
 )
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.synthesis.joint_motion import INDEX, sample_action
-from tests.helpers.synthetic_markers import template, typical
+from tests.helpers.synthetic_markers import default_model, template
 
 NAMES = [name for name, _, _ in JOINT_COORDINATES]
 THREE = [names for names in SEGMENT_COORDINATES.values() if len(names) == 3]
@@ -42,23 +42,23 @@ LOOSE = {
 }
 
 
-def guessed(markers: Tensor) -> Tensor:
+def initial_angles_of(markers: Tensor) -> Tensor:
     """(C, T, I) in the order of JOINT_COORDINATES, of markers (C, T, M, 3)."""
-    seen = torch.ones(markers.shape[:3], dtype=torch.bool)
-    rotations, places, _ = segment_frames(
-        markers, seen, template(), segment_membership(), virtual_point_weights()
+    visible = torch.ones(markers.shape[:3], dtype=torch.bool)
+    rotations, positions, _ = segment_frames(
+        markers, visible, template(), segment_membership(), virtual_point_weights()
     )
     between = rotations[:, :, list(PARENT)].transpose(-1, -2) @ rotations
     tips = []
     for side in "rl":
         foot = SEGMENTS.index(f"calcn_{side}")
-        tip = markers[:, :, MARKER_NAMES.index(f"{side.upper()}TOE")] - places[:, :, foot]
+        tip = markers[:, :, MARKER_NAMES.index(f"{side.upper()}TOE")] - positions[:, :, foot]
         tips.append((rotations[:, :, foot].transpose(-1, -2) @ tip[..., None])[..., 0])
-    axes = joint_axes(Kinematics(typical()[0]))
+    axes = joint_axes(Kinematics(default_model()[0]))
     return initial_angles(between, torch.stack(tips, 2), *axes, template())[..., coordinate_columns(NAMES)]
 
 
-def test_every_inner_coordinate_is_guessed() -> None:
+def test_every_joint_coordinate_gets_an_initial_value() -> None:
     known = {name for turns in SEGMENT_COORDINATES.values() for name in turns} | set(TOE_COORDINATES)
     assert known == set(NAMES)
     assert len(set(coordinate_columns(NAMES))) == len(NAMES)
@@ -66,11 +66,11 @@ def test_every_inner_coordinate_is_guessed() -> None:
 
 @pytest.mark.parametrize("action", ["walk", "squats", "reaching_down"])
 def test_a_typical_persons_angles_come_back(action: str) -> None:
-    table, _ = typical()
+    table, _ = default_model()
     order = [INDEX[name] for name in table.coordinates]
     q = sample_action(action, 2, 20, 30.0, np.random.default_rng(3)).astype(float)[..., order]
     markers = Kinematics(table).markers(torch.as_tensor(q.reshape(-1, q.shape[-1])))
-    found = guessed(markers.float().unflatten(0, (2, 20))).numpy()
+    found = initial_angles_of(markers.float().unflatten(0, (2, 20))).numpy()
     for column, name in enumerate(NAMES):
         if name.startswith(("arm", "neck", "lumbar", "hip")):
             continue  # by groups of three, below: names may differ by a turn
@@ -86,7 +86,7 @@ def test_a_typical_persons_angles_come_back(action: str) -> None:
         assert near.mean() > 0.9, names  # the rest: an arm under its other name
 
 
-def test_a_turn_is_named_inside_the_range() -> None:
+def test_angles_are_wrapped_into_their_range() -> None:
     low, high = torch.tensor([-1.5, -3.1, -2.0]), torch.tensor([3.1, 1.5, 2.0])
     turns = torch.tensor([0.3, -0.4, 0.5])
     other = turns * torch.tensor([1.0, -1.0, 1.0]) + torch.pi

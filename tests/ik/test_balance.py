@@ -19,12 +19,12 @@ TIME = np.arange(60) / 30
 TURNS = Rotation.from_euler("zyx", [[-8, 50, 12], [20, -100, -25], [3, 170, 30]], degrees=True).as_matrix()
 
 
-def _angle(found: Array | None, true: Array) -> float:
-    assert found is not None
-    return float(np.degrees(np.arccos(np.clip(found @ true, -1, 1))))
+def _angle(pred: Array | None, gt: Array) -> float:
+    assert pred is not None
+    return float(np.degrees(np.arccos(np.clip(pred @ gt, -1, 1))))
 
 
-def _held(**turned: tuple[float, float, float]) -> Array:
+def _static_joints(**turned: tuple[float, float, float]) -> Array:
     """(60, 24, 3): the mean body, y up, with these joints turned by rotation vectors, degrees."""
     pose = torch.zeros(60, len(JOINT_NAMES), 3)
     for name, degrees in turned.items():
@@ -43,9 +43,9 @@ def walk() -> tuple[Array, Array]:
         return truth["time"], load_body().pose(pose[:, 1:], pose[:, 0], betas, transl).joints.double().numpy()
 
 
-def test_the_mass_centre_is_in_the_belly() -> None:
+def test_the_center_of_mass_is_in_the_belly() -> None:
     """Of a man who stands: 0.56 of the stature over the floor (Winter 2009, 4.1.5: anterior superior iliac spine)."""
-    body = _held()
+    body = _static_joints()
     with torch.no_grad():
         stature = float(load_body().stature(torch.zeros(10)))
     floor = body[0, JOINT_NAMES.index("left_foot"), 1] - 0.02
@@ -54,12 +54,12 @@ def test_the_mass_centre_is_in_the_belly() -> None:
     np.testing.assert_allclose(center_of_mass(body + away), center_of_mass(body) + away)
 
 
-def test_a_walk_shows_up(walk: tuple[Array, Array]) -> None:
+def test_a_walk_gives_the_up_direction(walk: tuple[Array, Array]) -> None:
     assert _angle(up_from_center_of_mass(*walk, UP), UP) < 2.0
 
 
 @pytest.mark.parametrize("turn", TURNS)
-def test_it_turns_with_the_frame(walk: tuple[Array, Array], turn: Array) -> None:
+def test_the_up_direction_rotates_with_the_frame(walk: tuple[Array, Array], turn: Array) -> None:
     time, joints = walk
     still, turned = (
         up_from_center_of_mass(time, joints, UP),
@@ -69,9 +69,9 @@ def test_it_turns_with_the_frame(walk: tuple[Array, Array], turn: Array) -> None
     assert _angle(turned, turn @ still) < 1e-4
 
 
-def test_who_stands_on_one_leg_is_over_that_foot() -> None:
+def test_single_leg_stance_is_over_that_foot() -> None:
     """The pelvis is shifted over the standing leg, the other foot is lifted to the side."""
-    body = _held(pelvis=(0, 0, 7), left_hip=(0, 0, 40), left_knee=(60, 0, 0))
+    body = _static_joints(pelvis=(0, 0, 7), left_hip=(0, 0, 40), left_knee=(60, 0, 0))
     found = up_from_center_of_mass(TIME, body, UP)
     right_foot = body[0, [JOINT_NAMES.index(f"right_{name}") for name in ("ankle", "foot")]].mean(0)
     towards = center_of_mass(body)[0] - right_foot
@@ -93,12 +93,12 @@ def test_who_stands_on_one_leg_is_over_that_foot() -> None:
     ],
     ids=["on a chair", "on the floor", "kneeling", "lying"],
 )
-def test_who_is_not_on_their_feet_says_nothing(turned: dict[str, tuple[float, float, float]]) -> None:
-    assert up_from_center_of_mass(TIME, _held(**turned), UP) is None
+def test_a_person_not_on_their_feet_gives_no_estimate(turned: dict[str, tuple[float, float, float]]) -> None:
+    assert up_from_center_of_mass(TIME, _static_joints(**turned), UP) is None
 
 
 def test_half_a_second_on_the_feet_is_needed() -> None:
-    body = _held()
+    body = _static_joints()
     assert up_from_center_of_mass(TIME[:12], body[:12], UP) is None
     assert up_from_center_of_mass(TIME[:1], body[:1], UP) is None
     assert up_from_center_of_mass(TIME[:20], body[:20], UP) is not None

@@ -60,7 +60,7 @@ def test_limits_give_the_constrained_minimum(lines: _Lines) -> None:
     assert at_limit > 3
 
 
-def test_what_is_not_free_stays(lines: _Lines) -> None:
+def test_fixed_unknowns_do_not_move(lines: _Lines) -> None:
     free = torch.tensor([True, False, True, False])
     q, _ = batched_lm.minimize(lines, START + 0.3, -WIDE, WIDE, free, 60)
     assert torch.equal(q[:, ~free], torch.full((FRAMES, 2), 0.3, dtype=torch.float64))
@@ -73,7 +73,7 @@ def test_no_iterations_give_the_start(lines: _Lines) -> None:
     torch.testing.assert_close(cost, 0.5 * (lines.b**2).sum(1))
 
 
-def test_finished_frames_are_put_aside(lines: _Lines) -> None:
+def test_finished_frames_are_dropped_from_the_batch(lines: _Lines) -> None:
     start = torch.linalg.lstsq(lines.a, lines.b[..., None]).solution[..., 0]
     start[0] += 2.0
     batched_lm.minimize(lines, start, -WIDE, WIDE, FREE, 60)

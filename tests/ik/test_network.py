@@ -23,12 +23,10 @@ from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.scaling import Points, scale_factors
 from biopose_cli.typing import Array
-from tests.helpers.synthetic_markers import parts, template, typical
+from tests.helpers.synthetic_markers import default_model, network_inputs, template
 
 WINDOW = 8
-SIZE = NeurIKConfig(
-    window=WINDOW, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32
-)
+SIZE = NeurIKConfig(window=WINDOW, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32)
 PELVIS = [i for i, marker in enumerate(MARKERS) if marker.segment == "pelvis"]
 GARBAGE = 300.0
 
@@ -36,7 +34,7 @@ GARBAGE = 300.0
 def network(strength: float = 1.0) -> NeurIK:
     """Weights of a network that was trained a little: the heads do not give zero."""
     torch.manual_seed(0)
-    made = NeurIK(SIZE, *parts()).eval()
+    made = NeurIK(SIZE, *network_inputs()).eval()
     with torch.no_grad():
         for head in (made.pose_head, made.scale_head):
             for parameter in list(head.parameters())[-2:]:  # of the last layer
@@ -59,7 +57,7 @@ def window() -> tuple[Tensor, Tensor]:
     return markers, seen
 
 
-def test_the_output_has_the_shapes_that_it_says(window: tuple[Tensor, Tensor]) -> None:
+def test_the_output_has_the_documented_shapes(window: tuple[Tensor, Tensor]) -> None:
     found = network()(*window)
     assert found.angles.shape == (2, WINDOW, len(JOINT_COORDINATES))
     assert found.pelvis_orientation.shape == (2, WINDOW, 3, 3)
@@ -87,9 +85,7 @@ def test_angles_do_not_leave_their_ranges_however_large_weights_and_input_are(
 
 
 @pytest.mark.parametrize("degrees", [0.0, 70.0, 180.0])
-def test_where_a_person_stands_and_faces_moves_the_pelvis_and_nothing_else(
-    degrees: float, window: tuple[Tensor, Tensor]
-) -> None:
+def test_position_and_heading_affect_only_the_pelvis(degrees: float, window: tuple[Tensor, Tensor]) -> None:
     markers, seen = window
     heading = euler_zxy_to_matrix(torch.tensor([0.0, 0.0, np.radians(degrees)]).float())
     way = torch.tensor([1.0, -0.3, 2.0])
@@ -97,15 +93,11 @@ def test_where_a_person_stands_and_faces_moves_the_pelvis_and_nothing_else(
     after = network()(markers @ heading.T + way, seen)
     torch.testing.assert_close(after.angles, before.angles, atol=2e-4, rtol=0)
     torch.testing.assert_close(after.scale, before.scale, atol=1e-4, rtol=0)
-    torch.testing.assert_close(
-        after.pelvis_orientation, heading @ before.pelvis_orientation, atol=2e-4, rtol=0
-    )
-    torch.testing.assert_close(
-        after.pelvis_position, before.pelvis_position @ heading.T + way, atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(after.pelvis_orientation, heading @ before.pelvis_orientation, atol=2e-4, rtol=0)
+    torch.testing.assert_close(after.pelvis_position, before.pelvis_position @ heading.T + way, atol=1e-4, rtol=0)
 
 
-def test_leaning_is_seen(window: tuple[Tensor, Tensor]) -> None:
+def test_leaning_changes_the_output(window: tuple[Tensor, Tensor]) -> None:
     """Gravity is not forgotten: turning about a horizontal axis may change the angles."""
     markers, seen = window
     lean = euler_zxy_to_matrix(torch.tensor([1.0, 0.0, 0.0]))
@@ -113,9 +105,7 @@ def test_leaning_is_seen(window: tuple[Tensor, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("gap", ["some", "pelvis", "arm", "all"])
-def test_what_stands_in_place_of_a_missing_marker_has_no_influence(
-    gap: str, window: tuple[Tensor, Tensor]
-) -> None:
+def test_values_of_missing_markers_have_no_influence(gap: str, window: tuple[Tensor, Tensor]) -> None:
     markers, seen = window
     if gap == "pelvis":
         seen[:, 2:5, PELVIS] = False
@@ -130,12 +120,12 @@ def test_what_stands_in_place_of_a_missing_marker_has_no_influence(
         assert torch.isfinite(getattr(one, name)).all()
 
 
-def test_the_pelvis_starts_as_the_markers_show_it() -> None:
+def test_the_pelvis_is_initialized_from_the_markers() -> None:
     """A new network corrects nothing yet (its heads give nearly zero), so its pelvis is the markers' own."""
     torch.manual_seed(0)
     turned = euler_zxy_to_matrix(torch.tensor([0.2, 0.1, 1.5]))
     markers = (template() @ turned.T + torch.tensor([3.0, 1.0, 0.0])).expand(1, WINDOW, -1, -1)
-    found = NeurIK(SIZE, *parts())(markers, torch.ones(markers.shape[:3], dtype=torch.bool))
+    found = NeurIK(SIZE, *network_inputs())(markers, torch.ones(markers.shape[:3], dtype=torch.bool))
     torch.testing.assert_close(found.pelvis_orientation[0, 0], turned, atol=0.02, rtol=0)
     torch.testing.assert_close(found.pelvis_position[0, 0], torch.tensor([3.0, 1.0, 0.0]), atol=0.01, rtol=0)
     torch.testing.assert_close(found.scale, torch.ones_like(found.scale), atol=0.02, rtol=0)
@@ -234,9 +224,9 @@ def test_smoothing_is_a_triangle_of_nine_frames_and_keeps_what_is_constant() -> 
     torch.testing.assert_close(smooth_over_time(torch.full((1, 6, 2), 3.0)), torch.full((1, 6, 2), 3.0))
 
 
-def test_heads_that_say_nothing_leave_the_first_guess_as_it_is() -> None:
+def test_zero_heads_keep_the_analytic_initialization() -> None:
     """A typical person who does not move, with two known angles: they come back."""
-    table, _ = typical()
+    table, _ = default_model()
     made = network()
     with torch.no_grad():
         for parameter in list(made.pose_head.parameters())[-2:]:

@@ -22,12 +22,10 @@ from biopose_cli.ik.network import (
 from biopose_cli.ik.predict import predict
 from biopose_cli.skeleton.build import coordinate_rows
 from biopose_cli.typing import Array
-from tests.helpers.synthetic_markers import parts, template
+from tests.helpers.synthetic_markers import network_inputs, template
 
 WINDOW = 8
-SIZE = NeurIKConfig(
-    window=WINDOW, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32
-)
+SIZE = NeurIKConfig(window=WINDOW, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32)
 COORDINATES = [row["coordinate"] for row in coordinate_rows()]
 
 
@@ -70,7 +68,7 @@ def walk(frames: int) -> Array:
 def network() -> NeurIK:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    made = NeurIK(SIZE, *parts()).eval()
+    made = NeurIK(SIZE, *network_inputs()).eval()
     with torch.no_grad():
         for head in (made.pose_head, made.scale_head):
             list(head.parameters())[-2].normal_(0, 0.3)  # the last layer's weights
@@ -78,10 +76,12 @@ def network() -> NeurIK:
 
 
 @pytest.mark.parametrize("frames", [1, 5, WINDOW, WINDOW + 1, 2 * WINDOW, 200])
-def test_a_network_that_says_the_same_everywhere_gives_just_that(frames: int) -> None:
+def test_a_constant_network_gives_a_constant_prediction(frames: int) -> None:
     markers = walk(frames)
     found = predict(
-        Fixed(SIZE, *parts()), markers, [*PELVIS_COORDINATES, *(name for name, _, _ in JOINT_COORDINATES)]
+        Fixed(SIZE, *network_inputs()),
+        markers,
+        [*PELVIS_COORDINATES, *(name for name, _, _ in JOINT_COORDINATES)],
     )
     np.testing.assert_allclose(found.q[:, :3], np.tile(Fixed.turn, (frames, 1)), atol=1e-6)
     np.testing.assert_allclose(found.q[:, 3:6], markers[:, 0], atol=1e-6)
@@ -92,7 +92,7 @@ def test_a_network_that_says_the_same_everywhere_gives_just_that(frames: int) ->
         np.testing.assert_allclose(factors, np.exp(0.1), rtol=1e-6)
 
 
-def test_one_window_is_what_the_network_says_of_it(network: NeurIK) -> None:
+def test_one_window_is_the_networks_output(network: NeurIK) -> None:
     markers = walk(WINDOW)
     found = predict(network, markers, COORDINATES)
     points = torch.as_tensor(markers, dtype=torch.float32)[None]
@@ -101,9 +101,7 @@ def test_one_window_is_what_the_network_says_of_it(network: NeurIK) -> None:
     for column, (name, _, _) in enumerate(JOINT_COORDINATES):
         np.testing.assert_allclose(found.q[:, COORDINATES.index(name)], said.angles[0, :, column], atol=1e-5)
     root = torch.cat([matrix_to_euler_zxy(said.pelvis_orientation), said.pelvis_position], dim=-1)[0]
-    np.testing.assert_allclose(
-        found.q[:, [COORDINATES.index(name) for name in PELVIS_COORDINATES]], root, atol=1e-5
-    )
+    np.testing.assert_allclose(found.q[:, [COORDINATES.index(name) for name in PELVIS_COORDINATES]], root, atol=1e-5)
     assert tuple(found.scale) == BODIES
     np.testing.assert_allclose(np.stack(list(found.scale.values())), said.scale[0], atol=1e-6)
 
@@ -136,7 +134,7 @@ def test_windows_overlap_by_half_and_end_with_the_clip(frames: int, starts: list
 
     markers = np.zeros((frames, len(MARKERS), 3))
     markers[:, 0, 0] = np.arange(frames)
-    predict(Listening(SIZE, *parts()), markers, COORDINATES)
+    predict(Listening(SIZE, *network_inputs()), markers, COORDINATES)
     assert asked == starts
 
 
@@ -188,11 +186,11 @@ def test_missing_markers_are_nan_and_partly_missing_ones_missing(network: NeurIK
     assert np.isfinite(predict(network, np.full_like(markers, np.nan), COORDINATES).q).all()
 
 
-def test_a_person_who_turns_round_twice_has_no_jumps() -> None:
+def test_turning_around_twice_gives_no_jumps() -> None:
     markers = walk(100)
     heading = np.linspace(-1, 4 * np.pi - 1, 100)
     markers[:, 0, 0] = heading
-    found = predict(Spinning(SIZE, *parts()), markers, ["pelvis_rotation", "pelvis_tilt", "pelvis_list"]).q
+    found = predict(Spinning(SIZE, *network_inputs()), markers, ["pelvis_rotation", "pelvis_tilt", "pelvis_list"]).q
     np.testing.assert_allclose(found[:, 0] - found[0, 0], heading - heading[0], atol=1e-4)
     np.testing.assert_allclose(found[:, 1:], 0, atol=1e-4)
 
@@ -207,7 +205,7 @@ def test_windows_that_disagree_still_give_a_rotation() -> None:
             rotation = turned[:, None].expand(-1, markers.shape[1], 3, 3)
             return NeurIKOutput(found.angles, rotation, found.pelvis_position, found.log_scale, found.scale)
 
-    found = predict(Divided(SIZE, *parts()), walk(12), ["pelvis_tilt", "pelvis_list", "pelvis_rotation"]).q
+    found = predict(Divided(SIZE, *network_inputs()), walk(12), ["pelvis_tilt", "pelvis_list", "pelvis_rotation"]).q
     turned = Rotation.random(2, random_state=1)
     mean = Rotation.concatenate([turned[0], turned[1]])
     expected = mean.mean(weights=[3.5, 0.5]).as_matrix()

@@ -39,12 +39,12 @@ def _markers(solver: Solver, q: Array) -> Array:
     return np.asarray(solver.kinematics.markers(torch.as_tensor(q)))
 
 
-def _degrees(solver: Solver, found: Array, true: Array) -> Array:
+def _degrees(solver: Solver, pred: Array, gt: Array) -> Array:
     angles = solver.kinematics.spec.is_angle
-    return np.degrees(np.abs((found - true + np.pi) % (2 * np.pi) - np.pi))[:, angles]
+    return np.degrees(np.abs((pred - gt + np.pi) % (2 * np.pi) - np.pi))[:, angles]
 
 
-def test_a_walk_is_found_from_nothing(solver: Solver, walk: Array) -> None:
+def test_a_walk_is_solved_without_initial_values(solver: Solver, walk: Array) -> None:
     markers = _markers(solver, walk)
     found = solver.solve(markers)
     assert _degrees(solver, found.q, walk).max() < 0.05
@@ -52,7 +52,7 @@ def test_a_walk_is_found_from_nothing(solver: Solver, walk: Array) -> None:
     np.testing.assert_allclose(found.markers, markers, atol=1e-5)
 
 
-def test_wild_motion_is_found_from_nothing(solver: Solver) -> None:
+def test_random_motion_is_solved_without_initial_values(solver: Solver) -> None:
     lost = []
     for q in sample(6, 60, 60.0, np.random.default_rng(8)):
         found = solver.solve(_markers(solver, q.astype(float)))
@@ -64,7 +64,7 @@ def test_a_single_frame_is_found(solver: Solver, walk: Array) -> None:
     assert solver.solve(_markers(solver, walk[:1])).rms.max() < 1e-6
 
 
-def test_turned_the_other_way_and_lying(solver: Solver, walk: Array) -> None:
+def test_facing_backward_and_lying(solver: Solver, walk: Array) -> None:
     for name, angle in (("pelvis_rotation", 170.0), ("pelvis_tilt", -85.0), ("pelvis_tilt", 85.0)):
         q = walk.copy()
         q[:, INDEX[name]] += np.radians(angle)
@@ -108,7 +108,7 @@ def test_missing_markers_do_not_matter_while_enough_are_left(solver: Solver, wal
     assert np.isfinite(found.markers).all()
 
 
-def test_what_no_marker_shows_stays_at_its_start(solver: Solver, walk: Array) -> None:
+def test_unobserved_coordinates_stay_at_their_initial_value(solver: Solver, walk: Array) -> None:
     table = solver.kinematics.spec
     markers = _markers(solver, walk)
     joint = table.joint_of[INDEX["wrist_flex_r"]]
@@ -128,9 +128,7 @@ def test_a_frame_without_markers_is_finite(solver: Solver, walk: Array) -> None:
     assert np.delete(found.rms, 5).max() < 1e-6
 
 
-def test_a_target_beyond_a_range_ends_on_the_limit_as_the_constrained_optimum(
-    solver: Solver, walk: Array
-) -> None:
+def test_a_target_beyond_a_range_ends_on_the_limit_as_the_constrained_optimum(solver: Solver, walk: Array) -> None:
     table = solver.kinematics.spec
     knee = INDEX["knee_angle_r"]
     q = walk[:1].copy()
@@ -146,9 +144,7 @@ def test_a_target_beyond_a_range_ends_on_the_limit_as_the_constrained_optimum(
         return np.asarray(_markers(solver, pose[None]) - markers).ravel()
 
     low, high = solver.lower.numpy()[free], solver.upper.numpy()[free]
-    best = least_squares(
-        residual, np.clip(found.q[0, free], low + 1e-6, high - 1e-6), bounds=(low, high), xtol=1e-12
-    )
+    best = least_squares(residual, np.clip(found.q[0, free], low + 1e-6, high - 1e-6), bounds=(low, high), xtol=1e-12)
     cost = 0.5 * float((residual(found.q[0, free]) ** 2).sum())
     assert cost <= best.cost * (1 + 1e-6)
     assert cost > 1e-5
@@ -187,16 +183,14 @@ def test_locked_coordinates_stay_and_couplers_hold() -> None:
     locked.set_default_value(0.3)
     model.finalizeConnections()
     kinematics = Kinematics(extract_model(model))
-    q = kinematics.apply_couplers(
-        torch.tensor([[0.3, -0.2, 0.4, 0.5, 1.0, -0.3, 0.7, 0.3, 0.0]], dtype=torch.float64)
-    )
+    q = kinematics.apply_couplers(torch.tensor([[0.3, -0.2, 0.4, 0.5, 1.0, -0.3, 0.7, 0.3, 0.0]], dtype=torch.float64))
     found = Solver(kinematics).solve(np.asarray(kinematics.markers(q)))
     np.testing.assert_allclose(found.q, q, atol=1e-5)
     assert found.q[0, 7] == 0.3
     assert found.q[0, 8] == pytest.approx(0.5 * found.q[0, 6] + 0.1)
 
 
-def test_a_person_who_turns_round_and_round_does_not_jump(solver: Solver, walk: Array) -> None:
+def test_continuous_turning_does_not_jump(solver: Solver, walk: Array) -> None:
     q = walk.copy()
     q[:, INDEX["pelvis_rotation"]] += np.linspace(0, 4 * np.pi, len(q))
     found = solver.solve(_markers(solver, q))

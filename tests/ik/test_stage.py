@@ -71,27 +71,27 @@ def _detection(frames: int, valid: Array | None = None) -> Detection:
     )
 
 
-def _body(turns: list[Turn], yaw: float = 0.0) -> Refined:
+def _body(postures: list[Turn], yaw: float = 0.0) -> Refined:
     """Someone 3 m before a camera, facing it or turned by `yaw` degrees, one posture per frame."""
-    poses = np.zeros((len(turns), 23, 3))
-    for frame, turn in enumerate(turns):
+    poses = np.zeros((len(postures), 23, 3))
+    for frame, turn in enumerate(postures):
         rotations = {
             "left_shoulder": Rotation.from_euler("z", -90, degrees=True),
             "right_shoulder": Rotation.from_euler("z", 90, degrees=True),
         }
         for joint, angles in turn.items():
-            moved = Rotation.from_rotvec(np.radians(angles))
-            rotations[joint] = moved * rotations[joint] if joint in rotations else moved
+            kinematics = Rotation.from_rotvec(np.radians(angles))
+            rotations[joint] = kinematics * rotations[joint] if joint in rotations else kinematics
         for joint, rotation in rotations.items():
             poses[frame, JOINT_NAMES.index(joint) - 1] = rotation.as_rotvec()
     facing = Rotation.from_euler("x", 180, degrees=True) * Rotation.from_euler("y", yaw, degrees=True)
     return Refined(
         body_pose=poses,
-        global_orient=np.tile(facing.as_rotvec(), (len(turns), 1)),
+        global_orient=np.tile(facing.as_rotvec(), (len(postures), 1)),
         betas=np.zeros(10),
-        transl=np.tile([0.1, 0.0, 3.0], (len(turns), 1)),
-        query_tokens=np.zeros((len(turns), 0, 1)),
-        reprojection_px=np.zeros(len(turns)),
+        transl=np.tile([0.1, 0.0, 3.0], (len(postures), 1)),
+        query_tokens=np.zeros((len(postures), 0, 1)),
+        reprojection_px=np.zeros(len(postures)),
     )
 
 
@@ -101,7 +101,7 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def moved() -> JointKinematics:
+def kinematics() -> JointKinematics:
     """Frame 0 stands still, frame k + 1 is case k; two frames of standing between them for the solver."""
     turns = [turn for case in CASES for turn in ({}, case[0], case[0])]
     return stage.run(_detection(len(turns)), _body(turns, yaw=30.0), LEVEL, NullProgress())
@@ -111,43 +111,43 @@ def _degrees(joints: JointKinematics, frame: int, name: str) -> float:
     return float(np.degrees(joints.q[frame, list(joints.coordinates).index(name)]))
 
 
-def test_standing_is_zero_upright_and_on_the_floor(moved: JointKinematics) -> None:
-    for name in moved.coordinates[moved.rotational]:
+def test_standing_is_zero_upright_and_on_the_floor(kinematics: JointKinematics) -> None:
+    for name in kinematics.coordinates[kinematics.rotational]:
         if name.startswith(QUIET) or name == "pelvis_tilt":
-            assert _degrees(moved, 0, name) == pytest.approx(0.0, abs=4.0), name
-    height = list(moved.coordinates).index("pelvis_ty")
-    assert 0.9 < moved.q[0, height] < 1.05  # m
-    toes = moved.markers[0, [MARKER_NAMES.index(name) for name in ("RTOE", "LTOE")], 1]
+            assert _degrees(kinematics, 0, name) == pytest.approx(0.0, abs=4.0), name
+    height = list(kinematics.coordinates).index("pelvis_ty")
+    assert 0.9 < kinematics.q[0, height] < 1.05  # m
+    toes = kinematics.markers[0, [MARKER_NAMES.index(name) for name in ("RTOE", "LTOE")], 1]
     assert np.all((toes > 0.0) & (toes < 0.05))
-    head = moved.markers[0, MARKER_NAMES.index("HTOP")]
+    head = kinematics.markers[0, MARKER_NAMES.index("HTOP")]
     assert 1.6 < head[1] < 1.85
-    right, left = (moved.markers[0, MARKER_NAMES.index(name), 2] for name in ("RASI", "LASI"))
+    right, left = (kinematics.markers[0, MARKER_NAMES.index(name), 2] for name in ("RASI", "LASI"))
     assert right > 0.05 > -0.05 > left
 
 
 @pytest.mark.parametrize("case", range(len(CASES)), ids=[name for _, name, _ in CASES])
-def test_a_known_turn_becomes_its_angle(moved: JointKinematics, case: int) -> None:
+def test_a_known_rotation_gives_its_angle(kinematics: JointKinematics, case: int) -> None:
     _, name, wanted = CASES[case]
     frame = 3 * case + 2
     tolerance = 3.0 + 0.05 * abs(wanted)
-    assert _degrees(moved, frame, name) - _degrees(moved, 0, name) == pytest.approx(wanted, abs=tolerance)
+    assert _degrees(kinematics, frame, name) - _degrees(kinematics, 0, name) == pytest.approx(wanted, abs=tolerance)
     joint = name[:-2].split("_")[0] if name.endswith(("_r", "_l")) else name.split("_")[0]
-    for other in moved.coordinates[moved.rotational]:
+    for other in kinematics.coordinates[kinematics.rotational]:
         if other.startswith(QUIET) and not other.startswith(joint):
-            change = _degrees(moved, frame, str(other)) - _degrees(moved, 0, str(other))
+            change = _degrees(kinematics, frame, str(other)) - _degrees(kinematics, 0, str(other))
             # the spine bends in three places, the skeleton in one; the elbow's axis is oblique to the forearm's
             limit = {"lumbar": 8.0, "neck": 8.0, "elbow": 12.0}.get(joint, 5.0)
             assert abs(change) < limit, other
 
 
-def test_the_record_is_complete(moved: JointKinematics) -> None:
-    assert moved.valid.all()
-    assert np.isfinite(moved.q).all()
-    assert moved.mass_source == "estimated from the stature"
-    assert 50 < moved.mass_kg < 90
-    assert len(moved.bodies) == 24
-    assert np.sqrt(np.mean(moved.marker_residual**2)) < 0.01
-    assert not any("limit" in warning or "misses" in warning for warning in moved.warnings)
+def test_the_record_is_complete(kinematics: JointKinematics) -> None:
+    assert kinematics.valid.all()
+    assert np.isfinite(kinematics.q).all()
+    assert kinematics.mass_source == "estimated from the stature"
+    assert 50 < kinematics.mass_kg < 90
+    assert len(kinematics.bodies) == 24
+    assert np.sqrt(np.mean(kinematics.marker_residual**2)) < 0.01
+    assert not any("limit" in warning or "misses" in warning for warning in kinematics.warnings)
 
 
 def test_frames_without_the_person_stay_empty() -> None:
@@ -162,17 +162,14 @@ def test_frames_without_the_person_stay_empty() -> None:
     np.testing.assert_array_equal(np.isfinite(joints.marker_residual).all(axis=1), valid)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"ik_iterations": 0}, {"ik": "opensim"}], ids=["both", "alone", "opensim"]
-)
-def test_a_turn_goes_on_after_a_gap(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{}, {"ik_iterations": 0}, {"ik": "opensim"}], ids=["both", "alone", "opensim"])
+def test_an_angle_is_continuous_across_a_gap(options: dict[str, Any]) -> None:
     """Someone who turns nearly once round, is not seen for a while, and comes back 15 degrees further round."""
     headings = np.concatenate([np.linspace(0, 350, 36), np.full(5, np.nan), np.linspace(365, 380, 4)])
     valid = np.isfinite(headings)
     body = _body([{}] * len(headings))
     body.global_orient[valid] = (
-        Rotation.from_euler("x", 180, degrees=True)
-        * Rotation.from_euler("y", headings[valid, None], degrees=True)
+        Rotation.from_euler("x", 180, degrees=True) * Rotation.from_euler("y", headings[valid, None], degrees=True)
     ).as_rotvec()
     settings = Settings(camera_pitch=0.0, camera_roll=0.0, **options)
     joints = stage.run(_detection(len(headings), valid), body, settings, NullProgress())
@@ -188,13 +185,9 @@ def test_a_given_mass_is_used_and_named() -> None:
 
 def test_a_users_model_keeps_its_muscles(shared: Path) -> None:
     path = shared / "data/models/gait2392_thelen2003muscle.osim"
-    joints = stage.run(
-        _detection(2), _body([{}, {"right_knee": (50, 0, 0)}]), Settings(model=path), NullProgress()
-    )
+    joints = stage.run(_detection(2), _body([{}, {"right_knee": (50, 0, 0)}]), Settings(model=path), NullProgress())
     assert joints.model_xml.count("<Thelen2003Muscle") == 92
-    assert _degrees(joints, 1, "knee_angle_r") == pytest.approx(
-        -50, abs=5
-    )  # this model's knee bends to minus
+    assert _degrees(joints, 1, "knee_angle_r") == pytest.approx(-50, abs=5)  # this model's knee bends to minus
     assert np.isnan(joints.marker_residual[:, MARKER_NAMES.index("RLEL")]).all()
 
 
@@ -203,7 +196,7 @@ def test_a_pose_at_the_end_of_a_range_is_pointed_out() -> None:
     assert any("hip_rotation_r is at the end of its range" in warning for warning in joints.warnings)
 
 
-def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
+def test_impossible_requests_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PersonError):
         stage.run(_detection(1, np.zeros(1, bool)), _body([{}]), LEVEL, NullProgress())
     notes = tmp_path / "notes.osim"
@@ -250,13 +243,9 @@ def test_the_network_alone_brings_its_own_skeleton(walking: tuple[Detection, Ref
 def test_smoothness_takes_the_jitter_out(walking: tuple[Detection, Refined]) -> None:
     rng = np.random.default_rng(0)
     detection, body = walking
-    shaken = Refined(
-        **{**vars(body), "body_pose": body.body_pose + rng.normal(0, 0.03, body.body_pose.shape)}
-    )
+    shaken = Refined(**{**vars(body), "body_pose": body.body_pose + rng.normal(0, 0.03, body.body_pose.shape)})
     rough, smooth = (
-        stage.run(
-            detection, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size), NullProgress()
-        )
+        stage.run(detection, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size), NullProgress())
         for size in (0.0, 1.0)
     )
 

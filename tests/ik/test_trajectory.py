@@ -88,13 +88,13 @@ def markers_of(kinematics: Kinematics, q: Array, scale: Array | None = None) -> 
     return kinematics.markers(torch.as_tensor(q), factors).numpy()
 
 
-def nearby(q: Array) -> Array:
+def perturbed(q: Array) -> Array:
     """Five degrees (and 9 cm) off."""
     return np.asarray(q + np.radians(5) * np.random.default_rng(5).normal(size=q.shape))
 
 
-def worst_degrees(kinematics: Kinematics, found: Array, q: Array) -> float:
-    return float(np.degrees(np.abs(found - q)[:, kinematics.spec.is_angle].max()))
+def max_error_degrees(kinematics: Kinematics, pred: Array, q: Array) -> float:
+    return float(np.degrees(np.abs(pred - q)[:, kinematics.spec.is_angle].max()))
 
 
 @pytest.mark.parametrize("name", ["walk", "posed"])
@@ -105,28 +105,28 @@ def test_finds_scales_and_poses(
     monkeypatch.setattr(trajectory, "SCALE_FRAMES", scale_frames)
     logs = np.random.default_rng(1).normal(0, 0.05, groups.shape[-1])
     q, scale = motion(skeleton, name), np.exp(groups @ logs)
-    found = solve_trajectory(skeleton, markers_of(skeleton, q, scale), nearby(q), groups=groups)
+    found = solve_trajectory(skeleton, markers_of(skeleton, q, scale), perturbed(q), groups=groups)
     np.testing.assert_allclose(found.scale, scale, rtol=0.002)
-    assert worst_degrees(skeleton, found.q, q) < 0.1
+    assert max_error_degrees(skeleton, found.q, q) < 0.1
     assert found.rms.max() < 1e-4
     np.testing.assert_allclose(found.markers, markers_of(skeleton, found.q, found.scale), atol=1e-12)
 
 
-def test_places_are_on_the_unscaled_bones(skeleton: Kinematics, groups: Array) -> None:
+def test_locations_are_on_the_unscaled_bodies(skeleton: Kinematics, groups: Array) -> None:
     q = motion(skeleton, "walk")
     places = skeleton.spec.marker_locations + np.random.default_rng(2).normal(0, 0.02, (1, 3))
     scale = np.exp(groups @ np.full(groups.shape[-1], 0.03))
     markers = skeleton.markers(torch.as_tensor(q), torch.as_tensor(scale), torch.as_tensor(places)).numpy()
-    found = solve_trajectory(skeleton, markers, nearby(q), groups=groups, marker_locations=places)
+    found = solve_trajectory(skeleton, markers, perturbed(q), groups=groups, marker_locations=places)
     np.testing.assert_allclose(found.scale, scale, rtol=0.002)
 
 
-def test_what_no_marker_shows_keeps_its_size(skeleton: Kinematics, groups: Array) -> None:
+def test_bodies_without_markers_keep_their_scale(skeleton: Kinematics, groups: Array) -> None:
     q = motion(skeleton, "walk")
     markers = markers_of(skeleton, q)
     head = [body == skeleton.spec.bodies.index("head") for body in skeleton.spec.marker_bodies]
     markers[:, head] = np.nan
-    found = solve_trajectory(skeleton, markers, nearby(q), groups=groups)
+    found = solve_trajectory(skeleton, markers, perturbed(q), groups=groups)
     np.testing.assert_allclose(found.scale, 1.0, atol=0.002)
 
 
@@ -134,7 +134,7 @@ def test_smoothness_takes_noise_away(skeleton: Kinematics) -> None:
     q = motion(skeleton, "walk")
     markers = markers_of(skeleton, q) + np.random.default_rng(3).normal(0, NOISE, (FRAMES, 69, 3))
     alone, smooth = (
-        solve_trajectory(skeleton, markers, nearby(q), smoothness=weight).q[:, skeleton.spec.is_angle]
+        solve_trajectory(skeleton, markers, perturbed(q), smoothness=weight).q[:, skeleton.spec.is_angle]
         for weight in (0.0, 1.0)
     )
     true = q[:, skeleton.spec.is_angle]
@@ -147,19 +147,18 @@ def test_smoothness_knows_true_time(skeleton: Kinematics) -> None:
     kept = np.arange(90)[np.arange(90) % 15 < 13]
     markers = markers_of(skeleton, q[kept])
     blind, knowing = (
-        solve_trajectory(skeleton, markers, nearby(q[kept]), smoothness=0.01, time=time).q[:, knee]
-        - q[kept, knee]
+        solve_trajectory(skeleton, markers, perturbed(q[kept]), smoothness=0.01, time=time).q[:, knee] - q[kept, knee]
         for time in (None, kept / FPS)
     )
     assert np.abs(knowing).mean() < 0.5 * np.abs(blind).mean()
     assert np.degrees(np.abs(knowing).max()) < 0.4 * np.degrees(np.abs(blind).max())
 
 
-def test_even_times_change_nothing(skeleton: Kinematics) -> None:
+def test_evenly_spaced_times_change_nothing(skeleton: Kinematics) -> None:
     q = motion(skeleton, "walk")
     markers = markers_of(skeleton, q) + np.random.default_rng(3).normal(0, NOISE, (FRAMES, 69, 3))
     untimed, timed = (
-        solve_trajectory(skeleton, markers, nearby(q), smoothness=1.0, time=time).q
+        solve_trajectory(skeleton, markers, perturbed(q), smoothness=1.0, time=time).q
         for time in (None, 7 + np.arange(FRAMES) / 29.97)
     )
     np.testing.assert_allclose(timed, untimed, atol=1e-9)
@@ -170,8 +169,8 @@ def test_without_options_it_is_the_solver(skeleton: Kinematics) -> None:
     markers = markers_of(skeleton, q) + np.random.default_rng(4).normal(0, 0.002, (FRAMES, 69, 3))
     markers[3, :5] = np.nan
     weights = np.random.default_rng(4).uniform(0.5, 2, 69)
-    found = solve_trajectory(skeleton, markers, nearby(q), weights=weights, iterations=60)
-    expected = Solver(skeleton).solve(markers, nearby(q), weights)
+    found = solve_trajectory(skeleton, markers, perturbed(q), weights=weights, iterations=60)
+    expected = Solver(skeleton).solve(markers, perturbed(q), weights)
     np.testing.assert_allclose(found.q, expected.q, atol=np.radians(0.1))
     np.testing.assert_allclose(found.rms, expected.rms, rtol=1e-5)
     assert (found.scale == 1).all()
@@ -185,7 +184,7 @@ def test_keeps_the_limits(skeleton: Kinematics, smoothness: float) -> None:
     q[:, knee] = table.ranges[knee, 0] - np.radians(10)
     q[:, elbow] = table.ranges[elbow, 1] + np.radians(10)
     markers = markers_of(skeleton, q)
-    found = solve_trajectory(skeleton, markers, nearby(q), smoothness=smoothness)
+    found = solve_trajectory(skeleton, markers, perturbed(q), smoothness=smoothness)
     clamped = table.clamped
     assert (found.q[:, clamped] >= table.ranges[clamped, 0]).all()
     assert (found.q[:, clamped] <= table.ranges[clamped, 1]).all()
@@ -202,25 +201,25 @@ def test_keeps_the_limits(skeleton: Kinematics, smoothness: float) -> None:
     assert np.abs(gradient[~low & ~high]).max() < 1e-4
 
 
-def test_bridges_frames_that_show_nothing(skeleton: Kinematics) -> None:
+def test_bridges_frames_without_markers(skeleton: Kinematics) -> None:
     q = motion(skeleton, "walk")
     markers = markers_of(skeleton, q)
     markers[10:13] = np.nan
     markers[::2, 7] = np.nan
-    start = nearby(q)
+    start = perturbed(q)
     start[10:13] += 0.3
     found = solve_trajectory(skeleton, markers, start, smoothness=1e-5)
-    assert worst_degrees(skeleton, found.q, q) < 5.0
-    assert worst_degrees(skeleton, found.q[20:], q[20:]) < 0.1
+    assert max_error_degrees(skeleton, found.q, q) < 5.0
+    assert max_error_degrees(skeleton, found.q[20:], q[20:]) < 0.1
     assert (found.rms[10:13] == 0).all()
 
 
-def test_whole_turns_in_the_start_do_not_count(skeleton: Kinematics) -> None:
+def test_full_turns_in_the_initial_values_do_not_count(skeleton: Kinematics) -> None:
     q = motion(skeleton, "walk")
-    start = nearby(q)
+    start = perturbed(q)
     start[20:, skeleton.spec.coordinates.index("pelvis_rotation")] += 2 * np.pi
     found = solve_trajectory(skeleton, markers_of(skeleton, q), start, smoothness=1e-5)
-    assert worst_degrees(skeleton, found.q, q) < 0.1
+    assert max_error_degrees(skeleton, found.q, q) < 0.1
 
 
 def test_a_follower_moves_with_its_leader() -> None:
@@ -241,7 +240,7 @@ def test_equations_are_those_of_the_residuals(
     which: str, steps: list[float] | None, skeleton: Kinematics, groups: Array
 ) -> None:
     """Gradient and Gauss-Newton matrix against automatic differentiation of all residuals."""
-    kinematics = thinned(skeleton) if which == "skeleton" else coupled_arm()
+    kinematics = with_fewer_markers(skeleton) if which == "skeleton" else coupled_arm()
     table, rng, frames, smoothness = kinematics.spec, np.random.default_rng(6), 4, 0.7
     if which == "arm":
         groups = rng.random((2, 3, 2))
@@ -250,9 +249,7 @@ def test_equations_are_those_of_the_residuals(
     weights = rng.uniform(0.5, 2, len(table.markers))
     time = None if steps is None else np.cumsum([2.0, *steps])
     second = torch.tensor([[1.0, -2, 1, 0], [0, 1, -2, 1]], dtype=torch.float64)
-    if (
-        steps is not None
-    ):  # 2 / (h1 + h2) ((q3 - q2) / h2 - (q2 - q1) / h1), h1 = 0.03, h2 = 0.1, times 0.03 squared
+    if steps is not None:  # 2 / (h1 + h2) ((q3 - q2) / h2 - (q2 - q1) / h1), h1 = 0.03, h2 = 0.1, times 0.03 squared
         long, short = 0.0009 * 2 / 0.13 / 0.1, 0.0009 * 2 / 0.13 / 0.03
         rows = [[short, -short - long, long, 0], [0, long, -short - long, short]]
         second = torch.tensor(rows, dtype=torch.float64)
@@ -276,15 +273,15 @@ def test_equations_are_those_of_the_residuals(
     np.testing.assert_allclose(matrix, jacobian.T @ jacobian, atol=1e-9)
 
 
-def thinned(kinematics: Kinematics) -> Kinematics:
+def with_fewer_markers(kinematics: Kinematics) -> Kinematics:
     """With every eighth marker."""
-    table = kinematics.spec
+    spec = kinematics.spec
     return Kinematics(
         replace(
-            table,
-            markers=table.markers[::8],
-            marker_bodies=table.marker_bodies[::8],
-            marker_locations=table.marker_locations[::8],
+            spec,
+            markers=spec.markers[::8],
+            marker_bodies=spec.marker_bodies[::8],
+            marker_locations=spec.marker_locations[::8],
         )
     )
 
@@ -306,7 +303,7 @@ def dense(system: BandedNormalEquations) -> tuple[Array, Array]:
 @pytest.mark.parametrize("frames", [1, 2])
 def test_clips_too_short_to_be_smooth(skeleton: Kinematics, groups: Array, frames: int) -> None:
     q = motion(skeleton, "walk", frames)
-    found = solve_trajectory(skeleton, markers_of(skeleton, q), nearby(q), smoothness=1.0, groups=groups)
+    found = solve_trajectory(skeleton, markers_of(skeleton, q), perturbed(q), smoothness=1.0, groups=groups)
     assert found.rms.max() < 0.002
 
 

@@ -31,22 +31,22 @@ _BENT: Turn = {
 }
 
 
-def _told(refined: Refined, **by: tuple[float, float, float]) -> Refined:
+def _with_std(refined: Refined, **by: tuple[float, float, float]) -> Refined:
     """The body with doubts about some joints, rad."""
-    spread = np.zeros((len(refined.body_pose), len(ACTIVE_JOINTS), 3))
+    rotation_std = np.zeros((len(refined.body_pose), len(ACTIVE_JOINTS), 3))
     for name, axes in by.items():
-        spread[:, ACTIVE_JOINTS.index(JOINT_NAMES.index(name))] = axes
-    return replace(refined, rotation_std=spread)
+        rotation_std[:, ACTIVE_JOINTS.index(JOINT_NAMES.index(name))] = axes
+    return replace(refined, rotation_std=rotation_std)
 
 
-def _turned(refined: Refined, name: str, axis: int, angle: float) -> Refined:
+def _rotate_joint(refined: Refined, name: str, axis: int, angle: float) -> Refined:
     """The body with a joint turned further about one of its own axes, rad."""
-    vectors = np.concatenate([refined.global_orient[:, None], refined.body_pose], axis=1)
+    axis_angles = np.concatenate([refined.global_orient[:, None], refined.body_pose], axis=1)
     joint = JOINT_NAMES.index(name)
-    vectors[:, joint] = so3.matrix_to_axis_angle(
-        so3.axis_angle_to_matrix(vectors[:, joint]) @ so3.axis_angle_to_matrix(angle * np.eye(3)[axis])
+    axis_angles[:, joint] = so3.matrix_to_axis_angle(
+        so3.axis_angle_to_matrix(axis_angles[:, joint]) @ so3.axis_angle_to_matrix(angle * np.eye(3)[axis])
     )
-    return replace(refined, global_orient=vectors[:, 0], body_pose=vectors[:, 1:])
+    return replace(refined, global_orient=axis_angles[:, 0], body_pose=axis_angles[:, 1:])
 
 
 def _posed(refined: Refined) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,10 +55,8 @@ def _posed(refined: Refined) -> tuple[torch.Tensor, torch.Tensor]:
     return posed.joints, posed.markers
 
 
-@pytest.mark.parametrize(
-    ("name", "axis"), [("pelvis", 1), ("right_hip", 0), ("spine2", 2), ("left_elbow", 1)]
-)
-def test_markers_are_pushed_as_by_the_turn_itself(name: str, axis: int) -> None:
+@pytest.mark.parametrize(("name", "axis"), [("pelvis", 1), ("right_hip", 0), ("spine2", 2), ("left_elbow", 1)])
+def test_marker_displacements_match_the_actual_rotation(name: str, axis: int) -> None:
     refined, step = _body([_BENT], yaw=40.0), 0.02
     axes = so3.axis_angle_to_matrix(np.array([0.3, -0.5, 0.2]))
     vectors = np.concatenate([refined.global_orient[:, None], refined.body_pose], axis=1)
@@ -69,9 +67,7 @@ def test_markers_are_pushed_as_by_the_turn_itself(name: str, axis: int) -> None:
         np.full((1, len(ACTIVE_JOINTS), 3), step),
         axes,
     )
-    ahead, back = (
-        _posed(_turned(refined, name, axis, sign * step))[1][0].double().numpy() for sign in (1, -1)
-    )
+    ahead, back = (_posed(_rotate_joint(refined, name, axis, sign * step))[1][0].double().numpy() for sign in (1, -1))
     column = 3 * ACTIVE_JOINTS.index(JOINT_NAMES.index(name)) + axis
     # the skin's own bulging with the pose, which is left out, is the rest
     np.testing.assert_allclose(pushed[0, column].T, (ahead - back) / 2 @ axes.T, atol=2.5e-4)
@@ -80,27 +76,25 @@ def test_markers_are_pushed_as_by_the_turn_itself(name: str, axis: int) -> None:
 @pytest.mark.parametrize(
     ("name", "axis"), [("right_knee", 0), ("left_hip", 0), ("left_hip", 2), ("right_ankle", 0), ("pelvis", 0)]
 )
-def test_angles_are_off_as_by_the_turn_itself(name: str, axis: int) -> None:
+def test_angle_changes_match_the_actual_rotation(name: str, axis: int) -> None:
     step = 0.03
     refined = _body([_BENT] * 4)
     doubt = tuple(float(step * (a == axis)) for a in range(3))
-    joints = stage.run(_detection(4), _told(refined, **{name: doubt}), LEVEL, NullProgress())  # type: ignore[arg-type]
+    joints = stage.run(_detection(4), _with_std(refined, **{name: doubt}), LEVEL, NullProgress())  # type: ignore[arg-type]
     moved: list[Array] = [
-        stage.run(_detection(4), _turned(refined, name, axis, sign * step), LEVEL, NullProgress()).q[0]
+        stage.run(_detection(4), _rotate_joint(refined, name, axis, sign * step), LEVEL, NullProgress()).q[0]
         for sign in (1, -1)
     ]
-    angles = joints.rotational & ~np.isin(
-        joints.coordinates, ["pelvis_rotation"]
-    )  # the heading is the clip's own
+    angles = joints.rotational & ~np.isin(joints.coordinates, ["pelvis_rotation"])  # the heading is the clip's own
     change = np.abs(moved[0] - moved[1])[angles] / 2
     np.testing.assert_allclose(joints.q_std[0, angles], change, atol=0.15 * step)
     assert joints.q_std[0, angles].max() > 0.8 * step
 
 
-def test_independent_doubts_add_their_squares() -> None:
+def test_independent_variances_add() -> None:
     refined = _body([_BENT] * 3)
     one, other, both = (
-        stage.run(_detection(3), _told(refined, **doubts), LEVEL, NullProgress()).q_std
+        stage.run(_detection(3), _with_std(refined, **doubts), LEVEL, NullProgress()).q_std
         for doubts in (
             {"left_hip": (0.1, 0.05, 0.0)},
             {"spine1": (0.0, 0.02, 0.08)},
@@ -110,33 +104,33 @@ def test_independent_doubts_add_their_squares() -> None:
     np.testing.assert_allclose(both**2, one**2 + other**2, rtol=1e-5, atol=1e-9)
 
 
-def test_only_what_is_known_is_told() -> None:
+def test_std_is_nan_where_unknown() -> None:
     refined = _body([_BENT] * 5)
     valid = np.array([True, True, True, False, False])
     silent = stage.run(_detection(5, valid), refined, LEVEL, NullProgress())
     assert silent.q_std.shape == (0, 0)
-    told = stage.run(_detection(5, valid), _told(refined, left_knee=(0.1, 0.0, 0.0)), LEVEL, NullProgress())
+    told = stage.run(_detection(5, valid), _with_std(refined, left_knee=(0.1, 0.0, 0.0)), LEVEL, NullProgress())
     fixed = np.array([str(name).endswith("_beta") for name in told.coordinates])
     assert np.isfinite(told.q_std[valid][:, ~fixed]).all()
     assert np.isnan(told.q_std[:, fixed]).all()
     assert np.isnan(told.q_std[~valid]).all()
     np.testing.assert_array_equal(told.q[valid], silent.q[valid])
-    opensim = stage.run(_detection(5, valid), _told(refined), replace(LEVEL, ik="opensim"), NullProgress())
+    opensim = stage.run(_detection(5, valid), _with_std(refined), replace(LEVEL, ik="opensim"), NullProgress())
     assert opensim.q_std.shape == (0, 0)
 
 
-def test_a_leg_that_is_hard_to_see_is_named() -> None:
+def test_a_leg_with_a_large_std_is_named() -> None:
     refined = _body([_BENT] * 4)
     doubts = {"right_knee": (0.25, 0.0, 0.0), "left_hip": (0.1, 0.0, 0.0), "right_elbow": (0.0, 0.5, 0.0)}
     (told,) = (
         warning
-        for warning in stage.run(_detection(4), _told(refined, **doubts), LEVEL, NullProgress()).warnings
+        for warning in stage.run(_detection(4), _with_std(refined, **doubts), LEVEL, NullProgress()).warnings
         if "hard to see" in warning
     )
     assert re.fullmatch("hard to see, standard deviations in degrees: knee_angle_r 1[45]", told)
 
 
-def test_an_angle_that_moves_no_marker_is_not_told() -> None:
+def test_an_angle_that_moves_no_marker_has_no_std() -> None:
     calibrated, _ = scale_model(load_body(), np.zeros(10))
     solver = Solver(Kinematics(extract_model(calibrated.model)))
     unseen = list(solver.kinematics.spec.coordinates).index("wrist_flex_r")

@@ -81,10 +81,7 @@ def test_from_a_folder_with_the_packages(packages: Path, cache: Path) -> None:
 def test_from_a_folder_with_the_files_themselves(tmp_path: Path) -> None:
     for name, content in CONTENT.items():
         (tmp_path / f"{name}.tflite").write_bytes(content)
-    assert (
-        assets.ensure(["inner", "packed"], NullProgress(), tmp_path)["packed"].read_bytes()
-        == CONTENT["packed"]
-    )
+    assert assets.ensure(["inner", "packed"], NullProgress(), tmp_path)["packed"].read_bytes() == CONTENT["packed"]
 
 
 def test_from_a_folder_with_the_task_file(packages: Path, tmp_path: Path) -> None:
@@ -93,7 +90,7 @@ def test_from_a_folder_with_the_task_file(packages: Path, tmp_path: Path) -> Non
     assert assets.ensure(["inner"], NullProgress(), tmp_path)["inner"].read_bytes() == CONTENT["inner"]
 
 
-def test_a_folder_without_the_file_says_which_and_where_from(tmp_path: Path) -> None:
+def test_a_folder_without_the_file_names_it_and_its_source(tmp_path: Path) -> None:
     with pytest.raises(AssetError) as caught:
         assets.ensure(["outer"], NullProgress(), tmp_path)
     text = str(caught.value)
@@ -125,7 +122,7 @@ def test_a_broken_package_is_named(packages: Path) -> None:
         assets.ensure(["outer"], NullProgress(), packages)
 
 
-def test_a_damaged_file_in_the_cache_is_seen_and_replaced(packages: Path, cache: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_replaced(packages: Path, cache: Path) -> None:
     assets.ensure(FAKE, NullProgress(), packages)
     (cache / "outer.tflite").write_bytes(b"damaged")
     status = {status.name: status for status in assets.verify()}
@@ -179,9 +176,7 @@ def test_two_at_once_fetch_once(monkeypatch: pytest.MonkeyPatch) -> None:
         yield from ((asset, CONTENT[asset.name]) for asset in inside)
 
     monkeypatch.setattr(assets, "_from_registry", slowly)
-    threads = [
-        threading.Thread(target=assets.ensure, args=(["inner", "outer"], NullProgress())) for _ in range(3)
-    ]
+    threads = [threading.Thread(target=assets.ensure, args=(["inner", "outer"], NullProgress())) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -9,7 +9,7 @@ from biopose_cli.errors import ArtifactError
 from biopose_cli.io.results import LANDMARKS, Detection, Mesh, Refined, read_fingerprint
 
 
-def a_mesh(frames: int = 4) -> Mesh:
+def make_mesh(frames: int = 4) -> Mesh:
     return Mesh(
         body_pose=np.ones((frames, 23, 3)),
         global_orient=np.zeros((frames, 3)),
@@ -24,7 +24,7 @@ def a_mesh(frames: int = 4) -> Mesh:
 
 
 def test_round_trip_keeps_every_field(tmp_path: Path) -> None:
-    mesh = a_mesh()
+    mesh = make_mesh()
     mesh.save(tmp_path / "mesh.npz", "print")
     again, fingerprint = Mesh.load(tmp_path / "mesh.npz")
     assert fingerprint == read_fingerprint(tmp_path / "mesh.npz") == "print"
@@ -64,7 +64,7 @@ def test_wrong_constant_length_is_refused() -> None:
 @pytest.mark.parametrize("keep", [0, 10, 300, -1])
 def test_truncated_file_is_named(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "mesh.npz"
-    a_mesh().save(path, "print")
+    make_mesh().save(path, "print")
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ArtifactError, match=r"mesh\.npz"):
         Mesh.load(path)
@@ -73,7 +73,7 @@ def test_truncated_file_is_named(tmp_path: Path, keep: int) -> None:
 
 def test_flipped_byte_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "mesh.npz"
-    a_mesh().save(path, "print")
+    make_mesh().save(path, "print")
     content = bytearray(path.read_bytes())
     where = content.index(np.float32(1).tobytes() * 8)  # inside body_pose
     content[where] ^= 0xFF
@@ -91,7 +91,7 @@ def test_pickled_content_is_refused(tmp_path: Path) -> None:
 
 def test_another_stages_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mesh.npz"
-    a_mesh().save(path, "print")
+    make_mesh().save(path, "print")
     with pytest.raises(ArtifactError, match="stage 'mesh'"):
         Refined.load(path)
 

@@ -58,7 +58,7 @@ def test_opensim_reads_to_the_last_row(tmp_path: Path) -> None:
         (TIME[:0], VALUES[:0]),
     ],
 )
-def test_what_opensim_could_not_read_is_not_written(tmp_path: Path, time: object, values: object) -> None:
+def test_values_unreadable_to_opensim_are_not_written(tmp_path: Path, time: object, values: object) -> None:
     with pytest.raises(ValueError, match=r"a\.mot"):
         write_mot(tmp_path / "a.mot", time, NAMES, values)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
@@ -72,7 +72,7 @@ def test_radians_become_degrees_but_translations_and_coupled_coordinates_stay(tm
     assert motion.warnings == ()
 
 
-def test_without_indegrees_radians_are_assumed_and_said(tmp_path: Path) -> None:
+def test_without_indegrees_radians_are_assumed_with_a_warning(tmp_path: Path) -> None:
     motion = read_motion(motion_file(tmp_path, text("0\t0.5\t1\n", header="nRows=1")))
     assert motion["hip_flexion_r"][0] == pytest.approx(np.rad2deg(0.5))
     assert "radians" in motion.warnings[0]
@@ -84,10 +84,8 @@ def test_degrees_called_radians_are_refused(tmp_path: Path, header: str) -> None
         read_motion(motion_file(tmp_path, text("0\t60\t1\n", header)))
 
 
-def test_translations_are_told_by_name() -> None:
-    assert [
-        name for name in ("pelvis_tx", "sh_tz_l", "Abs_t2", "knee_angle_l_beta") if is_rotation(name)
-    ] == []
+def test_translations_are_recognized_by_name() -> None:
+    assert [name for name in ("pelvis_tx", "sh_tz_l", "Abs_t2", "knee_angle_l_beta") if is_rotation(name)] == []
     assert all(is_rotation(name) for name in ("pelvis_tilt", "L1_T12_Flex_Ext", "Abs_r3", "neck_rotation"))
 
 
@@ -96,9 +94,7 @@ def test_state_files_of_opensim_4(tmp_path: Path) -> None:
         "time\t/jointset/hip_r/hip_flexion_r/value\t/jointset/hip_r/hip_flexion_r/speed"
         "\t/forceset/soleus_r/activation\t/jointset/ground_pelvis/pelvis_tx/value"
     )
-    motion = read_motion(
-        motion_file(tmp_path, text("0\t0.1\t9\t0.5\t2\n", "DataType=double\ninDegrees=no", labels))
-    )
+    motion = read_motion(motion_file(tmp_path, text("0\t0.1\t9\t0.5\t2\n", "DataType=double\ninDegrees=no", labels)))
     assert motion.names == ("hip_flexion_r", "pelvis_tx")
     np.testing.assert_allclose(motion.values, [[np.rad2deg(0.1), 2]])
 
@@ -109,10 +105,8 @@ def test_windows_line_ends_spaces_and_a_byte_order_mark(tmp_path: Path) -> None:
     np.testing.assert_array_equal(motion.values, [[1, 2], [1.5, 2.5]])
 
 
-def test_a_wrong_row_count_is_tolerated_and_said(tmp_path: Path) -> None:
-    motion = read_motion(
-        motion_file(tmp_path, text("0\t1\t2\n1\t1\t2\n", "nRows=7\nnColumns=3\ninDegrees=yes"))
-    )
+def test_a_wrong_row_count_is_tolerated_with_a_warning(tmp_path: Path) -> None:
+    motion = read_motion(motion_file(tmp_path, text("0\t1\t2\n1\t1\t2\n", "nRows=7\nnColumns=3\ninDegrees=yes")))
     assert len(motion.time) == 2
     assert len(motion.warnings) == 1
     assert "nrows=7" in motion.warnings[0]

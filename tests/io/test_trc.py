@@ -102,7 +102,7 @@ def test_one_frame(tmp_path: Path) -> None:
         ([0], ["A B"], (1, 1, 3)),
     ],
 )
-def test_what_cannot_be_a_trc_is_not_written(
+def test_invalid_data_is_not_written_as_trc(
     tmp_path: Path, time: list[float], names: list[str], shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match=r"a\.trc"):

@@ -53,9 +53,7 @@ def test_gradient_is_that_of_the_energy(name: str, chain: KinematicChain) -> Non
     directions[0, : FRAMES * DOF] = 0  # the shape alone
     for direction in directions:
         step, shape = direction[: FRAMES * DOF].reshape(FRAMES, DOF), direction[FRAMES * DOF :]
-        slope = (
-            _energy(term, chain, pose, step, shape, 1e-6) - _energy(term, chain, pose, step, shape, -1e-6)
-        ) / 2e-6
+        slope = (_energy(term, chain, pose, step, shape, 1e-6) - _energy(term, chain, pose, step, shape, -1e-6)) / 2e-6
         predicted = (system.gradient * step).sum() + system.shape_gradient @ shape
         assert predicted == pytest.approx(slope, rel=1e-4, abs=1e-4)
 
@@ -68,16 +66,14 @@ def test_smoothness_knows_true_time(clip: Clip) -> None:
     """Even motion costs nothing, however unevenly it is sampled; pretending the frames were even makes it cost."""
     time = np.array([0.0, 0.02, 0.10, 0.11, 0.2])
     transl = np.array([0, 0, 3.0]) + time[:, None] * [1.0, 0, 0.5]
-    pose = Pose(
-        np.broadcast_to(np.eye(3), (5, 24, 3, 3)).copy(), transl, np.zeros(clip.chain.num_shape_params)
-    )
+    pose = Pose(np.broadcast_to(np.eye(3), (5, 24, 3, 3)).copy(), transl, np.zeros(clip.chain.num_shape_params))
     state = State(clip.chain, pose)
     turning, moving = np.full(22, 40.0), np.full(3, 15.0)
     assert Smoothness(time, turning, moving, 3.0).energy(state) == pytest.approx(0, abs=1e-18)
     assert Smoothness(np.linspace(0, 0.2, 5), turning, moving, 3.0).energy(state) > 0.1
 
 
-def test_nothing_is_said_of_frames_without_keypoints(clip: Clip) -> None:
+def test_frames_without_keypoints_have_no_cost(clip: Clip) -> None:
     weight = np.ones((20, 33))
     weight[7:9] = 0
     keypoints = np.zeros((20, 33, 2))

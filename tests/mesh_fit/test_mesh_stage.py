@@ -62,7 +62,7 @@ def test_height_is_honoured(clip: Clip) -> None:
         assert not mesh.warnings
 
 
-def test_an_unknown_height_is_said_to_be_a_guess(clip: Clip) -> None:
+def test_an_assumed_height_is_reported_as_assumed(clip: Clip) -> None:
     mesh = fit(clip.detection)
     assert 1.6 < mesh.stature_m < 1.85
     assert mesh.stature_source != "--height"
@@ -118,16 +118,14 @@ def test_knees_do_not_bend_forward(clip: Clip) -> None:
     """Keypoints of a body whose knees bend the wrong way are not followed past the joint's range."""
     broken = clip.pose.rotations.copy()
     broken[:, KNEES] = so3.axis_angle_to_matrix(np.radians([-50.0, 0, 0]))
-    detection = make_detection(
-        clip.chain, dataclasses.replace(clip.pose, rotations=broken), clip.detection.time
-    )
+    detection = make_detection(clip.chain, dataclasses.replace(clip.pose, rotations=broken), clip.detection.time)
     mesh = fit(detection)
     assert np.degrees(mesh.body_pose[:, [3, 4], 0]).min() > -20
     true = State(clip.chain, dataclasses.replace(clip.pose, rotations=broken))
     assert joint_limits(np.ones(20)).energy(true) > 1000
 
 
-def test_who_stands_before_the_camera_stands_upright(chain: KinematicChain) -> None:
+def test_a_standing_person_is_upright_in_a_level_camera(chain: KinematicChain) -> None:
     """Short legs seen from the front are not taken for bent ones."""
     time = np.arange(20) / 30
     pose = make_pose(time, np.zeros(chain.num_shape_params))
@@ -139,9 +137,7 @@ def test_who_stands_before_the_camera_stands_upright(chain: KinematicChain) -> N
     assert np.degrees(mesh.body_pose[:, [3, 4], 0]).mean() < 12
 
 
-def test_long_clips_in_windows_agree_with_one_fit(
-    chain: KinematicChain, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_clips_in_windows_agree_with_one_fit(chain: KinematicChain, monkeypatch: pytest.MonkeyPatch) -> None:
     time = np.arange(60) / 30
     detection = make_detection(chain, make_pose(time, np.zeros(chain.num_shape_params)), time)
     whole = fit(detection)
@@ -153,9 +149,7 @@ def test_long_clips_in_windows_agree_with_one_fit(
     assert np.linalg.norm(np.diff(parts.transl, axis=0), axis=1).max() < 0.05
 
 
-def test_a_window_in_which_nobody_was_seen_is_bridged(
-    chain: KinematicChain, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_window_without_detections_is_bridged(chain: KinematicChain, monkeypatch: pytest.MonkeyPatch) -> None:
     time = np.arange(90) / 30
     detection = make_detection(chain, make_pose(time, np.zeros(chain.num_shape_params)), time)
     monkeypatch.setattr(windows, "MAX_FRAMES", 30)
@@ -167,7 +161,7 @@ def test_a_window_in_which_nobody_was_seen_is_bridged(
     assert np.isfinite(mesh.transl).all()
 
 
-def test_keypoints_that_the_lens_cannot_show_do_not_count(clip: Clip) -> None:
+def test_keypoints_outside_the_lens_model_do_not_count(clip: Clip) -> None:
     lens = np.array([-0.28, 0.07, 0, 0, 0])
     far = clip.detection.keypoints_2d.copy()
     far[:, 31] = 3000.0
@@ -184,9 +178,7 @@ def test_spans_cover_the_clip_with_the_overlap() -> None:
         assert parts[0].start == 0
         assert parts[-1].stop == frames
         assert max(part.stop - part.start for part in parts) <= windows.MAX_FRAMES
-        assert all(
-            before.stop - after.start == windows.OVERLAP for before, after in itertools.pairwise(parts)
-        )
+        assert all(before.stop - after.start == windows.OVERLAP for before, after in itertools.pairwise(parts))
 
 
 def test_continuous_keeps_the_rotations_and_takes_out_the_jumps() -> None:
@@ -209,7 +201,7 @@ def test_continuous_keeps_the_rotations_and_takes_out_the_jumps() -> None:
         (0, 32, False),
     ],
 )
-def test_who_is_seen_from_the_front_is_told_that_knees_are_a_guess(
+def test_a_frontal_view_warns_that_knee_angles_are_uncertain(
     clip: Clip, heading: float, aside: float, said: bool
 ) -> None:
     """What counts is the line of sight, wherever in the picture the person is."""

@@ -21,40 +21,38 @@ from tests.helpers.stick_body import Clip, StickBody, make_detection
 SIGMA = np.radians(8.0)
 
 
-def told(clip: Clip, noise: float = 0.0) -> SMPLEstimates:
+def noisy_predictions(clip: Clip, noise: float = 0.0) -> SMPLEstimates:
     """A network that knows the truth, but for some rad of noise about every axis."""
-    wrong = noise * np.random.default_rng(3).normal(size=(len(clip.detection.time), len(ACTIVE_JOINTS), 3))
+    noise_vectors = noise * np.random.default_rng(3).normal(size=(len(clip.detection.time), len(ACTIVE_JOINTS), 3))
     rotations = clip.pose.rotations.copy()
-    rotations[:, list(ACTIVE_JOINTS)] = rotations[:, list(ACTIVE_JOINTS)] @ so3.axis_angle_to_matrix(wrong)
+    rotations[:, list(ACTIVE_JOINTS)] = rotations[:, list(ACTIVE_JOINTS)] @ so3.axis_angle_to_matrix(noise_vectors)
     pelvis = forward_kinematics(clip.chain, clip.pose).joints[:, 0]
     return SMPLEstimates(
         rotations, np.zeros((len(pelvis), 10)), pelvis, np.full((len(pelvis), len(ACTIVE_JOINTS), 3), SIGMA)
     )
 
 
-def fitted(clip: Clip, guided: SMPLEstimates) -> Pose:
-    shape = mesh_stage.build_shape_prior(
+def fit(clip: Clip, guided: SMPLEstimates) -> Pose:
+    shape_prior = mesh_stage.build_shape_prior(
         StickBody(), float(StickBody().stature(np.asarray(clip.pose.shape_params)))
     )  # type: ignore[arg-type]
-    return fit_with_network_prior(clip.chain, build_observations(clip.detection), shape, guided)
+    return fit_with_network_prior(clip.chain, build_observations(clip.detection), shape_prior, guided)
 
 
 def joint_error(clip: Clip, pose: Pose) -> float:
     """Mean distance of the joints, both from the pelvis, m."""
-    found, true = (forward_kinematics(clip.chain, one).joints for one in (pose, clip.pose))
-    return float(np.linalg.norm(found - found[:, :1] - true + true[:, :1], axis=-1).mean())
+    pred, gt = (forward_kinematics(clip.chain, one).joints for one in (pose, clip.pose))
+    return float(np.linalg.norm(pred - pred[:, :1] - gt + gt[:, :1], axis=-1).mean())
 
 
-def test_what_is_right_stays(clip: Clip) -> None:
-    assert joint_error(clip, fitted(clip, told(clip))) < 0.01
+def test_exact_predictions_are_kept(clip: Clip) -> None:
+    assert joint_error(clip, fit(clip, noisy_predictions(clip))) < 0.01
 
 
 def test_keypoints_and_time_correct_a_noisy_network(clip: Clip) -> None:
-    noisy = told(clip, 0.14)
-    before = joint_error(
-        clip, initial_pose_from_network(clip.chain, build_observations(clip.detection), noisy)
-    )
-    assert joint_error(clip, fitted(clip, noisy)) < 0.5 * before
+    noisy = noisy_predictions(clip, 0.14)
+    before = joint_error(clip, initial_pose_from_network(clip.chain, build_observations(clip.detection), noisy))
+    assert joint_error(clip, fit(clip, noisy)) < 0.5 * before
 
 
 def test_depth_is_the_networks(clip: Clip) -> None:
@@ -62,9 +60,9 @@ def test_depth_is_the_networks(clip: Clip) -> None:
     lifted = clip.pose.rotations.copy()
     lifted[:, 1] = so3.axis_angle_to_matrix(np.array([-0.6, 0, 0]))
     lifted[:, 4] = so3.axis_angle_to_matrix(np.array([0.9, 0, 0]))
-    network = told(dataclasses.replace(clip, pose=dataclasses.replace(clip.pose, rotations=lifted)))
-    found = fitted(clip, network)
-    plain = fitted(clip, told(clip))
+    network = noisy_predictions(dataclasses.replace(clip, pose=dataclasses.replace(clip.pose, rotations=lifted)))
+    found = fit(clip, network)
+    plain = fit(clip, noisy_predictions(clip))
     assert (
         np.degrees(
             so3.matrix_to_axis_angle(found.rotations[:, 4])[:, 0]
@@ -74,15 +72,15 @@ def test_depth_is_the_networks(clip: Clip) -> None:
     )
 
 
-def test_where_the_network_is_in_doubt_the_keypoints_decide(clip: Clip) -> None:
+def test_where_the_predicted_std_is_large_the_keypoints_decide(clip: Clip) -> None:
     """Every second frame's knee is wrong; the network knows it in one case and not in the other."""
-    right = told(clip)
+    right = noisy_predictions(clip)
     wrong = right.rotations.copy()
     wrong[::2, 5] = wrong[::2, 5] @ so3.axis_angle_to_matrix(np.array([0.5, 0, 0]))
     doubt = right.rotation_std.copy()
     doubt[::2, ACTIVE_JOINTS.index(5), 0] = 5 * SIGMA
     sure, unsure = (
-        fitted(clip, dataclasses.replace(right, rotations=wrong, rotation_std=spread))
+        fit(clip, dataclasses.replace(right, rotations=wrong, rotation_std=spread))
         for spread in (right.rotation_std, doubt)
     )
 
@@ -101,11 +99,11 @@ def test_pushing_off_is_not_smoothed_away(clip: Clip) -> None:
     rotations[:, 7] = rotations[:, 7] @ so3.axis_angle_to_matrix(push[:, None] * [1, 0, 0])
     pose = Pose(rotations, clip.pose.transl[:1].repeat(20, axis=0), clip.pose.shape_params)
     pushing = Clip(clip.chain, pose, make_detection(clip.chain, pose, time))
-    ankle = so3.matrix_to_axis_angle(fitted(pushing, told(pushing)).rotations[:, 7])[:, 0]
+    ankle = so3.matrix_to_axis_angle(fit(pushing, noisy_predictions(pushing)).rotations[:, 7])[:, 0]
     assert np.ptp(ankle) > np.radians(27)
 
 
-def test_frames_nobody_saw_lie_between_their_neighbours(clip: Clip) -> None:
+def test_undetected_frames_are_interpolated(clip: Clip) -> None:
     network = new_network(TrainConfig(hidden=32, blocks=1).network_config).eval()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -116,28 +114,27 @@ def test_frames_nobody_saw_lie_between_their_neighbours(clip: Clip) -> None:
     whole, holed = (run_network(network, build_observations(d), None) for d in (clip.detection, detection))
     np.testing.assert_allclose(holed.rotations[~gap], whole.rotations[~gap], atol=1e-5)
     assert (
-        turn(holed.rotations[7], holed.rotations[9]) <= turn(whole.rotations[7], whole.rotations[12]) + 1e-6
+        pelvis_rotation_angle(holed.rotations[7], holed.rotations[9])
+        <= pelvis_rotation_angle(whole.rotations[7], whole.rotations[12]) + 1e-6
     )
     assert np.isfinite(holed.pelvis).all()
 
 
-def test_what_lies_between_weighs_little(clip: Clip) -> None:
+def test_interpolated_frames_have_little_weight(clip: Clip) -> None:
     """In interpolated frames the network says nothing of its own, and what is put there is no measurement."""
     between = np.zeros(20, bool)
     between[8:12] = True
-    network = told(clip)
-    network.rotations[between, 1] = network.rotations[between, 1] @ so3.axis_angle_to_matrix(
-        np.array([0.5, 0, 0])
-    )
+    network = noisy_predictions(clip)
+    network.rotations[between, 1] = network.rotations[between, 1] @ so3.axis_angle_to_matrix(np.array([0.5, 0, 0]))
     errors = []
     for filled in (False, True):
         detection = dataclasses.replace(clip.detection, interpolated=between & filled)
-        pose = fitted(dataclasses.replace(clip, detection=detection), network)
+        pose = fit(dataclasses.replace(clip, detection=detection), network)
         off = so3.matrix_to_axis_angle(np.swapaxes(clip.pose.rotations, -1, -2) @ pose.rotations)
         errors.append(np.linalg.norm(off[between, 1], axis=-1).mean())
     assert errors[1] < 0.6 * errors[0]
 
 
-def turn(one: Array, other: Array) -> float:
+def pelvis_rotation_angle(first: Array, second: Array) -> float:
     """Of the pelvis, rad."""
-    return float(np.linalg.norm(so3.matrix_to_axis_angle(one[0].T @ other[0])))
+    return float(np.linalg.norm(so3.matrix_to_axis_angle(first[0].T @ second[0])))

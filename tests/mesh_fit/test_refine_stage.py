@@ -35,32 +35,28 @@ def rest_then_go(clip: Clip) -> Pose:
     return Pose(rotations, clip.pose.transl[:1] + away, clip.pose.shape_params)
 
 
-def standing(clip: Clip, pose: Pose, fitted: Pose) -> Array:
+def contacts_of(clip: Clip, pose: Pose, estimate: Pose) -> Array:
     """What stands in a clip of `pose`, as the body of `fitted` has it."""
     return detect_contacts(
         build_observations(make_detection(clip.chain, pose, TIME)),
-        forward_kinematics(clip.chain, fitted).landmarks,
+        forward_kinematics(clip.chain, estimate).landmarks,
     )
 
 
 def test_finds_the_feet_that_stand(clip: Clip) -> None:
     pose = rest_then_go(clip)
-    weight = standing(clip, pose, pose)
+    weight = contacts_of(clip, pose, pose)
     assert weight[:17].min() > 0.8
     assert weight[23:].max() == 0
 
 
-@pytest.mark.parametrize(
-    ("speed", "stands"), [(0.3, True), (2.5, False)], ids=["an error of the fit", "a swing"]
-)
-def test_a_foot_that_is_still_in_the_picture_may_move_in_depth(
-    clip: Clip, speed: float, stands: bool
-) -> None:
+@pytest.mark.parametrize(("speed", "stands"), [(0.3, True), (2.5, False)], ids=["an error of the fit", "a swing"])
+def test_a_foot_static_in_the_image_may_move_in_depth(clip: Clip, speed: float, stands: bool) -> None:
     """A distance that drifts is no speed across the view, however far from the picture's corner the foot is; but a
     foot that swings towards the camera hardly moves across it."""
     pose = rest_then_go(clip)
     away = dataclasses.replace(pose, transl=pose.transl + (speed * TIME)[:, None] * [0, 0, 1])
-    weight = standing(clip, pose, away)[:17]
+    weight = contacts_of(clip, pose, away)[:17]
     assert weight.min() > 0.8 if stands else weight.max() < 0.05
 
 
@@ -69,7 +65,7 @@ def test_a_short_rest_is_no_stance(clip: Clip) -> None:
     moving = pose.transl.copy()
     moving[:, 0] = 0.6 * np.abs(TIME - TIME[20])  # turns round in frame 20
     pose = dataclasses.replace(pose, transl=moving)
-    assert standing(clip, pose, pose).max() == 0
+    assert contacts_of(clip, pose, pose).max() == 0
 
 
 def test_refined_body(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +81,7 @@ def test_refined_body(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _slide(clip, refined) < 0.5 * _slide(clip, mesh)
 
 
-def test_the_longer_nobody_was_seen_the_less_is_known(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncertainty_grows_with_the_length_of_a_gap(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refine_stage, "load_body", lambda path: StickBody())
     monkeypatch.setattr(mesh_stage, "load_body", lambda path: StickBody())
     gap = np.zeros(len(TIME), bool)

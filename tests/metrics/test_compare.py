@@ -40,7 +40,7 @@ def test_figures_by_hand() -> None:
     assert figures["offset"] == pytest.approx(3.0)
     assert figures["mae_offset_removed"] == pytest.approx(0.5)
     assert figures["r"] == pytest.approx(np.corrcoef([13, 24, 33, 42], [10, 20, 30, 40])[0, 1])
-    assert (figures["rom_est"], figures["rom_ref"], figures["rom_error"]) == pytest.approx((29, 30, -1))
+    assert (figures["rom_estimate"], figures["rom_reference"], figures["rom_error"]) == pytest.approx((29, 30, -1))
     assert figures["n"] == 4
 
 
@@ -48,29 +48,29 @@ def test_errors_against_standard_deviations_by_hand() -> None:
     est = motion([0, 1, 2, 3], knee_angle_r=[13, 24, 33, 42], hip_flexion_r=[0, 0, 0, 0])
     ref = motion([1, 2, 3, 4], knee_angle_r=[10, 20, 30, 40], hip_flexion_r=[0, 0, 0, 0])
     doubt = motion([0, 1, 2, 3], knee_angle_r=[1.5, 1, 2, 2])  # errors: 3, 4, 3, 2
-    comparison = compare(est, ref, shift=1.0, doubt=doubt)
+    comparison = compare(est, ref, shift=1.0, estimate_std=doubt)
     knee, hip = (comparison.coordinates[name] for name in ("knee_angle_r", "hip_flexion_r"))
     assert (knee["sd"], knee["within_two_sd"]) == pytest.approx((1.625, 0.75))
     assert (hip["sd"], hip["within_two_sd"]) == (None, None)
     assert comparison.groups["legs"]["within_two_sd"] == pytest.approx(0.75)
-    assert np.isnan(comparison.doubt[:, list(comparison.coordinates).index("hip_flexion_r")]).all()
+    assert np.isnan(comparison.estimate_std[:, list(comparison.coordinates).index("hip_flexion_r")]).all()
 
 
-def test_standard_deviations_of_other_times_or_below_zero_are_not_known() -> None:
+def test_negative_or_out_of_range_standard_deviations_are_nan() -> None:
     est = motion([0, 1, 2, 3], knee_angle_r=[13, 24, 33, 42])
     for doubt in (
         motion([0, 1, 2], knee_angle_r=[1, 1, 1]),
         motion([0, 1, 2, 3], knee_angle_r=[1, -1, 1, 1]),
     ):
-        figures = compare(est, est, shift=0, doubt=doubt).coordinates["knee_angle_r"]
+        figures = compare(est, est, shift=0, estimate_std=doubt).coordinates["knee_angle_r"]
         assert (figures["sd"], figures["within_two_sd"]) == (None, None)
 
 
-def test_tilt_and_list_keep_their_standard_deviations_when_seen_along_the_heading() -> None:
+def test_tilt_and_list_std_are_rotated_to_the_heading() -> None:
     time, ones = np.arange(4), np.ones(4)
     sideways = motion(time, pelvis_tilt=8 * ones, pelvis_list=0 * ones, pelvis_rotation=90 * ones)
     doubt = motion(time, pelvis_tilt=1 * ones, pelvis_list=10 * ones, pelvis_rotation=5 * ones)
-    figures = compare(sideways, sideways, shift=0, doubt=doubt).coordinates
+    figures = compare(sideways, sideways, shift=0, estimate_std=doubt).coordinates
     told = [figures[name]["sd"] for name in ("pelvis_tilt", "pelvis_list", "pelvis_rotation")]
     assert told == pytest.approx([10, 1, 5])
 
@@ -130,7 +130,7 @@ def test_a_given_shift_is_kept_and_added_to_est() -> None:
     assert compare(est, ref, shift=0).shift_s == 0.0
 
 
-def test_motionless_curves_tell_no_shift() -> None:
+def test_motionless_curves_give_no_shift() -> None:
     still = motion(np.arange(0, 3, 0.02), hip_flexion_r=np.full(150, 4.0))
     comparison = compare(still, still)
     assert (comparison.shift_s, comparison.shift_source) == (0.0, "none found")
@@ -148,7 +148,7 @@ def test_a_range_is_of_refs_clock() -> None:
     assert (comparison.time[0], comparison.time[-1]) == pytest.approx((1.0, 2.0))
 
 
-def test_a_hole_is_not_interpolated() -> None:
+def test_a_gap_is_not_interpolated() -> None:
     ref = walking(np.arange(0, 5, 1 / 50))
     seen = (ref.time < 2) | (ref.time > 3)
     comparison = compare(Motion(ref.time[seen], ref.names, ref.values[seen]), ref, shift=0)
@@ -179,7 +179,7 @@ def test_full_turns_do_not_count() -> None:
     est = motion(time, pelvis_rotation=wrapped + 3, hip_flexion_r=time)
     figures = compare(est, ref, shift=0).coordinates["pelvis_rotation"]
     assert figures["mae"] == pytest.approx(3)
-    assert figures["rom_est"] == pytest.approx(78)
+    assert figures["rom_estimate"] == pytest.approx(78)
 
 
 def test_gait2392_against_rajagopal() -> None:
@@ -220,12 +220,12 @@ def test_no_heading_of_one_leaves_the_other_as_it_is() -> None:
 ARM = ("arm_flex_r", "arm_add_r", "arm_rot_r")
 
 
-def arm(time: np.ndarray, other: np.ndarray) -> Motion:
+def arm(time: np.ndarray, flipped_frames: np.ndarray) -> Motion:
     """An arm that sways around one posture; in frames `other` under its other name, cut to -180 to 180 degrees."""
     sway = np.sin(np.outer(time, [1.0, 1.7, 2.3]))
     angles = np.array([100.0, -100, 70]) + 8 * sway
     flipped = (angles * [1, -1, 1] + 180 + 180) % 360 - 180
-    return Motion(time, ARM, np.where(other[:, None], flipped, angles))
+    return Motion(time, ARM, np.where(flipped_frames[:, None], flipped, angles))
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
@@ -256,11 +256,11 @@ def test_names_that_agree_are_left_alone() -> None:
     assert compare(half, ref, shift=0).coordinates["arm_flex_r"]["mae"] == pytest.approx(180)
 
 
-def test_the_plot_is_a_picture(tmp_path: Path) -> None:
+def test_the_plot_is_an_image_file(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     ref = walking(np.arange(0, 3, 1 / 50))
     doubt = motion(ref.time, knee_angle_r=np.full(len(ref.time), 5.0))
-    plot(compare(ref, ref, doubt=doubt), tmp_path / "curves.png")
+    plot(compare(ref, ref, estimate_std=doubt), tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")).shape[1] > 1000
     assert [p.name for p in tmp_path.iterdir()] == ["curves.png"]
 

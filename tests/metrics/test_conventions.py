@@ -16,11 +16,11 @@ from biopose_cli.metrics.conventions import (
     SHOULDER,
     SPINE,
     SPINE_ANGLES,
-    THREE_TURNS,
-    about_own_heading,
-    canonical,
+    THREE_AXIS_JOINTS,
     euler_zxy,
-    named_as,
+    in_heading_frame,
+    nearest_branch,
+    to_canonical,
 )
 from biopose_cli.skeleton.build import build_model
 from biopose_cli.skeleton.euler_branches import three_axis_joints
@@ -83,13 +83,13 @@ def random_pose(model: Any, seed: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_converted_angles_turn_our_bodies_the_same_way(shared: Path, name: str) -> None:
+def test_converted_angles_orient_our_bodies_alike(shared: Path, name: str) -> None:
     model, ours = load_model(shared / MODELS[name]), build_model()
     for seed in range(3):
         pose = random_pose(model, seed)
         if name == "gait2392":  # its knee is a hinge about z, Rajagopal's is oblique: the sign is what counts
             pose |= {"knee_angle_r": -25.0, "knee_angle_l": -40.0}
-        converted, _ = canonical(motion(**{key: [value] for key, value in pose.items()}))
+        converted, _ = to_canonical(motion(**{key: [value] for key, value in pose.items()}))
         here = orientations(model, pose)
         there = orientations(ours, {n: float(converted[n][0]) for n in converted.names})
         segments = [segment for segment in (*SEGMENTS, *UPPER) if segment in here]
@@ -102,7 +102,7 @@ def test_converted_angles_turn_our_bodies_the_same_way(shared: Path, name: str) 
 
 
 def test_negative_knees_are_reversed_together_with_the_toes() -> None:
-    converted, notes = canonical(motion(knee_angle_r=[-60, -5], mtp_angle_r=[-10, 0], hip_flexion_r=[-9, 1]))
+    converted, notes = to_canonical(motion(knee_angle_r=[-60, -5], mtp_angle_r=[-10, 0], hip_flexion_r=[-9, 1]))
     np.testing.assert_array_equal(converted["knee_angle_r"], [60, 5])
     np.testing.assert_array_equal(converted["mtp_angle_r"], [10, 0])
     np.testing.assert_array_equal(converted["hip_flexion_r"], [-9, 1])
@@ -111,22 +111,20 @@ def test_negative_knees_are_reversed_together_with_the_toes() -> None:
 
 def test_straight_knees_just_below_zero_keep_their_sign() -> None:
     sway = np.sin(np.arange(0, 6, 0.1))
-    given = motion(
-        knee_angle_r=list(4 * sway - 1.5), knee_angle_l=list(3 * sway - 2), mtp_angle_r=list(5 * sway)
-    )
-    converted, notes = canonical(given)
+    given = motion(knee_angle_r=list(4 * sway - 1.5), knee_angle_l=list(3 * sway - 2), mtp_angle_r=list(5 * sway))
+    converted, notes = to_canonical(given)
     np.testing.assert_array_equal(converted.values, given.values)
     assert notes == ()
 
 
-def test_one_bent_knee_of_two_is_enough_to_tell() -> None:
-    converted, _ = canonical(motion(knee_angle_r=[-1.0] * 60, knee_angle_l=list(-30 * np.ones(60))))
+def test_one_bent_knee_suffices_to_detect_the_sign() -> None:
+    converted, _ = to_canonical(motion(knee_angle_r=[-1.0] * 60, knee_angle_l=list(-30 * np.ones(60))))
     assert (converted.values > 0).all()
 
 
 def test_a_model_with_a_patella_may_hyperextend() -> None:
     given = motion(knee_angle_r=[-6, -5], knee_angle_r_beta=[-0.1, -0.1])
-    converted, notes = canonical(given)
+    converted, notes = to_canonical(given)
     np.testing.assert_array_equal(converted.values, given.values)
     assert notes == ()
 
@@ -135,7 +133,7 @@ def test_the_spine_adds_up_about_one_axis() -> None:
     columns = {f"{joint}_{angle}": [0.0, 0.0] for joint in SPINE for angle in SPINE_ANGLES}
     for joint in SPINE:
         columns[f"{joint}_Flex_Ext"] = [-5.0, 2.0]
-    converted, _ = canonical(motion(**columns))
+    converted, _ = to_canonical(motion(**columns))
     assert converted.names == LUMBAR
     np.testing.assert_allclose(converted.values, [[-30, 0, 0], [12, 0, 0]], atol=1e-9)
 
@@ -144,31 +142,29 @@ def test_the_spine_adds_up_about_one_axis() -> None:
 def test_raising_the_arm_forward_and_sideways(side: str) -> None:
     """Elevation in the plane at 90 degrees is flexion, at 0 it is abduction: negative adduction."""
     columns = {SHOULDER[0]: [90.0, 0.0], SHOULDER[1]: [40.0, 40.0], SHOULDER[2]: [-90.0, 0.0]}
-    converted, _ = canonical(motion(**{f"{name}_{side}": column for name, column in columns.items()}))
+    converted, _ = to_canonical(motion(**{f"{name}_{side}": column for name, column in columns.items()}))
     assert converted.names == tuple(f"{name}_{side}" for name in ARM)
     np.testing.assert_allclose(converted.values[1], [0, -40, 0], atol=1e-9)
-    assert converted.values[0, 0] == pytest.approx(
-        40, abs=9
-    )  # the axial rotation's axis is 6 degrees oblique
+    assert converted.values[0, 0] == pytest.approx(40, abs=9)  # the axial rotation's axis is 6 degrees oblique
     assert abs(converted.values[0, 1]) < 9
 
 
-def test_tilt_and_list_are_seen_along_the_heading() -> None:
+def test_tilt_and_list_are_in_the_heading_frame() -> None:
     """A pelvis tilted 10 degrees back and dropped 5, heading 0 and -90: the same anatomy."""
     ahead = np.array([[10.0, 5.0, 0.0], [12.0, 3.0, 2.0]])
     turned = (Rotation.from_euler("y", -90, degrees=True) * euler_zxy(ahead)).as_euler("ZXY", degrees=True)
-    found, heading = about_own_heading(turned)
-    straight, own = about_own_heading(ahead)
+    found, heading = in_heading_frame(turned)
+    straight, own = in_heading_frame(ahead)
     assert heading == pytest.approx(-90 + own)
     np.testing.assert_allclose(found[:, :2], straight[:, :2], atol=1e-9)
     np.testing.assert_allclose(found[:, 2], straight[:, 2] - 90, atol=1e-9)
     np.testing.assert_allclose(straight, ahead, atol=0.3)
 
 
-def test_somebody_turning_in_a_circle_has_no_heading() -> None:
+def test_turning_in_a_circle_gives_no_heading() -> None:
     angles = np.zeros((36, 3))
     angles[:, 2] = np.arange(0, 360, 10)
-    found, heading = about_own_heading(angles)
+    found, heading = in_heading_frame(angles)
     assert heading is None
     np.testing.assert_array_equal(found, angles)
 
@@ -176,17 +172,17 @@ def test_somebody_turning_in_a_circle_has_no_heading() -> None:
 def test_joints_with_two_names_are_those_of_our_skeleton() -> None:
     table = extract_model(build_model())
     found = {tuple(table.coordinates[c] for c in columns) for columns in three_axis_joints(table)}
-    assert set(THREE_TURNS) <= found
+    assert set(THREE_AXIS_JOINTS) <= found
 
 
 def test_the_nearer_name_is_the_same_posture() -> None:
     rng = np.random.default_rng(0)
     given, reference = rng.uniform(-400, 400, (2, 300, 3))
-    named, renamed = named_as(given, reference)
+    named, renamed = nearest_branch(given, reference)
     assert 50 < renamed.sum() < 250
     turned = euler_zxy(named) * euler_zxy(given).inv()
     np.testing.assert_allclose(turned.magnitude(), 0, atol=1e-6)
     assert np.abs(named - reference).max() <= 180
-    again, none = named_as(named, reference)
+    again, none = nearest_branch(named, reference)
     np.testing.assert_array_equal(again, named)
     assert not none.any()

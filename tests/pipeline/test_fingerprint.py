@@ -27,18 +27,12 @@ def test_every_module_that_python_loads_is_covered(module: str) -> None:
         f"import sys, {module}\n"
         "print(*[m.__file__ for n, m in sys.modules.items() if n.startswith('biopose_cli') and m.__file__])"
     )
-    loaded = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     modules = {Path(file) for file in loaded if not file.endswith("__init__.py")}
-    assert {path for path in modules if path.name not in NEUTRAL or path.parent != PACKAGE} <= set(
-        code_files(module)
-    )
+    assert {path for path in modules if path.name not in NEUTRAL or path.parent != PACKAGE} <= set(code_files(module))
 
 
-def test_imports_in_functions_and_over_several_lines_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_imports_in_functions_and_over_several_lines_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.py").write_text(
         "from biopose_cli.part import (\n    b,\n    c as other,\n)\ndef f():\n    from biopose_cli.d import g\n"
     )

@@ -128,7 +128,7 @@ def video(tmp_path: Path) -> Path:
 ALL = ["tracks", "detect", "mesh", "refine", "neurik", "export"]
 
 
-def again(
+def rerun(
     stages: Stages, video: Path, out: Path, settings: Settings | None = None, **options: Any
 ) -> tuple[list[str], list[str]]:
     """Which steps ran in this call, and what was said."""
@@ -138,9 +138,9 @@ def again(
     return [name for name in ALL if stages.calls[name]], notes.lines
 
 
-def test_first_run_runs_all_and_second_nothing(stages: Stages, video: Path, tmp_path: Path) -> None:
-    assert again(stages, video, tmp_path / "out")[0] == ALL
-    ran, lines = again(stages, video, tmp_path / "out")
+def test_first_run_runs_all_stages_and_the_second_none(stages: Stages, video: Path, tmp_path: Path) -> None:
+    assert rerun(stages, video, tmp_path / "out")[0] == ALL
+    ran, lines = rerun(stages, video, tmp_path / "out")
     assert ran == []
     assert [line for line in lines if "reused" not in line] == []
 
@@ -159,8 +159,8 @@ def test_first_run_runs_all_and_second_nothing(stages: Stages, video: Path, tmp_
 def test_a_changed_setting_reruns_only_what_depends_on_it(
     stages: Stages, video: Path, tmp_path: Path, changed: Settings, expected: list[str]
 ) -> None:
-    again(stages, video, tmp_path / "out")
-    ran, lines = again(stages, video, tmp_path / "out", changed)
+    rerun(stages, video, tmp_path / "out")
+    ran, lines = rerun(stages, video, tmp_path / "out", changed)
     assert ran == expected
     if expected:
         assert any("settings changed, running" in line for line in lines)
@@ -169,56 +169,52 @@ def test_a_changed_setting_reruns_only_what_depends_on_it(
 def test_a_settings_file_counts_by_its_content(stages: Stages, video: Path, tmp_path: Path) -> None:
     body = tmp_path / "body.npz"
     body.write_bytes(b"one")
-    again(stages, video, tmp_path / "out", Settings(body=body))
-    assert again(stages, video, tmp_path / "out", Settings(body=body))[0] == []
+    rerun(stages, video, tmp_path / "out", Settings(body=body))
+    assert rerun(stages, video, tmp_path / "out", Settings(body=body))[0] == []
     body.write_bytes(b"two")
-    assert again(stages, video, tmp_path / "out", Settings(body=body))[0] == ALL[2:]
+    assert rerun(stages, video, tmp_path / "out", Settings(body=body))[0] == ALL[2:]
 
 
 def test_a_replaced_video_of_the_same_name_is_noticed(stages: Stages, video: Path, tmp_path: Path) -> None:
-    again(stages, video, tmp_path / "out")
+    rerun(stages, video, tmp_path / "out")
     write_video(video, seed=1)
-    ran, lines = again(stages, video, tmp_path / "out")
+    ran, lines = rerun(stages, video, tmp_path / "out")
     assert ran == ALL
     assert any("the video changed" in line for line in lines)
 
 
-def test_another_video_of_the_same_name_does_not_replace_results(
-    stages: Stages, video: Path, tmp_path: Path
-) -> None:
-    again(stages, video, tmp_path / "out")
+def test_another_video_of_the_same_name_does_not_replace_results(stages: Stages, video: Path, tmp_path: Path) -> None:
+    rerun(stages, video, tmp_path / "out")
     (tmp_path / "b").mkdir()
     other = write_video(tmp_path / "b" / "walk.mp4", seed=1)
     with pytest.raises(OutputError, match="another video of the same name"):
         run.run(other, tmp_path / "out", Settings(), NullProgress())
-    assert again(stages, other, tmp_path / "out", overwrite=True)[0] == ALL
+    assert rerun(stages, other, tmp_path / "out", overwrite=True)[0] == ALL
 
 
 def test_a_moved_video_is_still_the_same(stages: Stages, video: Path, tmp_path: Path) -> None:
-    again(stages, video, tmp_path / "out")
+    rerun(stages, video, tmp_path / "out")
     (tmp_path / "b").mkdir()
-    assert again(stages, video.rename(tmp_path / "b" / "walk.mp4"), tmp_path / "out")[0] == []
+    assert rerun(stages, video.rename(tmp_path / "b" / "walk.mp4"), tmp_path / "out")[0] == []
 
 
 @pytest.mark.parametrize("step", ALL)
-def test_a_truncated_file_is_named_and_rebuilt(
-    stages: Stages, video: Path, tmp_path: Path, step: str
-) -> None:
-    again(stages, video, tmp_path / "out")
+def test_a_truncated_file_is_named_and_rebuilt(stages: Stages, video: Path, tmp_path: Path, step: str) -> None:
+    rerun(stages, video, tmp_path / "out")
     path = tmp_path / "out" / "walk" / "stages" / f"{step}.npz"
     path.write_bytes(path.read_bytes()[:200])
-    ran, lines = again(stages, video, tmp_path / "out")
+    ran, lines = rerun(stages, video, tmp_path / "out")
     assert ran == ALL[ALL.index(step) :]
     assert any(f"{step}.npz is corrupt, rebuilding" in line for line in lines)
 
 
 def test_a_removed_or_edited_result_is_written_again(stages: Stages, video: Path, tmp_path: Path) -> None:
-    again(stages, video, tmp_path / "out")
+    rerun(stages, video, tmp_path / "out")
     result = tmp_path / "out" / "walk" / "walk.mot"
     result.unlink()
-    assert again(stages, video, tmp_path / "out")[0] == ["export"]
+    assert rerun(stages, video, tmp_path / "out")[0] == ["export"]
     result.write_text("edited")
-    assert again(stages, video, tmp_path / "out")[0] == ["export"]
+    assert rerun(stages, video, tmp_path / "out")[0] == ["export"]
 
 
 def test_a_failed_stage_keeps_the_ones_before(stages: Stages, video: Path, tmp_path: Path) -> None:
@@ -226,26 +222,24 @@ def test_a_failed_stage_keeps_the_ones_before(stages: Stages, video: Path, tmp_p
     with pytest.raises(PersonError):
         run.run(video, tmp_path / "out", Settings(), NullProgress())
     stages.fail = ""
-    assert again(stages, video, tmp_path / "out")[0] == ["refine", "neurik", "export"]
+    assert rerun(stages, video, tmp_path / "out")[0] == ["refine", "neurik", "export"]
 
 
 def test_from_runs_that_stage_and_all_after_it(stages: Stages, video: Path, tmp_path: Path) -> None:
-    again(stages, video, tmp_path / "out")
-    assert again(stages, video, tmp_path / "out", from_stage="neurik")[0] == ["neurik", "export"]
-    assert again(stages, video, tmp_path / "out", from_stage="detect")[0] == ALL
+    rerun(stages, video, tmp_path / "out")
+    assert rerun(stages, video, tmp_path / "out", from_stage="neurik")[0] == ["neurik", "export"]
+    assert rerun(stages, video, tmp_path / "out", from_stage="detect")[0] == ALL
 
 
 def test_stages_alone_give_what_run_gives(stages: Stages, video: Path, tmp_path: Path) -> None:
     for stage in run.STAGES:
-        again(stages, video, tmp_path / "out", Settings(height=1.8), only=stage)
-    assert again(stages, video, tmp_path / "out", Settings(height=1.8))[0] == []
+        rerun(stages, video, tmp_path / "out", Settings(height=1.8), only=stage)
+    assert rerun(stages, video, tmp_path / "out", Settings(height=1.8))[0] == []
 
 
-def test_a_stage_alone_keeps_the_settings_of_the_runs_before(
-    stages: Stages, video: Path, tmp_path: Path
-) -> None:
+def test_a_stage_alone_keeps_the_settings_of_the_runs_before(stages: Stages, video: Path, tmp_path: Path) -> None:
     settings = Settings(height=1.8, end=0.3, mass=70)
-    again(stages, video, tmp_path / "out", settings)
+    rerun(stages, video, tmp_path / "out", settings)
     alone = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="export")
     assert (alone.clip.settings.height, alone.clip.settings.end) == (1.8, 0.3)
     run.run(video, tmp_path / "out", Settings(mass=80), NullProgress(), only="neurik")
@@ -254,27 +248,25 @@ def test_a_stage_alone_keeps_the_settings_of_the_runs_before(
 
 
 def test_a_stage_alone_refuses_files_of_different_runs(stages: Stages, video: Path, tmp_path: Path) -> None:
-    again(stages, video, tmp_path / "out")
-    again(stages, video, tmp_path / "out", Settings(max_gap=0.1), only="detect")
+    rerun(stages, video, tmp_path / "out")
+    rerun(stages, video, tmp_path / "out", Settings(max_gap=0.1), only="detect")
     with pytest.raises(StageOrderError, match=r"mesh\.npz was made from another detect\.npz") as caught:
         run.run(video, tmp_path / "out", Settings(), NullProgress(), only="refine")
     assert "biopose mesh" in str(caught.value)
     for stage in run.STAGES[1:]:
-        again(stages, video, tmp_path / "out", only=stage)
+        rerun(stages, video, tmp_path / "out", only=stage)
 
 
-def test_what_is_given_wins_even_at_its_default(stages: Stages, video: Path, tmp_path: Path) -> None:
-    again(stages, video, tmp_path / "out", Settings(ik="opensim"))
+def test_an_explicit_option_wins_even_at_its_default(stages: Stages, video: Path, tmp_path: Path) -> None:
+    rerun(stages, video, tmp_path / "out", Settings(ik="opensim"))
     back = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="neurik", given={"ik"})
     assert back.clip.settings.ik == "neural"
-    again(stages, video, tmp_path / "other", Settings(ik_iterations=5))
-    opensim = run.run(
-        video, tmp_path / "other", Settings(ik="opensim"), NullProgress(), only="neurik", given={"ik"}
-    )
+    rerun(stages, video, tmp_path / "other", Settings(ik_iterations=5))
+    opensim = run.run(video, tmp_path / "other", Settings(ik="opensim"), NullProgress(), only="neurik", given={"ik"})
     assert opensim.clip.settings.ik_iterations == Settings().ik_iterations
 
 
-def test_what_is_odd_about_the_video_is_among_the_warnings(
+def test_problems_of_the_video_are_among_the_warnings(
     stages: Stages, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = replace(run.probe(video), warnings=("it is odd",))
@@ -285,9 +277,9 @@ def test_what_is_odd_about_the_video_is_among_the_warnings(
 
 
 def test_detect_alone_starts_anew_with_overwrite(stages: Stages, video: Path, tmp_path: Path) -> None:
-    again(stages, video, tmp_path / "out")
-    assert again(stages, video, tmp_path / "out", only="detect")[0] == ["detect"]
-    ran, _ = again(stages, video, tmp_path / "out", only="detect", overwrite=True)
+    rerun(stages, video, tmp_path / "out")
+    assert rerun(stages, video, tmp_path / "out", only="detect")[0] == ["detect"]
+    ran, _ = rerun(stages, video, tmp_path / "out", only="detect", overwrite=True)
     assert ran == ["tracks", "detect"]
 
 
@@ -300,7 +292,7 @@ def test_a_stage_without_the_one_before_it(stages: Stages, video: Path, tmp_path
 
 
 def test_a_stage_alone_refuses_files_of_an_older_video(stages: Stages, video: Path, tmp_path: Path) -> None:
-    again(stages, video, tmp_path / "out")
+    rerun(stages, video, tmp_path / "out")
     write_video(video, seed=1)
     with pytest.raises(StageOrderError, match="changed"):
         run.run(video, tmp_path / "out", Settings(), NullProgress(), only="mesh")
@@ -310,7 +302,7 @@ def test_partial_files_of_a_killed_run_are_removed(stages: Stages, video: Path, 
     left = tmp_path / "out" / "walk" / "stages" / ".mesh.1.partial.npz"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
-    again(stages, video, tmp_path / "out")
+    rerun(stages, video, tmp_path / "out")
     assert not left.exists()
 
 
@@ -334,7 +326,7 @@ def test_two_processes_on_one_folder(stages: Stages, video: Path, tmp_path: Path
     finally:
         release.set()
         other.join()
-    assert again(stages, video, tmp_path / "out")[0] == ALL
+    assert rerun(stages, video, tmp_path / "out")[0] == ALL
 
 
 def test_two_videos_with_the_same_name() -> None:
@@ -349,6 +341,6 @@ def test_output_folder_that_is_a_file(stages: Stages, video: Path, tmp_path: Pat
         run.run(video, tmp_path / "out", Settings(), NullProgress())
 
 
-def test_warnings_of_reused_stages_are_still_told(stages: Stages, video: Path, tmp_path: Path) -> None:
+def test_warnings_of_reused_stages_are_repeated(stages: Stages, video: Path, tmp_path: Path) -> None:
     run.run(video, tmp_path / "out", Settings(), NullProgress())
     assert run.run(video, tmp_path / "out", Settings(), NullProgress()).warnings == ("a guess",)

@@ -19,7 +19,7 @@ def square(depth: float, low: float, high: float) -> tuple[np.ndarray, np.ndarra
 QUAD = np.array([[0, 2, 1], [0, 3, 2]])  # counter-clockwise as the camera sees it: faces it
 
 
-def test_pixels_whose_centre_is_inside_are_covered_once() -> None:
+def test_pixels_whose_center_is_inside_are_covered_once() -> None:
     points, vertices = square(2.0, 2.4, 5.6)
     covered = shade(points, vertices, QUAD, 8, 9) > 0
     expected = np.zeros((8, 9), bool)
@@ -58,7 +58,7 @@ def test_depth_is_interpolated_in_perspective() -> None:
     np.testing.assert_array_equal(behind, alone)
 
 
-def test_what_is_behind_the_camera_or_unknown_is_left_out() -> None:
+def test_points_behind_the_camera_or_nan_are_left_out() -> None:
     points, vertices = square(2.0, 0, 4)
     for bad in (-1.0, 0.0, np.nan):
         broken = vertices.copy()

@@ -20,15 +20,15 @@ def body() -> Body:
 
 
 @pytest.fixture(scope="session")
-def fitted(body: Body) -> tuple[ScaledModel, StaticTrial]:
+def model_and_trial(body: Body) -> tuple[ScaledModel, StaticTrial]:
     return scale_model(body, SHAPE)
 
 
 @pytest.fixture(scope="session")
-def calibrated(fitted: tuple[ScaledModel, StaticTrial]) -> ScaledModel:
-    return fitted[0]
+def scaled_model(model_and_trial: tuple[ScaledModel, StaticTrial]) -> ScaledModel:
+    return model_and_trial[0]
 
 
 @pytest.fixture(scope="session")
-def standing(fitted: tuple[ScaledModel, StaticTrial]) -> StaticTrial:
-    return fitted[1]
+def static_trial(model_and_trial: tuple[ScaledModel, StaticTrial]) -> StaticTrial:
+    return model_and_trial[1]

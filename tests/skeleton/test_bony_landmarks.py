@@ -14,7 +14,7 @@ NO_EXTENT = {f"{body}_{side}" for body in ("patella", "toes", "hand") for side i
 
 
 @pytest.fixture(scope="module")
-def sizes() -> dict[str, Array]:
+def body_dimensions() -> dict[str, Array]:
     return dimensions(build_model())
 
 
@@ -32,32 +32,31 @@ def sizes() -> dict[str, Array]:
         ("pelvis", 2, 0.257),  # ASIS to ASIS
     ],
 )
-def test_a_body_is_as_long_as_its_bone(sizes: dict[str, Array], body: str, axis: int, length: float) -> None:
-    assert sizes[body][axis] == pytest.approx(length, abs=0.001)
+def test_a_body_is_as_long_as_its_bone(body_dimensions: dict[str, Array], body: str, axis: int, length: float) -> None:
+    assert body_dimensions[body][axis] == pytest.approx(length, abs=0.001)
 
 
-def test_every_body_has_a_size_and_sides_are_alike(sizes: dict[str, Array]) -> None:
-    assert len(sizes) == 24
-    assert {body for body, size in sizes.items() if size.max() == 0} == NO_EXTENT
-    for body, size in sizes.items():
+def test_every_body_has_a_size_and_sides_are_alike(body_dimensions: dict[str, Array]) -> None:
+    assert len(body_dimensions) == 24
+    assert {body for body, size in body_dimensions.items() if size.max() == 0} == NO_EXTENT
+    for body, size in body_dimensions.items():
         if body.endswith("_r"):
-            np.testing.assert_allclose(sizes[f"{body[:-2]}_l"], size, atol=1e-9)
+            np.testing.assert_allclose(body_dimensions[f"{body[:-2]}_l"], size, atol=1e-9)
 
 
-def test_the_knee_is_as_far_from_the_hip_as_the_femur_is_long(sizes: dict[str, Array]) -> None:
+def test_the_knee_is_as_far_from_the_hip_as_the_femur_is_long(body_dimensions: dict[str, Array]) -> None:
     model = build_model()
     state = model.initSystem()
     hip, knee = (
-        model.getJointSet().get(name).getParentFrame().getPositionInGround(state)
-        for name in ("hip_r", "walker_knee_r")
+        model.getJointSet().get(name).getParentFrame().getPositionInGround(state) for name in ("hip_r", "walker_knee_r")
     )
-    assert hip.get(1) - knee.get(1) == pytest.approx(sizes["femur_r"][1], abs=0.001)
+    assert hip.get(1) - knee.get(1) == pytest.approx(body_dimensions["femur_r"][1], abs=0.001)
 
 
-def test_landmarks_are_on_both_sides_of_bodies_that_exist(sizes: dict[str, Array]) -> None:
+def test_landmarks_are_on_both_sides_of_bodies_that_exist(body_dimensions: dict[str, Array]) -> None:
     names, bodies, places = load_bony_landmarks()
     assert len(names) == len(set(names)) == len(bodies) == len(places) == 29
-    assert set(bodies) <= set(sizes)
+    assert set(bodies) <= set(body_dimensions)
     right, left = names.index("heel_r"), names.index("heel_l")
     assert (bodies[right], bodies[left]) == ("calcn_r", "calcn_l")
     np.testing.assert_allclose(places[right], places[left] * [1, 1, -1])

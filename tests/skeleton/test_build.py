@@ -59,10 +59,7 @@ def _pose(model: Any, pose: dict[str, float]) -> dict[str, Any]:
     for name, value in pose.items():
         model.getCoordinateSet().get(name).setValue(state, value, False)
     model.realizePosition(state)
-    return {
-        body.getName(): osim.transform_to_matrix(body.getTransformInGround(state))
-        for body in model.getBodySet()
-    }
+    return {body.getName(): osim.transform_to_matrix(body.getTransformInGround(state)) for body in model.getBodySet()}
 
 
 def _random_pose(generator: np.random.Generator, names: list[str]) -> dict[str, float]:
@@ -75,9 +72,7 @@ def _random_pose(generator: np.random.Generator, names: list[str]) -> dict[str, 
 
 def test_bodies_and_coordinates_have_the_conventional_names(model: Any) -> None:
     bodies = {body.getName() for body in model.getBodySet()}
-    assert bodies == {"pelvis", "lumbar", "torso", "head"} | {
-        f"{bone}_{side}" for bone in SIDED for side in "rl"
-    }
+    assert bodies == {"pelvis", "lumbar", "torso", "head"} | {f"{bone}_{side}" for bone in SIDED for side in "rl"}
     assert [coordinate.getName() for coordinate in model.getCoordinateSet()] == NAMES
 
 
@@ -104,7 +99,7 @@ def test_the_left_side_mirrors_the_right(model: Any) -> None:
         np.testing.assert_allclose(frames[f"{bone}_l"], mirror @ frames[f"{bone}_r"] @ mirror, atol=1e-9)
 
 
-def test_trunk_keeps_the_published_mass_centre_and_inertia(model: Any, published: Any) -> None:
+def test_trunk_keeps_the_published_mass_center_and_inertia(model: Any, published: Any) -> None:
     """Lumbar, torso and head in the neutral posture are together the published torso."""
     frames = _pose(model, dict.fromkeys(NAMES, 0.0))
     base = frames["torso"][:3, 3]
@@ -124,9 +119,7 @@ def test_trunk_keeps_the_published_mass_centre_and_inertia(model: Any, published
 
 
 def test_other_masses_and_inertias_are_the_published_ones(model: Any, published: Any) -> None:
-    assert model.getTotalMass(model.initSystem()) == pytest.approx(
-        published.getTotalMass(published.initSystem())
-    )
+    assert model.getTotalMass(model.initSystem()) == pytest.approx(published.getTotalMass(published.initSystem()))
     for whole in published.getBodySet():
         if whole.getName() == "torso":
             continue

@@ -18,15 +18,15 @@ from biopose_cli.skeleton.scaling import ScaledModel
 from tests.helpers.handmade_models import random_poses
 
 
-def test_joints_with_three_turns_are_found(calibrated: ScaledModel) -> None:
-    table = extract_model(calibrated.model)
+def test_three_axis_joints_are_found(scaled_model: ScaledModel) -> None:
+    table = extract_model(scaled_model.model)
     names = [[table.coordinates[c] for c in columns] for columns in three_axis_joints(table)]
     assert ["arm_flex_r", "arm_add_r", "arm_rot_r"] in names
     assert all(not name.startswith("pelvis") for columns in names for name in columns)
 
 
-def test_the_other_name_is_the_same_posture(calibrated: ScaledModel) -> None:
-    table = extract_model(calibrated.model)
+def test_the_other_name_is_the_same_posture(scaled_model: ScaledModel) -> None:
+    table = extract_model(scaled_model.model)
     kinematics = Kinematics(table)
     q = random_poses(table, 20, np.random.default_rng(0))
     for columns in three_axis_joints(table):
@@ -45,8 +45,8 @@ def test_a_name_outside_the_ranges_is_not_inside() -> None:
     assert np.abs(other - ranges.mean(axis=1)).max() <= np.pi + 1e-9
 
 
-def test_canonical_keeps_the_posture_the_ranges_and_itself(calibrated: ScaledModel) -> None:
-    table = extract_model(calibrated.model)
+def test_canonical_keeps_the_posture_the_ranges_and_itself(scaled_model: ScaledModel) -> None:
+    table = extract_model(scaled_model.model)
     kinematics = Kinematics(table)
     q = kinematics.apply_couplers(torch.as_tensor(random_poses(table, 200, np.random.default_rng(1)))).numpy()
     chosen = canonical_angles(table, q)
@@ -60,9 +60,9 @@ def test_canonical_keeps_the_posture_the_ranges_and_itself(calibrated: ScaledMod
     np.testing.assert_allclose(canonical_angles(table, chosen), chosen)
 
 
-def test_a_name_is_not_changed_for_a_moment(calibrated: ScaledModel) -> None:
+def test_a_name_is_not_changed_for_a_moment(scaled_model: ScaledModel) -> None:
     """An arm that sways where both names are inside the ranges, every other frame under the other name."""
-    table = extract_model(calibrated.model)
+    table = extract_model(scaled_model.model)
     columns = next(c for c in three_axis_joints(table) if table.coordinates[c[0]] == "arm_flex_r")
     poses = random_poses(table, 500, np.random.default_rng(2))
     inner = table.ranges[columns] + np.radians([10, -10])
@@ -77,8 +77,8 @@ def test_a_name_is_not_changed_for_a_moment(calibrated: ScaledModel) -> None:
     assert np.abs(np.diff(canonical_angles(table, jumbled)[:, columns], axis=0)).max() < np.radians(1)
 
 
-def test_a_posture_takes_the_references_name(calibrated: ScaledModel) -> None:
-    table = extract_model(calibrated.model)
+def test_a_posture_takes_the_references_name(scaled_model: ScaledModel) -> None:
+    table = extract_model(scaled_model.model)
     reference = random_poses(table, 300, np.random.default_rng(4))
     q = reference.copy()
     renamed = np.zeros(len(q), bool)
@@ -90,17 +90,15 @@ def test_a_posture_takes_the_references_name(calibrated: ScaledModel) -> None:
     np.testing.assert_allclose(nearest_branch(table, q, reference), reference, atol=1e-12)
 
 
-def test_a_limb_just_beyond_its_range_stays_at_the_end_if_that_is_allowed(calibrated: ScaledModel) -> None:
+def test_a_limb_just_beyond_its_range_stays_at_the_end_if_that_is_allowed(scaled_model: ScaledModel) -> None:
     """An arm behind the back, up to 20 degrees further than its range, where only the other name can say it exactly."""
-    table = extract_model(calibrated.model)
+    table = extract_model(scaled_model.model)
     columns = next(c for c in three_axis_joints(table) if table.coordinates[c[0]] == "arm_flex_l")
     ranges = table.ranges[columns]
     q = np.zeros((30, len(table.coordinates)))
     q[:, columns[0]] = np.radians(-60 - 50 * np.sin(np.linspace(0, np.pi, 30)))
     q[:, columns[1]] = np.radians(-73)
-    q[:, columns[2]] = np.radians(
-        -110 * np.sin(np.linspace(0, np.pi, 30))
-    )  # at 0 the other name is far outside
+    q[:, columns[2]] = np.radians(-110 * np.sin(np.linspace(0, np.pi, 30)))  # at 0 the other name is far outside
     wanted = q[:, columns].copy()
     beyond = wanted[:, 0] < ranges[0, 0]
     assert 5 < beyond.sum() < 25

@@ -12,7 +12,7 @@ from biopose_cli.errors import ModelFileError
 from biopose_cli.skeleton.build import build_model, coordinate_rows
 from biopose_cli.skeleton.extract import GROUND, extract_model
 from biopose_cli.skeleton.osim import opensim, vec3
-from tests.helpers.handmade_models import chain, couple, curved, hang, spatial_transform, spline
+from tests.helpers.handmade_models import add_body, chain, couple, curved, spatial_transform, spline
 
 
 def test_the_default_skeleton_is_read_whole() -> None:
@@ -45,7 +45,7 @@ def test_parents_come_before_their_children() -> None:
     assert table.ancestors.tolist() == [[True, True, True], [False, True, True], [False, False, True]]
 
 
-def test_locked_and_unclamped_coordinates_are_told_apart() -> None:
+def test_locked_and_unclamped_coordinates_are_distinguished() -> None:
     model = chain("PinJoint", "PinJoint")
     first, second = model.updCoordinateSet().get(0), model.updCoordinateSet().get(1)
     first.set_locked(True)
@@ -68,7 +68,7 @@ def test_couplers_that_are_off_are_left_out() -> None:
     assert _dependents(model) == ["c1"]
 
 
-def _tied() -> Any:
+def _with_coupler() -> Any:
     model = chain("PinJoint", "PinJoint", "PinJoint")
     first, last = (model.getBodySet().get(name) for name in ("body0", "body2"))
     tie = opensim.ConstantDistanceConstraint(first, vec3([0, 0, 0]), last, vec3([0, 0, 0]), 0.1)
@@ -78,8 +78,8 @@ def _tied() -> Any:
     return model
 
 
-def test_a_constraint_that_is_off_hinders_nothing() -> None:
-    model = _tied()
+def test_a_disabled_constraint_has_no_effect() -> None:
+    model = _with_coupler()
     model.updConstraintSet().get(0).set_isEnforced(False)
     assert _dependents(model) == []
 
@@ -116,10 +116,10 @@ def _circle() -> Any:
     return model
 
 
-def _odd_function() -> Any:
+def _unsupported_function() -> Any:
     model = opensim.Model()
     functions = {0: ("q", opensim.Sine(1.0, 1.0, 0.0)), 3: ("q", spline())}
-    hang(
+    add_body(
         model, "body", None, "CustomJoint", np.random.default_rng(0),
         spatial_transform(functions, np.eye(3)[[0, 1, 2, 0, 1, 2]]),
     )  # fmt: skip
@@ -134,8 +134,8 @@ def _odd_function() -> Any:
         (_ellipsoid, "EllipsoidJoint"),
         (_two_leaders, "several others"),
         (_circle, "circle"),
-        (_odd_function, "Sine"),
-        (_tied, "string is a ConstantDistanceConstraint.*--ik opensim"),
+        (_unsupported_function, "Sine"),
+        (_with_coupler, "string is a ConstantDistanceConstraint.*--ik opensim"),
     ],
 )
 def test_a_model_that_cannot_be_read_is_named(make: Callable[[], Any], said: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from biopose_cli.skeleton.extract import Function, _function
 from biopose_cli.skeleton.functions import FunctionBank
 from biopose_cli.skeleton.osim import opensim
-from tests.helpers.handmade_models import multiplied, spline
+from tests.helpers.handmade_models import scale_function, spline
 
 X = np.linspace(-2.0, 2.0, 81)  # the spline's knots end at -1 and 1.2
 
@@ -24,11 +24,11 @@ def _kinds() -> list[object]:
         opensim.LinearFunction(-1.5, 0.25),
         cubic,
         spline(),
-        multiplied(multiplied(spline(), 2.0), -0.3),
+        scale_function(scale_function(spline(), 2.0), -0.3),
         square,
-        multiplied(cubic, 3.0),
+        scale_function(cubic, 3.0),
         two,
-        multiplied(opensim.Constant(0.5), 4.0),
+        scale_function(opensim.Constant(0.5), 4.0),
     ]
 
 

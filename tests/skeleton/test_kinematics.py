@@ -15,7 +15,7 @@ from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.osim import load_model, load_xml, to_xml
 from biopose_cli.skeleton.scaling import ScaledModel, _add_landmarks, apply_scale
-from tests.helpers.handmade_models import JOINTS, chain, curved, opensims, random_poses
+from tests.helpers.handmade_models import JOINTS, chain, curved, opensim_reference, random_poses
 
 POSES = 200
 CLOSE = 1e-6  # m: 0.001 mm
@@ -28,12 +28,12 @@ def _default() -> Any:
     return model
 
 
-def _agrees(model: Any, poses: int, widest: float = 2.5) -> None:
+def _agrees(model: Any, poses: int, max_angle: float = 2.5) -> None:
     """Against OpenSim, before and after OpenSim scales the model itself."""
     generator = np.random.default_rng(0)
     table = extract_model(model)
     kinematics = Kinematics(table)
-    q = kinematics.apply_couplers(torch.as_tensor(random_poses(table, poses, generator, widest)))
+    q = kinematics.apply_couplers(torch.as_tensor(random_poses(table, poses, generator, max_angle)))
     _same(model, kinematics, q, None)
     factors = generator.uniform(0.75, 1.3, (len(table.bodies), 3))
     apply_scale(model, dict(zip(table.bodies, factors, strict=True)), 70.0)
@@ -42,7 +42,7 @@ def _agrees(model: Any, poses: int, widest: float = 2.5) -> None:
 
 
 def _same(model: Any, kinematics: Kinematics, q: torch.Tensor, scale: torch.Tensor | None) -> None:
-    frames, markers, centres = opensims(model, kinematics.spec, q.numpy())
+    frames, markers, centres = opensim_reference(model, kinematics.spec, q.numpy())
     np.testing.assert_allclose(kinematics.body_transforms(q, scale).matrices(), frames, atol=CLOSE)
     np.testing.assert_allclose(kinematics.joint_centers(q, scale), centres, atol=CLOSE)
     if markers.size:
@@ -60,12 +60,12 @@ def test_users_models_move_as_in_opensim(shared: Path, name: str) -> None:
 
 @pytest.mark.parametrize("kind", JOINTS)
 def test_every_joint_moves_as_in_opensim(kind: str) -> None:
-    _agrees(chain("PinJoint", kind, kind), 20, widest=1.2)
+    _agrees(chain("PinJoint", kind, kind), 20, max_angle=1.2)
 
 
 def test_every_function_moves_as_in_opensim() -> None:
     """Splines on both sides of their ends too, and couplers that follow couplers."""
-    _agrees(curved(), POSES, widest=3.0)
+    _agrees(curved(), POSES, max_angle=3.0)
 
 
 def test_scales_may_differ_from_frame_to_frame() -> None:
@@ -81,14 +81,14 @@ def test_scales_may_differ_from_frame_to_frame() -> None:
 
 def test_single_precision_is_within_a_hundredth_of_a_millimetre() -> None:
     table = extract_model(_default())
-    q = torch.as_tensor(random_poses(table, 20, np.random.default_rng(1), widest=2.0))
+    q = torch.as_tensor(random_poses(table, 20, np.random.default_rng(1), max_angle=2.0))
     exact = Kinematics(table).markers(q)
     single = Kinematics(table, torch.float32).markers(q.float())
     assert single.dtype == torch.float32
     assert float((single - exact).abs().max()) < 1e-5
 
 
-def test_own_places_replace_the_models_markers() -> None:
+def test_given_locations_replace_the_models_markers() -> None:
     kinematics = Kinematics(extract_model(_default()))
     q = torch.as_tensor(random_poses(kinematics.spec, 2, np.random.default_rng(1)))
     moved = kinematics.markers(q, locations=kinematics.marker_locations + torch.tensor([0.01, 0.0, 0.0]))
@@ -118,14 +118,14 @@ def test_gradients_of_a_users_model(shared: Path) -> None:
     q = torch.as_tensor(random_poses(kinematics.spec, 1, generator)).requires_grad_()
     scale = torch.as_tensor(generator.uniform(0.8, 1.2, (1, len(kinematics.spec.bodies), 3))).requires_grad_()
 
-    def some(q: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    def joint_centers(q: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         return kinematics.joint_centers(q, scale)[:, ::4]
 
-    assert torch.autograd.gradcheck(some, (q, scale))
+    assert torch.autograd.gradcheck(joint_centers, (q, scale))
 
 
-def test_screws_are_the_motion_per_coordinate(calibrated: ScaledModel) -> None:
-    _check_screws(Kinematics(extract_model(load_xml(to_xml(calibrated.model)))))
+def test_screws_are_the_motion_per_coordinate(scaled_model: ScaledModel) -> None:
+    _check_screws(Kinematics(extract_model(load_xml(to_xml(scaled_model.model)))))
 
 
 def test_screws_of_curved_joints() -> None:

@@ -23,10 +23,8 @@ assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 """
 
 
-def test_using_opensim_prints_nothing_and_leaves_no_trace(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def test_using_opensim_prints_nothing_and_leaves_no_files(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not list(tmp_path.iterdir())
 

@@ -26,43 +26,43 @@ from biopose_cli.typing import Array
 from tests.skeleton.conftest import SHAPE
 
 
-def test_joint_centres_lie_on_the_bodys(calibrated: ScaledModel) -> None:
-    assert set(calibrated.misfit) >= {
+def test_joint_centers_match_the_body(scaled_model: ScaledModel) -> None:
+    assert set(scaled_model.misfit) >= {
         f"{j}_{s}" for j in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist") for s in "rl"
     }
-    assert max(calibrated.misfit.values()) < 0.002
+    assert max(scaled_model.misfit.values()) < 0.002
 
 
-def test_markers_lie_on_the_body_in_the_static_trial(calibrated: ScaledModel, standing: StaticTrial) -> None:
-    assert calibrated.markers == MARKER_NAMES
-    points = skeleton_points(calibrated.model, calibrated.pose)
-    found = np.array([points[name] for name in calibrated.markers])
-    np.testing.assert_allclose(found, standing.markers, atol=1e-6)
+def test_markers_lie_on_the_body_in_the_static_trial(scaled_model: ScaledModel, static_trial: StaticTrial) -> None:
+    assert scaled_model.markers == MARKER_NAMES
+    points = skeleton_points(scaled_model.model, scaled_model.pose)
+    found = np.array([points[name] for name in scaled_model.markers])
+    np.testing.assert_allclose(found, static_trial.markers, atol=1e-6)
 
 
-def test_the_neutral_posture_is_zero(calibrated: ScaledModel, standing: StaticTrial) -> None:
+def test_the_neutral_posture_is_zero(scaled_model: ScaledModel, static_trial: StaticTrial) -> None:
     solution = opensim_ik.solve(
-        calibrated.model, calibrated.markers, standing.markers[None], np.zeros(1), NullProgress()
+        scaled_model.model, scaled_model.markers, static_trial.markers[None], np.zeros(1), NullProgress()
     )
-    for name, value in zip(opensim_ik.coordinate_names(calibrated.model), solution.q[0], strict=True):
+    for name, value in zip(opensim_ik.coordinate_names(scaled_model.model), solution.q[0], strict=True):
         if not name.startswith("pelvis_t") or name == "pelvis_tilt":
             assert np.degrees(value - PALMS_IN.get(name, 0.0)) == pytest.approx(0.0, abs=3.0), name
 
 
-def test_factors_are_near_one_and_alike_on_both_sides(calibrated: ScaledModel) -> None:
-    assert set(calibrated.factors) == {body.getName() for body in calibrated.model.getBodySet()}
-    for name, factor in calibrated.factors.items():
+def test_factors_are_near_one_and_alike_on_both_sides(scaled_model: ScaledModel) -> None:
+    assert set(scaled_model.factors) == {body.getName() for body in scaled_model.model.getBodySet()}
+    for name, factor in scaled_model.factors.items():
         assert np.all((factor > 0.75) & (factor < 1.3)), name
         if name.endswith("_r"):
-            np.testing.assert_array_equal(factor, calibrated.factors[name[:-2] + "_l"])
+            np.testing.assert_array_equal(factor, scaled_model.factors[name[:-2] + "_l"])
 
 
-def test_a_scaled_skeleton_measures_as_it_was_scaled(calibrated: ScaledModel) -> None:
+def test_a_scaled_skeleton_measures_as_it_was_scaled(scaled_model: ScaledModel) -> None:
     """Factors taken between the generic skeleton and a scaled one are those it was scaled by."""
     generic, scaled = build_model(), build_model()
     _add_landmarks(generic)
     _add_landmarks(scaled)
-    wanted = calibrated.factors
+    wanted = scaled_model.factors
     apply_scale(scaled, wanted, 70.0)
     found = scale_factors(skeleton_points(generic, PALMS_IN), skeleton_points(scaled, PALMS_IN))
     for name, factor in found.items():
@@ -71,33 +71,33 @@ def test_a_scaled_skeleton_measures_as_it_was_scaled(calibrated: ScaledModel) ->
         np.testing.assert_allclose(factor, wanted[name], rtol=0.02, err_msg=name)
 
 
-def test_a_taller_body_gets_longer_bones(body: Body, standing: StaticTrial) -> None:
+def test_a_taller_body_gets_longer_bones(body: Body, static_trial: StaticTrial) -> None:
     taller = body.betas_for_stature(float(body.stature(_tensor(SHAPE))) * 1.1, _tensor(SHAPE)).numpy()
     small, tall = scale_model(body, SHAPE)[0], scale_model(body, taller)[0]
     for name in ("femur_r", "tibia_r", "humerus_r"):
         assert tall.factors[name][1] > 1.05 * small.factors[name][1]
 
 
-def test_mass_is_the_one_given_or_follows_the_stature(body: Body, calibrated: ScaledModel) -> None:
+def test_mass_is_the_one_given_or_follows_the_stature(body: Body, scaled_model: ScaledModel) -> None:
     heavy = scale_model(body, SHAPE, mass=91.5)[0]
     assert heavy.model.getTotalMass(heavy.model.initSystem()) == pytest.approx(91.5)
-    estimated = calibrated.model.getTotalMass(calibrated.model.initSystem())
-    assert estimated == pytest.approx(calibrated.mass)
+    estimated = scaled_model.model.getTotalMass(scaled_model.model.initSystem())
+    assert estimated == pytest.approx(scaled_model.mass)
     assert estimated == pytest.approx(24.3 * float(body.stature(_tensor(SHAPE))) ** 2)
     share = heavy.model.getBodySet().get("femur_r").getMass() / 91.5
     assert share == pytest.approx(9.3014 / 75.337, rel=1e-6)  # the generic distribution stays
 
 
-def test_pelvis_inclination_is_opensims(standing: StaticTrial) -> None:
+def test_pelvis_inclination_is_opensims(static_trial: StaticTrial) -> None:
     """The line from PSIS to ASIS drops as on Rajagopal's pelvis at zero tilt (5.9 degrees), within 3 degrees."""
-    points = body_points(standing)
+    points = body_points(static_trial)
     forward = points["asis_r"] - points["psis_r"]
     assert np.degrees(np.arctan2(-forward[1], forward[0])) == pytest.approx(5.9, abs=3.0)
 
 
-def test_the_model_survives_its_file(calibrated: ScaledModel) -> None:
-    again = osim.load_xml(osim.to_xml(calibrated.model))
-    before, after = (skeleton_points(model, calibrated.pose) for model in (calibrated.model, again))
+def test_the_model_survives_its_file(scaled_model: ScaledModel) -> None:
+    again = osim.load_xml(osim.to_xml(scaled_model.model))
+    before, after = (skeleton_points(model, scaled_model.pose) for model in (scaled_model.model, again))
     assert set(before) == set(after)
     for name, point in before.items():
         np.testing.assert_allclose(after[name], point, atol=1e-6)

@@ -34,9 +34,7 @@ def rest_body() -> RestBody:
 def make_take() -> Callable[..., Take]:
     """A take that stands in its reference pose, apart from the segments given as rotations (3, 3) or (T, 3, 3)."""
 
-    def make(
-        frames: int = 8, reference: Reference = REFERENCE, name: str = "01_01", **segments: Array
-    ) -> Take:
+    def make(frames: int = 8, reference: Reference = REFERENCE, name: str = "01_01", **segments: Array) -> Take:
         rotations = np.tile(np.eye(3), (frames, 24, 1, 1))
         for joint, rotation in segments.items():
             rotations[:, INDEX[joint]] = rotation

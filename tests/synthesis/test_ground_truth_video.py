@@ -18,7 +18,7 @@ from biopose_cli.synthesis.mocap import INDEX
 from biopose_cli.synthesis.rendering import load_actor
 
 
-def test_pictures_come_back_in_order_with_their_focal_length(tmp_path: Path) -> None:
+def test_frames_are_read_back_in_order_with_their_focal_length(tmp_path: Path) -> None:
     shades = [40, 120, 200]
     pictures = (np.full((48, 64, 3), shade, np.uint8) for shade in shades)
     write_video(tmp_path / "clip.mp4", pictures, focal_35mm=28)
@@ -29,7 +29,7 @@ def test_pictures_come_back_in_order_with_their_focal_length(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (20, 0), (-10, 5), (30, -40)])
-def test_a_cameras_tilt_is_what_the_program_wants_to_be_told(pitch: float, roll: float) -> None:
+def test_a_cameras_tilt_is_the_pitch_and_roll_option(pitch: float, roll: float) -> None:
     back = np.array([0.3, 0, 1]) / np.hypot(0.3, 1)
     position = back * np.cos(np.radians(pitch)) + [0, np.sin(np.radians(pitch)), 0]
     camera = look_at(position, np.zeros(3), 500, 64, 64, np.radians(roll))

@@ -27,7 +27,7 @@ FASTEST = 25.0  # rad/s; a sprinter's knee reaches 20
 
 
 @pytest.fixture(scope="module")
-def many() -> Array:
+def samples() -> Array:
     return sample(3000, 48, 30.0, np.random.default_rng(0))
 
 
@@ -39,27 +39,25 @@ def test_shape_and_seed() -> None:
     assert not np.array_equal(first, sample(40, 20, 30.0, np.random.default_rng(6)))
 
 
-def test_inside_the_ranges_and_patellae_follow(many: Array) -> None:
-    assert (many > LOWER).all()
-    assert (many < UPPER).all()
+def test_inside_the_ranges_and_patellae_follow(samples: Array) -> None:
+    assert (samples > LOWER).all()
+    assert (samples < UPPER).all()
     for side in "rl":
-        assert np.array_equal(
-            many[..., INDEX[f"knee_angle_{side}_beta"]], many[..., INDEX[f"knee_angle_{side}"]]
-        )
+        assert np.array_equal(samples[..., INDEX[f"knee_angle_{side}_beta"]], samples[..., INDEX[f"knee_angle_{side}"]])
 
 
-def test_covers_the_ranges(many: Array) -> None:
-    low, high = np.percentile(many.reshape(-1, len(COORDINATES)), (1, 99), axis=0)
+def test_covers_the_ranges(samples: Array) -> None:
+    low, high = np.percentile(samples.reshape(-1, len(COORDINATES)), (1, 99), axis=0)
     span = (high - low) / (UPPER - LOWER)
     for name in set(COORDINATES) - {*PLACE, HEADING}:
         # towards 90 degrees of list the pelvis's angles become singular
         assert span[INDEX[name]] > (0.65 if name in ("pelvis_list", "pelvis_tilt") else 0.8), name
-    faced, _ = np.histogram(many[:, 0, INDEX[HEADING]] % (2 * np.pi), 12, (0, 2 * np.pi))
+    faced, _ = np.histogram(samples[:, 0, INDEX[HEADING]] % (2 * np.pi), 12, (0, 2 * np.pi))
     assert faced.min() > 0.6 * faced.mean()
 
 
-def test_no_coordinate_stands_still(many: Array) -> None:
-    assert np.ptp(many, axis=1).min() > 1e-5
+def test_no_coordinate_stands_still(samples: Array) -> None:
+    assert np.ptp(samples, axis=1).min() > 1e-5
 
 
 def turning_speed(name: str, clips: int, seconds: float, fps: int) -> Array:
@@ -79,13 +77,12 @@ def test_every_kind_moves_at_a_human_speed_and_without_kinks(name: str) -> None:
 
 def test_speed_does_not_depend_on_the_frame_rate() -> None:
     slow, fast = (
-        sample_action("walk", 8, frames, fps, np.random.default_rng(2))
-        for frames, fps in ((31, 30.0), (121, 120.0))
+        sample_action("walk", 8, frames, fps, np.random.default_rng(2)) for frames, fps in ((31, 30.0), (121, 120.0))
     )
     assert np.allclose(slow, fast[:, ::4], atol=0.02)
 
 
-def test_shares() -> None:
+def test_action_probabilities() -> None:
     assert sum(ACTION_PROBABILITIES.values()) == pytest.approx(1)
     assert set(ACTIONS) < set(ACTION_PROBABILITIES)
 
@@ -132,7 +129,7 @@ def extreme(name: str, coordinate: str) -> Array:
     return frame
 
 
-def test_actions_are_what_they_are_called() -> None:
+def test_actions_have_their_names_extreme_angles() -> None:
     """Signs: seen on the skeleton itself, not in the angles."""
     squat = heights(extreme("deep_squats", "knee_angle_r"))
     assert squat["talus_r"] > -0.35  # the seat comes down to the heels

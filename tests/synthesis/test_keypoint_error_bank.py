@@ -33,31 +33,33 @@ def body() -> Body:
     return load_body()
 
 
-def look_at_standing(body: Body, turn: Array, roi: Array, moved: Array | None = None) -> RenderedDetections:
+def make_detection_of_standing(
+    body: Body, camera_rotation: Array, roi: Array, offsets: Array | None = None
+) -> RenderedDetections:
     """A person 4 m away, arms down, whose keypoints are the table's landmarks, but `moved` (33, 2) px of the image.
     turn: (3, 3), of the camera."""
     pose = np.zeros((1, 24, 3))
     pose[0, INDEX["left_shoulder"], 2], pose[0, INDEX["right_elbow"], 1] = -1.1, 0.9
     chain = build_kinematic_chain(body)
-    shape = np.zeros(chain.num_shape_params)
-    shape[:2] = 1.0, -0.5
-    camera, translation = turn @ OPPOSITE, turn @ np.array([0.0, 0, 4])
+    shape_params = np.zeros(chain.num_shape_params)
+    shape_params[:2] = 1.0, -0.5
+    camera, translation = camera_rotation @ OPPOSITE, camera_rotation @ np.array([0.0, 0, 4])
     landmarks = forward_kinematics(
-        chain, Pose(so3.axis_angle_to_matrix(pose), np.zeros((1, 3)), shape)
+        chain, Pose(so3.axis_angle_to_matrix(pose), np.zeros((1, 3)), shape_params)
     ).landmarks[0]
-    seen = landmarks @ camera.T + translation
-    keypoints = seen[:, :2] / seen[:, 2:] * FOCAL + SIZE / 2
+    camera_points = landmarks @ camera.T + translation
+    keypoints = camera_points[:, :2] / camera_points[:, 2:] * FOCAL + SIZE / 2
     return RenderedDetections(
         pose=pose,
         perturbed=np.zeros(len(pose), bool),
-        betas=shape[None, :10].astype(np.float32),
+        betas=shape_params[None, :10].astype(np.float32),
         transl=np.zeros((1, 3)),
         rotation=camera[None],
         translation=translation[None],
         focal=np.array([FOCAL]),
         size=SIZE,
         roi=roi[None],
-        keypoints=(keypoints if moved is None else keypoints + moved)[None],
+        keypoints=(keypoints if offsets is None else keypoints + offsets)[None],
         confidence=np.full((1, 33), 0.9),
         landmarks_3d=np.zeros((1, 33, 3)),
         subject=np.array(["01"]),
@@ -67,7 +69,7 @@ def look_at_standing(body: Body, turn: Array, roi: Array, moved: Array | None = 
 def test_the_landmarks_are_those_of_renders(body: Body) -> None:
     """On real people hips and knees are lower: keypoints there are below the renders' landmarks, by so much."""
     bank = KeypointErrorBank.from_detections(
-        look_at_standing(body, np.eye(3), np.array([320.0, 240, 512, 0])), body
+        make_detection_of_standing(body, np.eye(3), np.array([320.0, 240, 512, 0])), body
     )
     unshifted = np.setdiff1d(np.arange(33), SHIFTED)
     np.testing.assert_allclose(bank.residual[0, unshifted], 0, atol=1e-3)
@@ -81,22 +83,22 @@ def test_the_shift_is_that_of_the_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     tool = importlib.util.module_from_spec(found)
     monkeypatch.setitem(sys.modules, tool.__name__, tool)  # dataclasses look themselves up there
     found.loader.exec_module(tool)
-    assert tool.REAL == keypoint_error_bank._LANDMARK_BIAS
+    assert tool.LANDMARK_BIAS == keypoint_error_bank._LANDMARK_BIAS
 
 
 def test_errors_are_in_the_crops_pixels_and_axes(body: Body) -> None:
     moved = np.zeros((33, 2))
     moved[0] = 3.0, 0  # to the right in the image: up in a crop that is turned by a quarter clockwise
     bank = KeypointErrorBank.from_detections(
-        look_at_standing(body, np.eye(3), np.array([320.0, 240, 768, np.pi / 2]), moved), body
+        make_detection_of_standing(body, np.eye(3), np.array([320.0, 240, 768, np.pi / 2]), moved), body
     )
     np.testing.assert_allclose(bank.residual[0, 0], [0, -1], atol=1e-3)
 
 
-def test_the_posture_is_what_the_crop_shows(body: Body) -> None:
+def test_the_posture_is_relative_to_the_crop(body: Body) -> None:
     """A camera that pans away or rolls sees the same person in its crop."""
     ahead = KeypointErrorBank.from_detections(
-        look_at_standing(body, np.eye(3), np.array([320.0, 240, 512, 0])), body
+        make_detection_of_standing(body, np.eye(3), np.array([320.0, 240, 512, 0])), body
     )
     joints = ahead.posture[0]
     np.testing.assert_allclose(joints[0], 0, atol=1e-6)
@@ -106,36 +108,38 @@ def test_the_posture_is_what_the_crop_shows(body: Body) -> None:
     aside = np.array([320 + FOCAL * np.tan(0.3), 240, 512, 0])
     for turn, roi in ((pan, aside), (roll, np.array([320.0, 240, 512, 0.4]))):
         np.testing.assert_allclose(
-            KeypointErrorBank.from_detections(look_at_standing(body, turn, roi), body).posture[0],
+            KeypointErrorBank.from_detections(make_detection_of_standing(body, turn, roi), body).posture[0],
             joints,
             atol=1e-5,
         )
 
 
-def made_up(groups: int = 5, each: int = NUM_NEIGHBORS) -> tuple[KeypointErrorBank, Array]:
+def synthetic_bank(groups: int = 5, group_size: int = NUM_NEIGHBORS) -> tuple[KeypointErrorBank, Array]:
     """Groups of entries in nearly the same postures (G, 24, 3); an entry's number is in its residuals."""
     rng = np.random.default_rng(2)
     large = np.linspace(0.2, 0.8, groups)[:, None, None]  # the nearest is not the largest
     postures = (large * rng.normal(size=(groups, 24, 3))).astype(np.float32)
-    number = np.arange(groups * each, dtype=np.float32)
-    residual = np.zeros((groups * each, 33, 2), np.float32)
+    number = np.arange(groups * group_size, dtype=np.float32)
+    residual = np.zeros((groups * group_size, 33, 2), np.float32)
     residual[:, 11] = np.stack([1 + number, number + 0.5], 1)  # the left shoulder only
-    confidence = np.zeros((groups * each, 33), np.float32)
+    confidence = np.zeros((groups * group_size, 33), np.float32)
     confidence[:, 11] = 0.7
-    near = np.repeat(postures, each, axis=0) + rng.normal(0, 0.01, (groups * each, 24, 3)).astype(np.float32)
+    near = np.repeat(postures, group_size, axis=0) + rng.normal(0, 0.01, (groups * group_size, 24, 3)).astype(
+        np.float32
+    )
     return KeypointErrorBank(residual, confidence, near), postures
 
 
 @pytest.fixture
-def as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors as they are in the bank."""
     for name in ("_ROTATION_STD", "_LOG_SCALE_STD", "_JITTER_STD", "_LOGIT_STD"):
         monkeypatch.setattr(keypoint_error_bank, name, 0.0)
 
 
-@pytest.mark.usefixtures("as_it_is")
+@pytest.mark.usefixtures("no_jitter")
 def test_one_of_the_nearest_is_drawn_and_all_of_them_come() -> None:
-    bank, postures = made_up()
+    bank, postures = synthetic_bank()
     asked = torch.as_tensor(postures[3]).expand(400, 24, 3)
     residual, confidence = bank.draw(asked, torch.Generator().manual_seed(0))
     straight = (residual[:, 11] != 0).any(1) & (residual[:, 11, 0] >= 1 + 3 * NUM_NEIGHBORS)
@@ -148,9 +152,9 @@ def test_one_of_the_nearest_is_drawn_and_all_of_them_come() -> None:
     )
 
 
-@pytest.mark.usefixtures("as_it_is")
+@pytest.mark.usefixtures("no_jitter")
 def test_a_mirrored_posture_errs_on_the_other_side() -> None:
-    bank, postures = made_up()
+    bank, postures = synthetic_bank()
     other = [INDEX[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in INDEX]
     mirrored = torch.as_tensor(postures[2][other] * np.array([-1, 1, 1], np.float32)).expand(200, 24, 3)
     residual, confidence = bank.draw(mirrored, torch.Generator().manual_seed(1))
@@ -177,11 +181,11 @@ def test_no_error_comes_twice_and_they_stay_as_large_as_they_are() -> None:
     assert 0.05 < confidence.std().item() < 0.12
 
 
-@pytest.mark.usefixtures("as_it_is")
+@pytest.mark.usefixtures("no_jitter")
 def test_legs_arms_and_the_rest_err_as_in_different_entries_each_as_a_whole() -> None:
-    residual = np.broadcast_to(
-        np.arange(1.0, 1 + NUM_NEIGHBORS)[:, None, None], (NUM_NEIGHBORS, 33, 2)
-    ).astype(np.float32)
+    residual = np.broadcast_to(np.arange(1.0, 1 + NUM_NEIGHBORS)[:, None, None], (NUM_NEIGHBORS, 33, 2)).astype(
+        np.float32
+    )
     posture = np.zeros((NUM_NEIGHBORS, 24, 3), np.float32)
     bank = KeypointErrorBank(residual, np.full((NUM_NEIGHBORS, 33), 0.5, np.float32), posture)
     drawn = bank.draw(torch.zeros(500, 24, 3), torch.Generator().manual_seed(0))[0][..., 1]
@@ -191,8 +195,8 @@ def test_legs_arms_and_the_rest_err_as_in_different_entries_each_as_a_whole() ->
     assert (arms[:, 0] == legs[:, 0]).float().mean().item() == pytest.approx(1 / NUM_NEIGHBORS, abs=0.06)
 
 
-def test_a_bank_is_parted_into_what_is_learned_and_what_checks() -> None:
-    bank, _ = made_up()
+def test_a_bank_is_split_into_training_and_held_out() -> None:
+    bank, _ = synthetic_bank()
     learned, kept = bank.split(10)
     assert len(kept.residual) == len(bank.residual) // 10
     both = np.concatenate([learned.residual[:, 11], kept.residual[:, 11]])
@@ -200,7 +204,7 @@ def test_a_bank_is_parted_into_what_is_learned_and_what_checks() -> None:
 
 
 def test_a_seed_fixes_the_draw_and_small_banks_do() -> None:
-    bank, postures = made_up(groups=1, each=3)
+    bank, postures = synthetic_bank(groups=1, group_size=3)
     asked = torch.as_tensor(postures).expand(20, 24, 3)
     first, again = (bank.draw(asked, torch.Generator().manual_seed(4))[0] for _ in range(2))
     torch.testing.assert_close(first, again)
@@ -208,7 +212,7 @@ def test_a_seed_fixes_the_draw_and_small_banks_do() -> None:
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
-    bank, _ = made_up()
+    bank, _ = synthetic_bank()
     bank.save(tmp_path / "bank.npz")
     loaded = KeypointErrorBank.load(tmp_path / "bank.npz")
     for name in ("residual", "confidence", "posture"):

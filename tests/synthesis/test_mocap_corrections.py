@@ -63,7 +63,7 @@ def test_a_standing_person_stands_on_the_floor_with_flat_feet_and_a_level_gaze(
     assert np.degrees(np.arcsin(-rotations[0, INDEX["head"], 1, 2])) == pytest.approx(5.0)
 
 
-def test_a_belt_and_hands_put_on_askew_are_set_straight(make_take: MakeTake, rest_body: RestBody) -> None:
+def test_misplaced_pelvis_and_hand_markers_are_corrected(make_take: MakeTake, rest_body: RestBody) -> None:
     """The spine leans evenly from pelvis to chest, the hands follow the forearms; the chest stays as recorded."""
     legs = {f"{side}_{joint}": np.eye(3) for side in ("left", "right") for joint in ("hip", "knee")}
     chest = euler("x", [5.0])
@@ -104,9 +104,7 @@ def test_knees_that_never_come_straight_are_straightened_and_the_ankles_stay(
             assert np.degrees(np.arccos((directions[0] * directions[1]).sum(1).clip(-1, 1))).max() < 1.0
 
 
-def test_a_knee_that_was_recorded_straight_is_never_bent_backwards(
-    make_take: MakeTake, rest_body: RestBody
-) -> None:
+def test_a_knee_that_was_recorded_straight_is_never_bent_backwards(make_take: MakeTake, rest_body: RestBody) -> None:
     recorded = np.repeat([0.0, 20.0], [5, 95])
     take = with_knees(make_take(), np.stack([recorded, recorded], 1))
     motion = retarget(take, rest_body, estimate_corrections([take], rest_body))

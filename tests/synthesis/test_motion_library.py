@@ -61,7 +61,7 @@ def angle(first: Array, second: Array) -> Array:
     return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
 
 
-def test_euler_turns_about_fixed_axes_in_reverse() -> None:
+def test_extrinsic_euler_angles_are_intrinsic_in_reverse() -> None:
     np.testing.assert_allclose(euler("zyx", [90, 0, 90]) @ [0, 1, 0], [0, 0, 1], atol=1e-12)
 
 
@@ -124,9 +124,7 @@ def test_bvh_agrees_with_amc(folder: Path, walks: dict[str, Take], rest_body: Re
 
 def test_a_real_walk_on_the_body(walks: dict[str, Take], rest_body: RestBody) -> None:
     """Knees are hinges that never bend backwards; the feet stand on the floor in turn."""
-    (motion,) = (
-        motion for motion in retarget_all(list(walks.values()), rest_body, 30) if motion.name == "07_03"
-    )
+    (motion,) = (motion for motion in retarget_all(list(walks.values()), rest_body, 30) if motion.name == "07_03")
     assert motion.fps == 30
     knees = np.degrees(motion.pose[:, [INDEX["left_knee"], INDEX["right_knee"]]])
     assert np.abs(knees[..., 1:]).max() < 0.1
@@ -137,9 +135,7 @@ def test_a_real_walk_on_the_body(walks: dict[str, Take], rest_body: RestBody) ->
     assert np.corrcoef(hip_left, hip_right)[0, 1] < -0.7
 
 
-def test_frame_rates_that_do_not_divide_are_refused(
-    make_take: Callable[..., Take], rest_body: RestBody
-) -> None:
+def test_frame_rates_that_do_not_divide_are_refused(make_take: Callable[..., Take], rest_body: RestBody) -> None:
     with pytest.raises(ValueError, match="cannot be thinned"):
         retarget_all([make_take()], rest_body, 50)
 

@@ -17,17 +17,17 @@ KNEES = {"dip": 34, "crouched": 55, "low_crouch": 74, "plie": 75}  # degrees
 
 
 @pytest.fixture(scope="module")
-def invented() -> JointSpacePoses:
+def pose_generator() -> JointSpacePoses:
     return JointSpacePoses()
 
 
-def posed(invented: JointSpacePoses, name: str) -> Array:
+def posed(pose_generator: JointSpacePoses, name: str) -> Array:
     """(24, 3, 3): the joints' rotations in the world (SMPL's axes, y up) in the pose of that name."""
     q = np.zeros((1, len(COORDINATES)))
     for coordinate, degrees in (STANDING | POSES[name]).items():
         for full in (coordinate,) if coordinate in INDEX else (f"{coordinate}_r", f"{coordinate}_l"):
             q[0, INDEX[full]] = np.radians(degrees)
-    local = Rotation.from_rotvec(invented.to_smpl(q)[0]).as_matrix()
+    local = Rotation.from_rotvec(pose_generator.to_smpl(q)[0]).as_matrix()
     whole = local.copy()
     for joint in range(1, len(local)):
         whole[joint] = whole[PARENTS[joint]] @ local[joint]
@@ -35,8 +35,8 @@ def posed(invented: JointSpacePoses, name: str) -> Array:
 
 
 @pytest.mark.parametrize("name", KNEES)
-def test_who_crouches_upright_has_flat_soles(invented: JointSpacePoses, name: str) -> None:
-    rotations = posed(invented, name)
+def test_an_upright_crouch_has_flat_soles(pose_generator: JointSpacePoses, name: str) -> None:
+    rotations = posed(pose_generator, name)
 
     def lean(joint: str) -> float:
         return float(np.degrees(np.arccos(rotations[JOINT[joint], 1, 1])))
@@ -49,9 +49,9 @@ def test_who_crouches_upright_has_flat_soles(invented: JointSpacePoses, name: st
         assert bent == pytest.approx(KNEES[name], abs=4)
 
 
-def test_a_thigh_turned_outwards_lifts_the_knee_to_the_side(invented: JointSpacePoses) -> None:
+def test_an_externally_rotated_thigh_lifts_the_knee_to_the_side(pose_generator: JointSpacePoses) -> None:
     for name in ("tree", "passe"):
-        rotations = posed(invented, name)
+        rotations = posed(pose_generator, name)
         thigh, shank = (-rotations[JOINT[f"right_{joint}"]][:, 1] for joint in ("hip", "knee"))
         assert thigh[0] < -0.6  # x is to the subject's left
         assert abs(thigh[2]) < 0.35

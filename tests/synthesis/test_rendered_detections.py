@@ -49,7 +49,7 @@ def poses() -> Array:
 
 
 @pytest.fixture(scope="module")
-def seen(actor: Actor, weights: Path, poses: Array) -> RenderedDetections:
+def detections(actor: Actor, weights: Path, poses: Array) -> RenderedDetections:
     return render_and_detect(actor, weights, poses, WALKER, 4, 3, NullProgress(), perturbed_fraction=0.5)
 
 
@@ -60,35 +60,35 @@ def projected(actor: Actor, person: RenderedDetections, k: int) -> Array:
     return np.asarray(camera[:, :2] / camera[:, 2:] * person.focal[k] + person.size / 2)
 
 
-def test_keypoints_are_where_the_bodies_are(seen: RenderedDetections, actor: Actor) -> None:
-    assert len(seen) >= 3
+def test_keypoints_are_where_the_bodies_are(detections: RenderedDetections, actor: Actor) -> None:
+    assert len(detections) >= 3
     pairs = {11: "left_shoulder", 12: "right_shoulder", 27: "left_ankle", 28: "right_ankle"}
     distance = []
-    for k in range(len(seen)):
-        joints = projected(actor, seen, k)[[INDEX[name] for name in pairs.values()]]
+    for k in range(len(detections)):
+        joints = projected(actor, detections, k)[[INDEX[name] for name in pairs.values()]]
         distance.append(
-            np.linalg.norm(seen.keypoints[k, list(pairs)] - joints, axis=1) * 256 / seen.roi[k, 2]
+            np.linalg.norm(detections.keypoints[k, list(pairs)] - joints, axis=1) * 256 / detections.roi[k, 2]
         )
     assert np.median(distance) < 5  # not all: the network, too, confuses legs
 
 
-def test_the_networks_own_3d_is_in_the_cameras_axes(seen: RenderedDetections) -> None:
-    for k in range(len(seen)):
-        image = seen.keypoints[k, 11:13].mean(0) - seen.keypoints[k, 23:25].mean(0)
-        guess = seen.landmarks_3d[k, 11:13].mean(0) - seen.landmarks_3d[k, 23:25].mean(0)
+def test_the_networks_own_3d_is_in_the_cameras_axes(detections: RenderedDetections) -> None:
+    for k in range(len(detections)):
+        image = detections.keypoints[k, 11:13].mean(0) - detections.keypoints[k, 23:25].mean(0)
+        guess = detections.landmarks_3d[k, 11:13].mean(0) - detections.landmarks_3d[k, 23:25].mean(0)
         cosine = image @ guess[:2] / np.linalg.norm(image) / np.linalg.norm(guess[:2])
         assert cosine > 0.97
 
 
 def test_a_seed_fixes_everything_however_many_processes(
-    actor: Actor, weights: Path, poses: Array, seen: RenderedDetections
+    actor: Actor, weights: Path, poses: Array, detections: RenderedDetections
 ) -> None:
     again = render_and_detect(actor, weights, poses, WALKER, 4, 3, NullProgress(), processes=2)
     for field in fields(RenderedDetections):
-        np.testing.assert_array_equal(getattr(again, field.name), getattr(seen, field.name))
-    assert np.abs(seen.betas[1] - seen.betas[0]).max() > 0.1
+        np.testing.assert_array_equal(getattr(again, field.name), getattr(detections, field.name))
+    assert np.abs(detections.betas[1] - detections.betas[0]).max() > 0.1
     other = render_and_detect(actor, weights, poses, WALKER, 1, 4, NullProgress())
-    assert np.abs(other.betas[0] - seen.betas[0]).max() > 0.1
+    assert np.abs(other.betas[0] - detections.betas[0]).max() > 0.1
 
 
 def test_poses_stay_as_they_are_when_none_is_changed(actor: Actor, weights: Path, poses: Array) -> None:
@@ -97,30 +97,30 @@ def test_poses_stay_as_they_are_when_none_is_changed(actor: Actor, weights: Path
         np.testing.assert_array_equal(pose, poses[list(WALKER).index(subject)])
 
 
-def test_whom_the_network_does_not_see_is_left_out(
+def test_undetected_people_are_left_out(
     actor: Actor, weights: Path, poses: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rendered_detections, "MIN_SCORE", 1.1)
     assert len(render_and_detect(actor, weights, poses, WALKER, 1, 3, NullProgress())) == 0
 
 
-def test_saved_and_loaded_they_are_the_same(seen: RenderedDetections, tmp_path: Path) -> None:
-    seen.save(tmp_path / "looks.npz")
+def test_saved_and_loaded_they_are_the_same(detections: RenderedDetections, tmp_path: Path) -> None:
+    detections.save(tmp_path / "looks.npz")
     loaded = RenderedDetections.load(tmp_path / "looks.npz")
     for field in fields(RenderedDetections):
-        np.testing.assert_array_equal(getattr(loaded, field.name), getattr(seen, field.name))
+        np.testing.assert_array_equal(getattr(loaded, field.name), getattr(detections, field.name))
     assert [path.name for path in tmp_path.iterdir()] == ["looks.npz"]
 
 
-def test_joined_are_one_after_the_other(seen: RenderedDetections) -> None:
-    renamed = replace(seen, subject=np.array(["somebody else"] * len(seen)))
-    both = RenderedDetections.concatenate([seen, renamed])
-    assert len(both) == 2 * len(seen)
-    assert list(both.subject) == [*seen.subject, *renamed.subject]
+def test_joined_are_one_after_the_other(detections: RenderedDetections) -> None:
+    renamed = replace(detections, subject=np.array(["somebody else"] * len(detections)))
+    both = RenderedDetections.concatenate([detections, renamed])
+    assert len(both) == 2 * len(detections)
+    assert list(both.subject) == [*detections.subject, *renamed.subject]
     np.testing.assert_array_equal(both.size, [IMAGE_SIZE, IMAGE_SIZE])
 
 
-def test_people_fill_the_picture_and_few_reach_out_of_it() -> None:
+def test_people_fill_the_image_and_few_are_truncated() -> None:
     rng = np.random.default_rng(0)
     filled, outside, heights = [], [], []
     for _ in range(300):
@@ -135,7 +135,7 @@ def test_people_fill_the_picture_and_few_reach_out_of_it() -> None:
     assert np.min(heights) > 0.1
 
 
-def test_only_who_is_cut_reaches_out_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_truncated_people_leave_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendered_detections, "_TRUNCATION_PROB", 0)
     rng = np.random.default_rng(0)
     for _ in range(300):

@@ -29,7 +29,7 @@ def actor() -> Actor:
 
 
 @pytest.fixture(scope="module")
-def standing(actor: Actor) -> tuple[Array, Array]:
+def standing_pose(actor: Actor) -> tuple[Array, Array]:
     """One frame, arms down, on the floor."""
     pose = np.zeros((1, 24, 3))
     pose[0, INDEX["left_shoulder"], 2], pose[0, INDEX["right_shoulder"], 2] = -1.2, 1.2
@@ -42,8 +42,8 @@ def camera() -> Camera:
 
 
 @pytest.fixture(scope="module")
-def shot(actor: Actor, standing: tuple[Array, Array], camera: Camera) -> Render:
-    return next(render_clip(actor, standing[0], BETAS, standing[1], camera, seed=1))
+def rendered(actor: Actor, standing_pose: tuple[Array, Array], camera: Camera) -> Render:
+    return next(render_clip(actor, standing_pose[0], BETAS, standing_pose[1], camera, seed=1))
 
 
 def test_the_camera_is_the_body_modules_camera(camera: Camera) -> None:
@@ -53,7 +53,7 @@ def test_the_camera_is_the_body_modules_camera(camera: Camera) -> None:
     np.testing.assert_allclose(camera.project(points), theirs, atol=1e-9)
 
 
-def test_look_at_puts_the_target_in_the_middle_and_up_on_top() -> None:
+def test_look_at_centers_the_target_and_keeps_up_upward() -> None:
     camera = look_at(np.array([2.0, 1.5, 3]), np.array([0.0, 1, 0]), 500, 640, 480)
     np.testing.assert_allclose(camera.project(np.array([0.0, 1, 0])), [320, 240])
     assert camera.project(np.array([0.0, 1.5, 0]))[1] < 240
@@ -62,36 +62,36 @@ def test_look_at_puts_the_target_in_the_middle_and_up_on_top() -> None:
     assert np.linalg.det(camera.rotation) == pytest.approx(1)
 
 
-def test_in_a_camera_rolled_clockwise_the_world_turns_the_other_way() -> None:
+def test_rolling_the_camera_clockwise_rotates_the_image_counterclockwise() -> None:
     at = (np.array([0.0, 1, 3]), np.array([0.0, 1, 0]), 500.0, 640, 480)
     above = look_at(*at, roll=np.radians(30)).project(np.array([0.0, 1.2, 0])) - [320, 240]
     assert np.degrees(np.arctan2(above[0], -above[1])) == pytest.approx(-30)
 
 
-def test_the_person_is_drawn_where_the_vertices_project(shot: Render) -> None:
-    flat = shot.vertices / shot.vertices[:, 2:] @ shot.camera.matrix.T
-    rows, columns = np.nonzero(shot.mask > 0.5)
+def test_the_person_is_drawn_where_the_vertices_project(rendered: Render) -> None:
+    flat = rendered.vertices / rendered.vertices[:, 2:] @ rendered.camera.matrix.T
+    rows, columns = np.nonzero(rendered.mask > 0.5)
     low, high = flat[:, :2].min(axis=0), flat[:, :2].max(axis=0)
     for found, expected in ((columns, 0), (rows, 1)):
         assert found.min() == pytest.approx(low[expected], abs=1.5)
         assert found.max() + 1 == pytest.approx(high[expected], abs=1.5)
 
 
-def test_left_is_left(shot: Render, camera: Camera) -> None:
+def test_left_is_left(rendered: Render, camera: Camera) -> None:
     """Seen from the front, the subject's left hand is on the right of the image."""
-    left, right = shot.joints[INDEX["left_wrist"]], shot.joints[INDEX["right_wrist"]]
+    left, right = rendered.joints[INDEX["left_wrist"]], rendered.joints[INDEX["right_wrist"]]
     assert left[0] > right[0] + 0.3
 
 
 def test_a_seed_fixes_everything(
-    actor: Actor, standing: tuple[Array, Array], camera: Camera, shot: Render
+    actor: Actor, standing_pose: tuple[Array, Array], camera: Camera, rendered: Render
 ) -> None:
-    again = next(render_clip(actor, standing[0], BETAS, standing[1], camera, seed=1))
-    np.testing.assert_array_equal(again.image, shot.image)
-    (other,) = render_images(actor, standing[0], BETAS, standing[1], [camera], seed=2)
-    assert other.image.shape == shot.image.shape == (120, 160, 3)
-    assert np.abs(other.image.astype(int) - shot.image).mean() > 3
-    np.testing.assert_array_equal(other.joints, shot.joints)
+    again = next(render_clip(actor, standing_pose[0], BETAS, standing_pose[1], camera, seed=1))
+    np.testing.assert_array_equal(again.image, rendered.image)
+    (other,) = render_images(actor, standing_pose[0], BETAS, standing_pose[1], [camera], seed=2)
+    assert other.image.shape == rendered.image.shape == (120, 160, 3)
+    assert np.abs(other.image.astype(int) - rendered.image).mean() > 3
+    np.testing.assert_array_equal(other.joints, rendered.joints)
 
 
 def test_poses_in_the_cameras_axes_are_the_same_bodies(actor: Actor, camera: Camera) -> None:
@@ -113,10 +113,10 @@ def test_the_rays_of_floor_pixels_meet_the_floor(camera: Camera) -> None:
 
 
 def test_the_shadow_is_under_the_body_and_nowhere_else(
-    actor: Actor, standing: tuple[Array, Array], camera: Camera
+    actor: Actor, standing_pose: tuple[Array, Array], camera: Camera
 ) -> None:
     _, on_floor = Background(5).render(camera)
-    vertices = actor.vertices(*(standing[0], BETAS, standing[1]))[0]
+    vertices = actor.vertices(*(standing_pose[0], BETAS, standing_pose[1]))[0]
     light = shadow(vertices, on_floor, np.array([0.0, 1, 0]))
     dark = on_floor[light < 0.8]
     assert len(dark)
@@ -134,7 +134,5 @@ def test_clothes_leave_hands_and_face_bare(actor: Actor, seed: int) -> None:
     assert (outfit.offsets[hand] == 0).all()
     chest = np.linalg.norm(rest - joints[INDEX["spine3"]] - [0, 0, 0.1], axis=1) < 0.08
     assert (outfit.offsets[chest] > 0.003).all()
-    mirrored = np.linalg.norm(rest[:, None, :2][hand] * [-1, 1] - rest[None, :, :2][:, ~hand], axis=2).argmin(
-        axis=1
-    )
+    mirrored = np.linalg.norm(rest[:, None, :2][hand] * [-1, 1] - rest[None, :, :2][:, ~hand], axis=2).argmin(axis=1)
     assert (outfit.offsets[~hand][mirrored] == 0).all()

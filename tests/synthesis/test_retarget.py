@@ -32,14 +32,14 @@ def joints_of(pose: Array, transl: Array, body: RestBody) -> Array:
     return forward_kinematics(global_rotations(pose), transl + body.joints[0], body)
 
 
-def turned(axis: Array, degrees: float) -> Array:
+def rotation_about(axis: Array, degrees: float) -> Array:
     return np.asarray(Rotation.from_rotvec(np.radians(degrees) * unit(axis)).as_matrix())
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_limbs_point_where_the_recorded_ones_do(side: str, make_take: MakeTake, rest_body: RestBody) -> None:
     one = 0 if side == "left" else 1
-    swing = turned(np.array([1.0, 0.2, 0.3]), 40)
+    swing = rotation_about(np.array([1.0, 0.2, 0.3]), 40)
     parts = {f"{side}_{joint}": swing for joint in ("hip", "knee", "ankle", "shoulder", "elbow")}
     motion = retarget(make_take(**parts), rest_body)
     joints = joints_of(motion.pose, motion.transl, rest_body)[0]
@@ -50,11 +50,11 @@ def test_limbs_point_where_the_recorded_ones_do(side: str, make_take: MakeTake, 
 
 @pytest.mark.parametrize("degrees", [0.0, 35.0, 110.0])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_knee_flexion_is_a_turn_about_the_lateral_axis_that_takes_the_foot_back(
+def test_knee_flexion_rotates_the_foot_back_about_the_lateral_axis(
     side: str, degrees: float, make_take: MakeTake, rest_body: RestBody
 ) -> None:
     one = 0 if side == "left" else 1
-    bent = turned(REFERENCE.knee_axis[one], degrees)
+    bent = rotation_about(REFERENCE.knee_axis[one], degrees)
     motion = retarget(make_take(**{f"{side}_knee": bent}), rest_body)
     knee = np.degrees(motion.pose[0, INDEX[f"{side}_knee"]])
     assert np.abs(knee[1:]).max() < 0.05  # degrees about other axes
@@ -62,9 +62,7 @@ def test_knee_flexion_is_a_turn_about_the_lateral_axis_that_takes_the_foot_back(
     thigh = joints[INDEX[f"{side}_knee"]] - joints[INDEX[f"{side}_hip"]]
     shank = joints[INDEX[f"{side}_ankle"]] - joints[INDEX[f"{side}_knee"]]
     angle = np.degrees(np.arccos(unit(thigh) @ unit(shank)))
-    assert angle == pytest.approx(
-        degrees, abs=3.0 if degrees == 0 else 0.2
-    )  # the rest knee is 3 degrees sideways
+    assert angle == pytest.approx(degrees, abs=3.0 if degrees == 0 else 0.2)  # the rest knee is 3 degrees sideways
     if degrees:
         assert shank[2] < thigh[2] - 0.1
 
@@ -76,7 +74,7 @@ def test_elbow_flexion_brings_the_hand_forward_from_the_t_pose(
     """The CMU elbow's hinge is turned 30 degrees about the arm; on the body it is vertical in the T-pose."""
     one = 0 if side == "left" else 1
     straight = retarget(make_take(), rest_body).pose[0, INDEX[f"{side}_elbow"]]
-    bent = retarget(make_take(**{f"{side}_elbow": turned(REFERENCE.elbow_axis[one], 70)}), rest_body)
+    bent = retarget(make_take(**{f"{side}_elbow": rotation_about(REFERENCE.elbow_axis[one], 70)}), rest_body)
     hinge = Rotation.from_rotvec(bent.pose[0, INDEX[f"{side}_elbow"]]) * Rotation.from_rotvec(straight).inv()
     expected = 70 * np.array([0, -1.0 if side == "left" else 1.0, 0])
     np.testing.assert_allclose(np.degrees(hinge.as_rotvec()), expected, atol=1.5)
@@ -91,7 +89,7 @@ def test_left_and_right_are_mirror_images(make_take: MakeTake, rest_body: RestBo
             np.testing.assert_allclose(flip @ aligned[index] @ flip, other, atol=1e-12)
 
 
-def test_mirrored_motion_puts_the_joints_at_mirrored_places(rest_body: RestBody) -> None:
+def test_mirrored_motion_mirrors_the_joint_positions(rest_body: RestBody) -> None:
     rng = np.random.default_rng(0)
     pose, transl = rng.normal(0, 0.5, (5, 24, 3)), rng.normal(0, 1, (5, 3))
     joints = joints_of(pose, transl, rest_body)
@@ -107,9 +105,7 @@ def test_bones_keep_their_lengths(rest_body: RestBody) -> None:
     joints = joints_of(rng.normal(0, 1, (3, 24, 3)), np.zeros((3, 3)), rest_body)
     for joint in range(1, 24):
         length = np.linalg.norm(rest_body.joints[joint] - rest_body.joints[PARENTS[joint]])
-        np.testing.assert_allclose(
-            np.linalg.norm(joints[:, joint] - joints[:, PARENTS[joint]], axis=1), length
-        )
+        np.testing.assert_allclose(np.linalg.norm(joints[:, joint] - joints[:, PARENTS[joint]], axis=1), length)
 
 
 def test_a_recording_that_comes_apart_is_noticed(make_take: MakeTake, rest_body: RestBody) -> None:

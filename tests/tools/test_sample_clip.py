@@ -55,27 +55,21 @@ def test_the_clip_was_drawn_with_the_body_in_the_package(folder: Path) -> None:
     assert facts["body_sha256"] == current, "the body has changed: run tools/make_sample.py --motion FOLDER"
 
 
-def test_the_person_is_where_the_truth_says(sample_clip: Path, folder: Path) -> None:
+def test_the_person_is_where_the_ground_truth_projects(sample_clip: Path, folder: Path) -> None:
     """In a late frame the room is the one of the first frame, but for a person around the true joints."""
     with np.load(folder / "walk_truth.npz", allow_pickle=False) as truth:
-        camera = Camera(
-            truth["camera_matrix"], truth["camera_rotation"], truth["camera_translation"], 1280, 960
-        )
+        camera = Camera(truth["camera_matrix"], truth["camera_rotation"], truth["camera_translation"], 1280, 960)
         joints = load_actor().joints(truth["pose"], truth["betas"], truth["transl"])
         count = len(truth["time"])
     first, last = (
-        frame.image.astype(float)
-        for frame in read_frames(probe(sample_clip))
-        if frame.index in {0, count - 1}
+        frame.image.astype(float) for frame in read_frames(probe(sample_clip)) if frame.index in {0, count - 1}
     )
     changed = np.abs(last - first).max(axis=2) > 25
     for joint in ("pelvis", "left_knee", "right_knee", "left_ankle", "right_ankle", "head", "right_elbow"):
         x, y = camera.project(joints[-1, INDEX[joint]])
         assert changed[int(y), int(x)], joint
     at = camera.project(joints[-1])
-    above_floor = changed[
-        : int(at[INDEX["pelvis"], 1]), 700:
-    ]  # no shadow; the first frame's person is further left
+    above_floor = changed[: int(at[INDEX["pelvis"], 1]), 700:]  # no shadow; the first frame's person is further left
     rows, columns = np.nonzero(above_floor)
     assert columns.min() + 700 > at[:, 0].min() - 60
     assert columns.max() + 700 < at[:, 0].max() + 60

@@ -12,7 +12,7 @@ from biopose_cli.synthesis.joint_motion import INDEX, LOWER, UPPER
 from biopose_cli.training import marker_loader
 from biopose_cli.training.marker_dataset import FRAMES
 from biopose_cli.training.marker_loader import MarkerLoader, NeurIKBatch, segment_tree
-from tests.helpers.synthetic_markers import made_up_pairs, typical
+from tests.helpers.synthetic_markers import default_model, synthetic_dataset
 
 CLIPS, WINDOW = 10, 8
 
@@ -31,34 +31,34 @@ def make(
     window: int = WINDOW,
     clips: int = CLIPS,
 ) -> MarkerLoader:
-    table, _ = typical()
-    return MarkerLoader(made_up_pairs(), table, clips, window, seed, captured, clean, noise)
+    table, _ = default_model()
+    return MarkerLoader(synthetic_dataset(), table, clips, window, seed, captured, clean, noise)
 
 
-def equal(one: NeurIKBatch, other: NeurIKBatch) -> bool:
+def equal(first: NeurIKBatch, second: NeurIKBatch) -> bool:
     names = ("markers", "visible", "q", "scale")
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+    return all(torch.equal(getattr(first, name), getattr(second, name)) for name in names)
 
 
 def people_of(batch: NeurIKBatch) -> Tensor:
     """(C): who wears each clip, by the scale."""
-    factors = torch.as_tensor(made_up_pairs().factors)
+    factors = torch.as_tensor(synthetic_dataset().factors)
     return (batch.scale[:, None] - factors).abs().sum((2, 3)).argmin(1)
 
 
-def on_the_bones(batch: NeurIKBatch) -> Tensor:
+def marker_locations(batch: NeurIKBatch) -> Tensor:
     """(C, W, M, 3): the markers of the batch's angles, scales and people."""
-    places = torch.as_tensor(made_up_pairs().marker_locations)[people_of(batch)]
+    places = torch.as_tensor(synthetic_dataset().marker_locations)[people_of(batch)]
     frames = batch.q.shape[1]
     each = [part.repeat_interleave(frames, 0) for part in (batch.scale, places)]
-    kinematics = Kinematics(typical()[0], torch.float32)
+    kinematics = Kinematics(default_model()[0], torch.float32)
     markers: Tensor = kinematics.markers(batch.q.flatten(0, 1), *each).unflatten(0, batch.q.shape[:2])
     return markers
 
 
 def test_a_batch_has_the_shapes_and_kinds_that_training_needs() -> None:
     batch = make().batch(0)
-    table, places = typical()
+    table, places = default_model()
     assert batch.markers.shape == (CLIPS, WINDOW, len(places), 3)
     assert batch.visible.shape == batch.markers.shape[:3]
     assert batch.q.shape == (CLIPS, WINDOW, len(table.coordinates))
@@ -91,7 +91,7 @@ def test_the_pool_is_drawn_anew_after_a_while() -> None:
 
 def test_markers_of_joint_space_motion_sit_beside_the_bones_by_a_constant_of_a_few_mm() -> None:
     batch = make(captured=0.0, clean=1.0).batch(0)
-    apart = torch.linalg.vector_norm(batch.markers - on_the_bones(batch), dim=-1)
+    apart = torch.linalg.vector_norm(batch.markers - marker_locations(batch), dim=-1)
     assert torch.sqrt((apart**2).mean() / 3) == pytest.approx(marker_loader._MARKER_STD, rel=0.15)
     assert (apart - apart[:, :1]).abs().max() < 1e-5
 
@@ -99,22 +99,22 @@ def test_markers_of_joint_space_motion_sit_beside_the_bones_by_a_constant_of_a_f
 def test_markers_of_joint_space_motion_are_those_of_its_angles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(marker_loader, "_MARKER_STD", 0.0)
     batch = make(captured=0.0, clean=1.0).batch(0)
-    torch.testing.assert_close(batch.markers, on_the_bones(batch), atol=1e-5, rtol=0)
+    torch.testing.assert_close(batch.markers, marker_locations(batch), atol=1e-5, rtol=0)
     assert len(set(people_of(batch).tolist())) > 1
 
 
 def test_joint_space_motion_lies_in_the_ranges_and_is_not_the_captured_one() -> None:
     batch = make(captured=0.0, clean=1.0).batch(0)
-    columns = [INDEX[name] for name in typical()[0].coordinates]
+    columns = [INDEX[name] for name in default_model()[0].coordinates]
     for limits, sign in ((LOWER, 1), (UPPER, -1)):
         assert (sign * (batch.q - torch.as_tensor(limits[columns]).float()) > -1e-5).all()
-    captured = torch.as_tensor(made_up_pairs().q).flatten(0, 1)
+    captured = torch.as_tensor(synthetic_dataset().q).flatten(0, 1)
     nearest = (batch.q[:, 0, None] - captured).abs().amax(-1).amin(-1)
     assert nearest.min() > 0.01
 
 
 def test_captured_motion_is_a_window_of_a_clip_at_60_or_30_frames_a_second() -> None:
-    pairs, strides = made_up_pairs(), set()
+    pairs, strides = synthetic_dataset(), set()
     for number in range(6):
         batch = make(captured=1.0, clean=1.0).batch(number)
         q = torch.as_tensor(pairs.q)
@@ -133,15 +133,15 @@ def test_captured_motion_is_a_window_of_a_clip_at_60_or_30_frames_a_second() -> 
 
 def test_a_window_as_long_as_a_clip_is_the_clip() -> None:
     batch = make(captured=1.0, clean=1.0, window=FRAMES).batch(0)
-    known = torch.as_tensor(made_up_pairs().q)
+    known = torch.as_tensor(synthetic_dataset().q)
     assert all((known == clip).all((1, 2)).any() for clip in batch.q)
 
 
-def test_the_clean_share_has_no_noise_and_no_gaps_and_the_others_have() -> None:
+def test_only_the_clean_fraction_has_no_noise_and_no_gaps() -> None:
     noisy, clean = make(noise=1.0).batch(2), make(noise=0.0).batch(2)
     assert torch.equal(noisy.q, clean.q)
     assert clean.visible.all()
-    off = (clean.markers - on_the_bones(clean)).abs().amax((1, 2, 3))
+    off = (clean.markers - marker_locations(clean)).abs().amax((1, 2, 3))
     assert (off < 1e-5).sum() == CLIPS // 2  # the captured ones
     assert off.max() < 0.03
     assert torch.equal(noisy.markers[:4], clean.markers[:4])
@@ -153,13 +153,13 @@ def test_the_clean_share_has_no_noise_and_no_gaps_and_the_others_have() -> None:
 
 def test_clean_clips_are_of_both_kinds() -> None:
     """The clips are shuffled before noise is put on the last of them."""
-    bones = [on_the_bones(batch) - batch.markers for batch in [make(clean=1.0).batch(n) for n in range(4)]]
+    bones = [marker_locations(batch) - batch.markers for batch in [make(clean=1.0).batch(n) for n in range(4)]]
     captured = [(difference.abs().amax((1, 2, 3)) < 1e-5)[:4] for difference in bones]
     assert 0 < torch.cat(captured).float().mean() < 1
 
 
 def test_every_marker_has_its_body_and_every_body_its_parent_before_it() -> None:
-    table, _ = typical()
+    table, _ = default_model()
     segments, parents = segment_tree(table)
     np.testing.assert_array_equal(segments, table.marker_bodies)
     assert parents[0] == -1

@@ -32,7 +32,7 @@ from biopose_cli.training.synthetic_dataset import MQHMRBatch, SyntheticDataset
 from biopose_cli.training.trainer import lock_config
 from biopose_cli.training.uncertainty_head import fit_std_head, forward
 from tests.helpers.mocap_archives import small_archives
-from tests.training.test_neurik import Cut
+from tests.training.test_neurik import StopAfter
 
 TINY = TrainConfig(
     steps=40, batch_size=32, warmup_steps=5, learning_rate=3e-3, ema_decay=0.8, hidden=32, blocks=1,
@@ -41,7 +41,7 @@ TINY = TrainConfig(
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic_dataset, "POOL_SIZE", 64)
     monkeypatch.setattr(synthetic_dataset, "POOL_REFRESH_BATCHES", 15)
     monkeypatch.setattr(datasets, "_VAL_BATCHES", (2, 16))
@@ -70,9 +70,7 @@ def checks(folder: Path) -> list[float]:
         return [float(row["held_out/mpjpe_mm"]) for row in csv.DictReader(file) if row["held_out/mpjpe_mm"]]
 
 
-def test_it_learns_and_a_cut_run_ends_with_the_same_weights(
-    motion: Path, folder: Path, tmp_path: Path
-) -> None:
+def test_it_learns_and_a_cut_run_ends_with_the_same_weights(motion: Path, folder: Path, tmp_path: Path) -> None:
     path = train(TINY, motion, folder, NullProgress())
     errors = checks(folder)
     assert errors[-1] < errors[0]
@@ -80,7 +78,7 @@ def test_it_learns_and_a_cut_run_ends_with_the_same_weights(
     other.mkdir()
     (other / "bank.npz").write_bytes((folder / "bank.npz").read_bytes())
     with pytest.raises(KeyboardInterrupt):
-        train(TINY, motion, other, Cut(30))
+        train(TINY, motion, other, StopAfter(30))
     again = load_network(train(TINY, motion, other, NullProgress())).state_dict()
     for name, value in load_network(path).state_dict().items():
         assert torch.equal(value, again[name]), name
@@ -127,7 +125,7 @@ def test_a_key_of_earlier_versions_is_refused_with_its_name_of_today(tmp_path: P
         read_config(path)
 
 
-def test_the_detectors_errors_are_measured_where_they_are_not_known(
+def test_detector_errors_are_measured_when_no_bank_exists(
     motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rendered_images, "SHARD_SIZE", 6)
@@ -137,24 +135,18 @@ def test_the_detectors_errors_are_measured_where_they_are_not_known(
     train(replace(TINY, steps=1, num_detections=6, val_every=1), motion, tmp_path / "new", NullProgress())
     bank = KeypointErrorBank.load(tmp_path / "new" / "bank.npz")
     assert 1 <= len(bank.residual) <= 6
-    assert (
-        np.median(np.abs(bank.residual[bank.confidence > 0.5])) < 15
-    )  # px of 256: these are the same people
+    assert np.median(np.abs(bank.residual[bank.confidence > 0.5])) < 15  # px of 256: these are the same people
 
 
-def test_a_larger_network_begins_with_what_a_smaller_one_says(tmp_path: Path) -> None:
+def test_a_larger_network_starts_from_a_smaller_ones_output(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    small, large = (
-        mqhmr.new_network(replace(TINY, layers=layers).network_config).eval() for layers in (0, 1)
-    )
-    save_network(tmp_path / "small.safetensors", small, {})
-    small = load_network(tmp_path / "small.safetensors")  # in half precision
+    small_config, large = (mqhmr.new_network(replace(TINY, layers=layers).network_config).eval() for layers in (0, 1))
+    save_network(tmp_path / "small.safetensors", small_config, {})
+    small_config = load_network(tmp_path / "small.safetensors")  # in half precision
     mqhmr._load_weights(large, tmp_path / "small.safetensors", freeze=True)
-    view = VirtualCamera(
-        torch.eye(3).expand(4, 3, 3), torch.full((4,), 0.2), torch.randn(4, 33, 2), torch.rand(4, 33)
-    )
+    view = VirtualCamera(torch.eye(3).expand(4, 3, 3), torch.full((4,), 0.2), torch.randn(4, 33, 2), torch.rand(4, 33))
     with torch.no_grad():
-        first, then = (network(view, torch.full((4,), torch.nan)) for network in (small, large))
+        first, then = (network(view, torch.full((4,), torch.nan)) for network in (small_config, large))
     torch.testing.assert_close(first.rotations, then.rotations)
     learning = {name.split(".")[0] for name, own in large.named_parameters() if own.requires_grad}
     assert learning == {"lifter", "decoder", "pose_head", "shape_head", "camera_head"}
@@ -181,7 +173,7 @@ def test_the_likeliest_spread_of_normal_errors_is_their_deviation() -> None:
     assert unlikely(0.9) > unlikely(1.0) < unlikely(1.1)
 
 
-def test_doubt_learns_how_large_the_errors_are_and_changes_nothing_else(
+def test_the_std_head_learns_the_error_size_and_changes_nothing_else(
     folder: Path,
 ) -> None:
     pose = np.random.default_rng(0).normal(0, 0.1, size=(50, 24, 3))
@@ -195,9 +187,7 @@ def test_doubt_learns_how_large_the_errors_are_and_changes_nothing_else(
     fit_std_head(network, source, 0, 60, NullProgress())
     assert MQHMRLosses.rotation_nll(forward(network, test), test).item() < first - 0.3
     spread = forward(network, test).rotation_std.mean((0, 2))
-    assert (
-        spread[0] > 1.5 * spread[list(ACTIVE_JOINTS).index(INDEX["spine2"])]
-    )  # an untrained one knows no heading
+    assert spread[0] > 1.5 * spread[list(ACTIVE_JOINTS).index(INDEX["spine2"])]  # an untrained one knows no heading
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"log_std_head.weight", "log_std_head.bias"}
 
@@ -220,16 +210,16 @@ def test_a_frozen_run_goes_on_from_the_same_beginning_only(tmp_path: Path) -> No
 
 
 @pytest.fixture
-def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendered_images, "SHARD_SIZE", 2)
     monkeypatch.setattr(rendered_images, "GROUP_SIZE", 2)
     monkeypatch.setattr(datasets, "_NUM_POSES", 20)
     monkeypatch.setattr(datasets.os, "cpu_count", lambda: 1)
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("keypoints", [True, False])
-def test_it_learns_from_pictures(keypoints: bool, motion: Path, tmp_path: Path) -> None:
+def test_it_learns_from_images(keypoints: bool, motion: Path, tmp_path: Path) -> None:
     config = replace(
         TINY,
         steps=6,
@@ -248,7 +238,7 @@ def test_it_learns_from_pictures(keypoints: bool, motion: Path, tmp_path: Path) 
     assert len(checks(tmp_path)) == 2
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_a_vision_transformer_learns_from_crops_and_starts_from_a_published_backbone(
     motion: Path, tmp_path: Path
 ) -> None:

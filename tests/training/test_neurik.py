@@ -26,11 +26,12 @@ from tests.helpers.mocap_archives import small_archives
 
 TINY = TrainConfig(
     people=2, clips_per_person=2, held_out_people=1, steps=60, batch_size=8, warmup_steps=5, learning_rate=3e-3,
-    ema_decay=0.8, window=8, channels=4, convolutions=1, kernel=3, width=32, layers=1, heads=2, feedforward=32, val_every=20,
+    ema_decay=0.8, window=8, channels=4, convolutions=1, kernel=3, width=32, layers=1, heads=2, feedforward=32,
+    val_every=20,
 )  # fmt: skip
 
 
-class Cut(NullProgress):
+class StopAfter(NullProgress):
     """Stops the run after so many steps of training, as Ctrl+C does."""
 
     def __init__(self, steps: int) -> None:
@@ -95,7 +96,7 @@ def test_training_makes_a_network_that_can_be_used(finished: Path) -> None:
     assert not set(held.subject) & set(pairs.subject)
 
 
-def test_the_loss_falls_and_the_log_tells(finished: Path) -> None:
+def test_the_loss_falls_and_is_logged(finished: Path) -> None:
     found = rows(finished)
     assert [row["step"] for row in found] == ["20", "40", "50", "60"]
     checks = [row for row in found if row["clean/mpblpe_rooted_mm"]]
@@ -108,12 +109,10 @@ def test_the_loss_falls_and_the_log_tells(finished: Path) -> None:
     assert float(checks[-1]["noisy/markers_mm"]) > float(checks[-1]["clean/markers_mm"])
 
 
-def test_a_run_that_was_cut_gives_bitwise_the_same_weights(
-    finished: Path, prepared: Path, motion: Path
-) -> None:
+def test_a_run_that_was_cut_gives_bitwise_the_same_weights(finished: Path, prepared: Path, motion: Path) -> None:
     for steps in (10, 33):  # before the first checkpoint, and between two
         with pytest.raises(KeyboardInterrupt):
-            train(TINY, motion, prepared, Cut(steps), processes=1)
+            train(TINY, motion, prepared, StopAfter(steps), processes=1)
         assert not (prepared / "neurik.safetensors").exists()
     assert (prepared / "checkpoint.pt").exists()
     train(TINY, motion, prepared, NullProgress(), processes=1)
@@ -126,13 +125,11 @@ def test_a_run_that_was_cut_gives_bitwise_the_same_weights(
 
 def test_a_finished_run_is_not_trained_again(finished: Path, motion: Path) -> None:
     before = (finished / "neurik.safetensors").read_bytes()
-    train(TINY, motion, finished, Cut(TINY.steps + 1), processes=1)
+    train(TINY, motion, finished, StopAfter(TINY.steps + 1), processes=1)
     assert (finished / "neurik.safetensors").read_bytes() == before
 
 
-def test_a_folder_with_another_configuration_is_refused_and_stays_as_it_is(
-    finished: Path, motion: Path
-) -> None:
+def test_a_folder_with_another_configuration_is_refused_and_stays_as_it_is(finished: Path, motion: Path) -> None:
     before = (finished / "config.json").read_bytes()
     with pytest.raises(SettingError, match=r"another configuration.*--out"):
         train(replace(TINY, seed=1), motion, finished, NullProgress(), processes=1)

@@ -14,29 +14,29 @@ from biopose_cli.ik.network import BODIES, JOINT_COORDINATES, NeurIKOutput
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.training.marker_loader import NeurIKBatch
 from biopose_cli.training.neurik_losses import LossWeights, NeurIKLosses
-from tests.helpers.synthetic_markers import made_up_pairs, typical
+from tests.helpers.synthetic_markers import default_model, synthetic_dataset
 
 NAMES = [name for name, _, _ in JOINT_COORDINATES]
 
 
 @pytest.fixture
 def losses() -> NeurIKLosses:
-    return NeurIKLosses(*typical(), LossWeights())
+    return NeurIKLosses(*default_model(), LossWeights())
 
 
 @pytest.fixture
 def batch() -> NeurIKBatch:
     """Five frames of four people."""
-    pairs = made_up_pairs()
+    pairs = synthetic_dataset()
     clips = [0, 4, 8, 11]
     markers, q = (torch.as_tensor(a[clips, 10:15]) for a in (pairs.markers, pairs.q))
     scale = torch.as_tensor(pairs.factors[pairs.person[clips]])
     return NeurIKBatch(markers, torch.ones(markers.shape[:3], dtype=torch.bool), q, scale)
 
 
-def truth(batch: NeurIKBatch) -> NeurIKOutput:
+def gt_output(batch: NeurIKBatch) -> NeurIKOutput:
     """The network that is right."""
-    table, _ = typical()
+    table, _ = default_model()
     columns = [table.coordinates.index(name) for name in NAMES]
     root = batch.q[..., [table.coordinates.index(f"pelvis_{n}") for n in ("tilt", "list", "rotation")]]
     place = batch.q[..., [table.coordinates.index(f"pelvis_t{axis}") for axis in "xyz"]]
@@ -46,8 +46,8 @@ def truth(batch: NeurIKBatch) -> NeurIKOutput:
     )
 
 
-def test_the_truth_costs_nothing(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
-    loss, parts = losses(truth(batch), batch)
+def test_ground_truth_has_zero_loss(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
+    loss, parts = losses(gt_output(batch), batch)
     assert loss.item() == pytest.approx(0, abs=1e-4)
     assert parts == pytest.approx(dict.fromkeys(parts, 0.0), abs=1e-3)
     assert set(parts) == {
@@ -57,9 +57,9 @@ def test_the_truth_costs_nothing(losses: NeurIKLosses, batch: NeurIKBatch) -> No
 
 def test_points_are_those_of_the_models_kinematics(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
     """With the pelvis turned and moved as the network says it: joints and markers as of the whole `q`."""
-    table, places = typical()
+    table, places = default_model()
     kinematics = Kinematics(table, torch.float32)
-    found = truth(batch)
+    found = gt_output(batch)
     each = batch.scale.repeat_interleave(5, 0)
     joints, _, markers = losses.points(found.angles.flatten(0, 1), found.scale.repeat_interleave(5, 0))
     turn, place = found.pelvis_orientation.flatten(0, 1), found.pelvis_position.flatten(0, 1)[:, None]
@@ -70,10 +70,8 @@ def test_points_are_those_of_the_models_kinematics(losses: NeurIKLosses, batch: 
     torch.testing.assert_close(joints @ turn.transpose(1, 2) + place, centres, atol=1e-5, rtol=0)
 
 
-def test_a_pelvis_10_mm_aside_is_an_error_of_its_place_alone(
-    losses: NeurIKLosses, batch: NeurIKBatch
-) -> None:
-    right = truth(batch)
+def test_a_pelvis_offset_is_a_pelvis_position_error_alone(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
+    right = gt_output(batch)
     loss, parts = losses(
         replace(right, pelvis_position=right.pelvis_position + torch.tensor([0.0, 0.006, 0.008])), batch
     )
@@ -81,24 +79,20 @@ def test_a_pelvis_10_mm_aside_is_an_error_of_its_place_alone(
     assert loss.item() == pytest.approx(10 * 0.01, abs=1e-4)
 
 
-def test_a_pelvis_turned_about_the_vertical_moves_points_by_their_distance_from_the_axis(
-    losses: NeurIKLosses, batch: NeurIKBatch
-) -> None:
-    right, angle = truth(batch), 0.1
+def test_a_pelvis_yaw_error_grows_with_the_distance_from_the_axis(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
+    right, angle = gt_output(batch), 0.1
     heading = euler_zxy_to_matrix(torch.tensor([0.0, 0.0, angle]))
     _, parts = losses(replace(right, pelvis_orientation=heading @ right.pelvis_orientation), batch)
-    kinematics = Kinematics(typical()[0], torch.float32)
+    kinematics = Kinematics(default_model()[0], torch.float32)
     markers = kinematics.markers(batch.q.flatten(0, 1), batch.scale.repeat_interleave(5, 0))
-    radius = torch.linalg.vector_norm(
-        (markers - right.pelvis_position.flatten(0, 1)[:, None])[..., [0, 2]], dim=-1
-    )
+    radius = torch.linalg.vector_norm((markers - right.pelvis_position.flatten(0, 1)[:, None])[..., [0, 2]], dim=-1)
     assert parts["markers_mm"] == pytest.approx(2000 * np.sin(angle / 2) * radius.mean().item(), rel=1e-3)
     assert parts["angles_deg"] == pytest.approx(0, abs=1e-4)
     assert parts["scale_percent"] == 0
 
 
 def test_an_angle_of_the_neck_moves_the_head_and_no_joint(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
-    right = truth(batch)
+    right = gt_output(batch)
     angles = right.angles.clone()
     angles[..., NAMES.index("neck_bending")] += np.radians(6)
     loss, parts = losses(replace(right, angles=angles), batch)
@@ -112,7 +106,7 @@ def test_an_angle_of_the_neck_moves_the_head_and_no_joint(losses: NeurIKLosses, 
 
 
 def test_the_scale_of_the_head_moves_its_markers_by_hand(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
-    right, (table, places) = truth(batch), typical()
+    right, (table, places) = gt_output(batch), default_model()
     scale = right.scale.clone()
     scale[:, BODIES.index("head")] += 0.1
     loss, parts = losses(replace(right, scale=scale), batch)
@@ -127,10 +121,10 @@ def test_the_scale_of_the_head_moves_its_markers_by_hand(losses: NeurIKLosses, b
 
 
 @pytest.mark.parametrize("only", ["joints", "markers", "scales", "angles"])
-def test_each_weight_weighs_its_part(only: str, batch: NeurIKBatch) -> None:
+def test_each_weight_scales_its_loss(only: str, batch: NeurIKBatch) -> None:
     none = dict.fromkeys(("joints", "markers", "scales", "angles"), 0.0)
-    losses = NeurIKLosses(*typical(), LossWeights(**(none | {only: 2.0})))
-    right = truth(batch)
+    losses = NeurIKLosses(*default_model(), LossWeights(**(none | {only: 2.0})))
+    right = gt_output(batch)
     wrong = replace(
         right,
         angles=right.angles + 0.05,
@@ -147,8 +141,8 @@ def test_each_weight_weighs_its_part(only: str, batch: NeurIKBatch) -> None:
     assert loss.item() == pytest.approx(2 * amounts[only], rel=1e-4)
 
 
-def test_gradients_reach_all_that_the_network_says(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
-    right = truth(batch)
+def test_gradients_reach_every_output(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
+    right = gt_output(batch)
     said: dict[str, Tensor] = {
         "angles": right.angles + 0.05,
         "pelvis_orientation": euler_zxy_to_matrix(torch.tensor([0.1, 0.0, 0.2])) @ right.pelvis_orientation,
@@ -168,7 +162,7 @@ def test_gradients_reach_all_that_the_network_says(losses: NeurIKLosses, batch: 
 
 
 def test_the_gradient_leads_to_the_truth(losses: NeurIKLosses, batch: NeurIKBatch) -> None:
-    right = truth(batch)
+    right = gt_output(batch)
     offset = torch.full_like(right.pelvis_position, 0.05).requires_grad_()
     optimiser = torch.optim.Adam([offset], lr=0.005)
     for _ in range(30):

@@ -31,7 +31,7 @@ LEGS = [
 
 
 @pytest.fixture(scope="module")
-def postures() -> PoseSampler:
+def pose_sampler() -> PoseSampler:
     torch.set_num_threads(1)
     pose = np.zeros((20, 24, 3))
     pose[:, INDEX["left_knee"], 0] = np.linspace(0, 1.2, 20)
@@ -40,35 +40,33 @@ def postures() -> PoseSampler:
 
 
 @pytest.fixture(scope="module")
-def views(postures: PoseSampler) -> SyntheticDataset:
+def dataset(pose_sampler: PoseSampler) -> SyntheticDataset:
     """Without errors of the detector."""
     residual, posture = np.zeros((9, 33, 2), np.float32), np.random.default_rng(0).normal(size=(9, 24, 3))
     bank = KeypointErrorBank(residual, np.ones((9, 33), np.float32), posture.astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "POOL_SIZE", 128)
-        made = SyntheticDataset(load_body(), postures, bank, COUNT, seed=3)
+        made = SyntheticDataset(load_body(), pose_sampler, bank, COUNT, seed=3)
         made.batch(0)
     return made
 
 
 @pytest.fixture(scope="module")
-def batch(views: SyntheticDataset) -> MQHMRBatch:
-    return views.batch(1)
+def batch(dataset: SyntheticDataset) -> MQHMRBatch:
+    return dataset.batch(1)
 
 
-def truth(batch: MQHMRBatch) -> SMPLPrediction:
+def gt_output(batch: MQHMRBatch) -> SMPLPrediction:
     spread = torch.ones(COUNT, 22, 3)
     return SMPLPrediction(batch.rotations, batch.betas, batch.pelvis, torch.zeros(COUNT, 0, 1), spread)
 
 
-def test_crossed_poses_keep_their_legs_and_take_whole_arms(postures: PoseSampler) -> None:
+def test_crossed_poses_keep_their_legs_and_take_whole_arms(pose_sampler: PoseSampler) -> None:
     rng = np.random.default_rng(0)
     poses = rng.normal(size=(500, 24, 3)).astype(np.float32)
     mixed = recombine(poses, rng, 0.4)
     np.testing.assert_array_equal(mixed[:, LEGS], poses[:, LEGS])
-    arms = [
-        INDEX[f"{side}_{joint}"] for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist")
-    ]
+    arms = [INDEX[f"{side}_{joint}"] for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist")]
     trunk = [INDEX[joint] for joint in ("spine1", "spine3", "head")]
     taken = (mixed[:, arms] != poses[:, arms]).all((1, 2))
     assert taken.mean() == pytest.approx(0.4, abs=0.07)
@@ -94,9 +92,9 @@ def test_wide_poses_stay_in_their_ranges_and_reach_them() -> None:
     assert (whole[0] == whole[2]).all()
 
 
-def test_poses_stay_in_their_ranges_and_both_sides_are_drawn(postures: PoseSampler) -> None:
+def test_poses_stay_in_their_ranges_and_both_sides_are_drawn(pose_sampler: PoseSampler) -> None:
     poses = PoseSampler(
-        [Motion("", "", "", 60.0, postures.mocap_poses.astype(float), np.zeros((20, 3)))], 1.0, 0.0, 1.0
+        [Motion("", "", "", 60.0, pose_sampler.mocap_poses.astype(float), np.zeros((20, 3)))], 1.0, 0.0, 1.0
     ).draw(400, np.random.default_rng(0))
     rows = read_csv("limits.csv")
     for row in rows:
@@ -105,11 +103,11 @@ def test_poses_stay_in_their_ranges_and_both_sides_are_drawn(postures: PoseSampl
         assert (own > low - 0.1).all() and (own < high + 0.1).all(), row["name"]
     bent = [np.degrees(poses[:, INDEX[f"{side}_knee"], 0]).mean() for side in ("left", "right")]
     assert bent[0] == pytest.approx(bent[1], abs=8)
-    again = postures.draw(50, np.random.default_rng(5))
-    np.testing.assert_array_equal(again, postures.draw(50, np.random.default_rng(5)))
+    again = pose_sampler.draw(50, np.random.default_rng(5))
+    np.testing.assert_array_equal(again, pose_sampler.draw(50, np.random.default_rng(5)))
 
 
-def test_angles_of_the_skeleton_become_turns_of_the_body() -> None:
+def test_skeleton_angles_become_body_rotations() -> None:
     """Knee flexion turns SMPL's knee about x by as much; the T-pose's own angles give the T-pose."""
     invented = JointSpacePoses()
     names = list(invented.kinematics.spec.coordinates)
@@ -124,22 +122,22 @@ def test_angles_of_the_skeleton_become_turns_of_the_body() -> None:
     assert np.abs(np.degrees(poses[0, 0])).max() < 5  # upright, facing as the T-pose does
 
 
-def seen_in_view(batch: MQHMRBatch) -> Array:
+def keypoints_in_view(batch: MQHMRBatch) -> Array:
     points = batch.landmarks + batch.pelvis[:, None]
     flat: Tensor = points[..., :2] / points[..., 2:] / batch.view.half_fov_tan[:, None, None]
     return np.asarray(flat.numpy())
 
 
-def test_the_truth_is_where_the_picture_shows_it(batch: MQHMRBatch) -> None:
+def test_ground_truth_projects_onto_the_keypoints(batch: MQHMRBatch) -> None:
     """But for the landmarks' own deviations, about 12 mm."""
-    off = np.linalg.norm(seen_in_view(batch) - batch.view.normalized_keypoints.numpy(), axis=-1)
+    off = np.linalg.norm(keypoints_in_view(batch) - batch.view.normalized_keypoints.numpy(), axis=-1)
     size = (batch.view.half_fov_tan * batch.pelvis[:, 2]).numpy()[:, None]  # m, of half the view
     assert np.median(off * size) < 0.03
     assert np.percentile(off * size, 99) < 0.12
 
 
-def test_a_batch_depends_on_its_number_alone(views: SyntheticDataset) -> None:
-    one, same, other = views.batch(1), views.batch(1), views.batch(2)
+def test_a_batch_depends_on_its_number_alone(dataset: SyntheticDataset) -> None:
+    one, same, other = dataset.batch(1), dataset.batch(1), dataset.batch(2)
     assert torch.equal(one.view.normalized_keypoints, same.view.normalized_keypoints)
     assert torch.equal(torch.isfinite(one.stature), torch.isfinite(same.stature))
     assert not torch.equal(one.view.normalized_keypoints, other.view.normalized_keypoints)
@@ -148,16 +146,16 @@ def test_a_batch_depends_on_its_number_alone(views: SyntheticDataset) -> None:
     assert ((known > 1.2) & (known < 2.3)).all()
 
 
-def test_the_truth_costs_nothing(views: SyntheticDataset, batch: MQHMRBatch) -> None:
-    losses = MQHMRLosses(views.smpl, LossWeights())
-    assert losses(truth(batch), batch).item() == pytest.approx(0, abs=1e-4)
-    errors = losses.errors(truth(batch), batch)
+def test_ground_truth_has_zero_loss(dataset: SyntheticDataset, batch: MQHMRBatch) -> None:
+    losses = MQHMRLosses(dataset.smpl, LossWeights())
+    assert losses(gt_output(batch), batch).item() == pytest.approx(0, abs=1e-4)
+    errors = losses.errors(gt_output(batch), batch)
     assert errors["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
     assert errors["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-1)
 
 
-def test_each_part_of_the_loss_counts(views: SyntheticDataset, batch: MQHMRBatch) -> None:
-    right = truth(batch)
+def test_each_part_of_the_loss_counts(dataset: SyntheticDataset, batch: MQHMRBatch) -> None:
+    right = gt_output(batch)
     turned = right.rotations.clone()
     turned[:, 4] = turned[:, 4] @ so3_torch.axis_angle_to_matrix(torch.tensor([0.2, 0, 0]))
     wrong = {
@@ -168,8 +166,8 @@ def test_each_part_of_the_loss_counts(views: SyntheticDataset, batch: MQHMRBatch
     }
     none = dict.fromkeys(("rotations", "betas", "joints", "reprojection"), 0.0)
     for name, found in wrong.items():
-        losses = MQHMRLosses(views.smpl, LossWeights(**(none | {name: 2.0})))
-        single = MQHMRLosses(views.smpl, LossWeights(**(none | {name: 1.0})))
+        losses = MQHMRLosses(dataset.smpl, LossWeights(**(none | {name: 2.0})))
+        single = MQHMRLosses(dataset.smpl, LossWeights(**(none | {name: 1.0})))
         assert losses(found, batch).item() > 1e-3, name
         assert losses(found, batch).item() == pytest.approx(2 * single(found, batch).item(), rel=1e-5)
     assert single(wrong["betas"], batch).item() < 0.2  # a wrong size moves what is seen a little

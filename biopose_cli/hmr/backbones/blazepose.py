@@ -66,9 +66,7 @@ FEATURE_LAYERS = {
         "regression2": FeatureLayer(335, 2, 288),
     },
 }
-_OUTPUTS_FIELD = (
-    8  # where a subgraph's table says which tensors are its outputs: the third field of LiteRT's schema
-)
+_OUTPUTS_FIELD = 8  # where a subgraph's table says which tensors are its outputs: the third field of LiteRT's schema
 
 
 def layer_channels(names: Sequence[str]) -> list[int]:
@@ -78,9 +76,7 @@ def layer_channels(names: Sequence[str]) -> list[int]:
 
 def _select_layers(available: dict[str, FeatureLayer], names: Sequence[str]) -> list[FeatureLayer]:
     if unknown := [name for name in names if name not in available]:
-        raise SettingError(
-            f"the landmark network has no layer {unknown[0]}", f"Take of {', '.join(available)}"
-        )
+        raise SettingError(f"the landmark network has no layer {unknown[0]}", f"Take of {', '.join(available)}")
     return [available[name] for name in names]
 
 
@@ -175,9 +171,7 @@ def _read_model(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise AssetError(
-            f"cannot read the weights {path} ({error.strerror})", "Run `biopose assets`"
-        ) from error
+        raise AssetError(f"cannot read the weights {path} ({error.strerror})", "Run `biopose assets`") from error
 
 
 def _with_extra_outputs(content: bytes, indices: list[int]) -> tuple[bytes, list[int]]:

@@ -71,17 +71,13 @@ class Clock:
         length = f"the video lasts {self.duration:.2f} s"
         for name, value in (("--start", start), ("--end", end)):
             if value is not None and not 0.0 <= value <= self.duration + _END_TOLERANCE:
-                raise SettingError(
-                    f"{name} {value:g} s is outside the video", f"{length[0].upper()}{length[1:]}"
-                )
+                raise SettingError(f"{name} {value:g} s is outside the video", f"{length[0].upper()}{length[1:]}")
         if start is not None and end is not None and start >= end:
             raise SettingError(f"--start {start:g} s is not before --end {end:g} s")
         first = int(np.searchsorted(self.times, (start or 0.0) - 1e-6))
         last = len(self.times) if end is None else int(np.searchsorted(self.times, end + 1e-6))
         if first >= last:
-            raise SettingError(
-                f"there is no frame between --start and --end ({length})", "Choose a longer part"
-            )
+            raise SettingError(f"there is no frame between --start and --end ({length})", "Choose a longer part")
         return first, last - 1
 
 
@@ -111,9 +107,7 @@ def build_clock(
     if len(stamps) < len(packets) or displaced.max() > _MAX_REORDERING:
         times = np.arange(len(packets)) / float(nominal)
         clock = Clock(np.arange(len(packets)), times, 1.0 / float(nominal), counted=True)
-        return clock, (
-            f"the file's frame times are missing or jump back; {float(nominal):g} frames/s were assumed",
-        )
+        return clock, (f"the file's frame times are missing or jump back; {float(nominal):g} frames/s were assumed",)
     # An .avi stores no presentation stamps: what FFmpeg reports is the stored order, also for frames shown in another.
     counted = counted or (reorders and not displaced.any())
     stamps = np.sort(stamps)

@@ -102,9 +102,7 @@ def _track_number(header: bytes) -> int:
 
 def _items(meta: bytes) -> Iterator[tuple[str, str]]:
     """Names and values of a metadata box: `keys` lists the names, `ilst` the values by the names' numbers from 1."""
-    inner = dict(
-        _boxes(meta if meta[4:8] == b"hdlr" else meta[4:])
-    )  # .mp4 puts version and flags before the boxes
+    inner = dict(_boxes(meta if meta[4:8] == b"hdlr" else meta[4:]))  # .mp4 puts version and flags before the boxes
     names = [content.decode("utf-8", "replace") for _, content in _boxes(inner.get(b"keys", b"")[8:])]
     for number, item in _boxes(inner.get(b"ilst", b"")):
         index = int.from_bytes(number, "big") - 1

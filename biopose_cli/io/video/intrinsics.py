@@ -95,9 +95,7 @@ def _read(path: Path, info: VideoInfo) -> tuple[Array, Array]:
     for key in values:
         if key not in _KEYS:
             suggestion = difflib.get_close_matches(key, _KEYS, 1, 0.0)[0]
-            raise _error(
-                path, f"unknown key {key!r}", f"Did you mean {suggestion!r}? Known are {', '.join(_KEYS)}"
-            )
+            raise _error(path, f"unknown key {key!r}", f"Did you mean {suggestion!r}? Known are {', '.join(_KEYS)}")
     for key in ("camera_matrix", "image_size"):
         if key not in values:
             raise _error(
@@ -152,9 +150,7 @@ def _rescale(path: Path, matrix: Array, size: Array, info: VideoInfo) -> Array:
             if transposed
             else "Calibrate with the camera's video mode that was used"
         )
-        raise _error(
-            path, f"image_size {_size_text(size)} does not fit the video's {info.width}x{info.height}", advice
-        )
+        raise _error(path, f"image_size {_size_text(size)} does not fit the video's {info.width}x{info.height}", advice)
     rescaled = matrix.copy()
     rescaled[:2, 2] += 0.5
     rescaled[:2] *= scale[:, None]
@@ -179,9 +175,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return values
 
 
-def _numbers(
-    path: Path, values: dict[str, Any], key: str, shapes: list[tuple[int, ...]], wanted: str
-) -> Array:
+def _numbers(path: Path, values: dict[str, Any], key: str, shapes: list[tuple[int, ...]], wanted: str) -> Array:
     try:
         array = np.array(values[key])
     except ValueError:

@@ -164,9 +164,7 @@ def _number(text: str | None) -> float:
         return 0.0
 
 
-def _warnings(
-    container: Any, stream: Any, orientation: Orientation, packets: int, clock: Clock
-) -> tuple[str, ...]:
+def _warnings(container: Any, stream: Any, orientation: Orientation, packets: int, clock: Clock) -> tuple[str, ...]:
     """What the user should know about this file."""
     from biopose_cli.io.video.container import video_streams
 
@@ -177,9 +175,7 @@ def _warnings(
             "where writing in it reads backwards, left and right are exchanged"
         )
     if (videos := len(video_streams(container))) > 1:
-        warnings.append(
-            f"the file holds {videos} videos; the one of {stream.width} x {stream.height} px is used"
-        )
+        warnings.append(f"the file holds {videos} videos; the one of {stream.width} x {stream.height} px is used")
     capture_rate = _number(container.metadata.get("com.android.capture.fps"))
     if clock.frame_rate and capture_rate > _SLOW_MOTION_RATIO * clock.frame_rate:
         warnings.append(
@@ -188,9 +184,7 @@ def _warnings(
             f"{capture_rate / clock.frame_rate:.1f} times as long"
         )
     header_duration = float((container.duration or 0) / 1_000_000)
-    if packets < len(stream.index_entries) or clock.duration < header_duration - max(
-        0.5, 0.05 * header_duration
-    ):
+    if packets < len(stream.index_entries) or clock.duration < header_duration - max(0.5, 0.05 * header_duration):
         warnings.append(
             f"the pictures end after {clock.duration:.2f} s, before the file's own length: it may have been cut off"
         )

@@ -19,9 +19,7 @@ from biopose_cli.io.video.orientation import Orientation
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.typing import Array
 
-_SEEK_MARGIN = (
-    2.0  # s before the wanted start to jump to: frames between two key frames need the first of them
-)
+_SEEK_MARGIN = 2.0  # s before the wanted start to jump to: frames between two key frames need the first of them
 _ROTATE_CODES = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _PQ = 16  # SMPTE ST 2084 in ITU-T H.273, "transfer characteristics"
 
@@ -57,9 +55,7 @@ class FrameReader(Iterator[Frame]):
         missing = self._num_requested - self._num_read
         if missing <= 0:
             return ()
-        return (
-            f"{missing} of {self._num_requested} frames of the video could not be decoded and were left out",
-        )
+        return (f"{missing} of {self._num_requested} frames of the video could not be decoded and were left out",)
 
     def _read(self, first: int, last: int) -> Generator[Frame]:
         converter = _FrameConverter(self._info)
@@ -201,9 +197,7 @@ def _sdr_from_pq() -> Array:
     Without it a PQ picture is grey and dark. HLG, the phones' usual HDR, is made to look right as it is.
     """
     code = np.linspace(0.0, 1.0, 256) ** (32.0 / 2523.0)
-    light = 10000.0 * (np.maximum(code - 0.8359375, 0.0) / (18.8515625 - 18.6875 * code)) ** (
-        16384.0 / 2610.0
-    )
+    light = 10000.0 * (np.maximum(code - 0.8359375, 0.0) / (18.8515625 - 18.6875 * code)) ** (16384.0 / 2610.0)
     linear = np.clip(light / 203.0, 0.0, 1.0)
     screen = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1.0 / 2.4) - 0.055)
     return np.asarray(np.round(255.0 * screen), np.uint8)

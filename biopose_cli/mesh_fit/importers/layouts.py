@@ -58,9 +58,7 @@ def load_track(path: Path, track: str | None, info: VideoInfo) -> Track:
         The file is unsafe, of no known layout, contradicts itself or the video, or has no such track.
     """
     values = safe_load(path)
-    layout = next(
-        (candidate for candidate in _LAYOUTS if isinstance(values, dict) and candidate.matches(values)), None
-    )
+    layout = next((candidate for candidate in _LAYOUTS if isinstance(values, dict) and candidate.matches(values)), None)
     if layout is None:
         raise TrackFileError(f"{path} holds no SMPL track in a layout that is known", HINT)
     try:
@@ -91,9 +89,7 @@ def _check_frames(track: Track, info: VideoInfo) -> None:
     if len(np.unique(track.frame)) != len(track.frame) or track.frame.min() < 0:
         raise ValueError("its frame numbers are negative, or some come twice")
     if info.frame_count is not None and track.frame.max() >= info.frame_count:
-        raise ValueError(
-            f"frame {track.frame.max()} is beyond the {info.frame_count} frames of {info.path.name}"
-        )
+        raise ValueError(f"frame {track.frame.max()} is beyond the {info.frame_count} frames of {info.path.name}")
 
 
 def _biopose(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
@@ -106,11 +102,7 @@ def _biopose(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
         weak_camera, box = _rows("camera", values["camera"], 3, count), _rows("box", values["box"], 3, count)
         transl = _translation_from_weak_camera(weak_camera, box, camera)
     has_frame_numbers = "frame" in values
-    frame = (
-        _finite_array("frame", values["frame"]).astype(np.int64)
-        if has_frame_numbers
-        else _all_frames(count, info)
-    )
+    frame = _finite_array("frame", values["frame"]).astype(np.int64) if has_frame_numbers else _all_frames(count, info)
     if frame.shape != (count,):
         raise ValueError(f"frame has the shape {frame.shape}, not ({count},) as global_orient has frames")
     return Track(
@@ -189,17 +181,13 @@ def _single_track_id(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _all_have_keys(values: dict[Any, Any], *keys: str) -> bool:
-    return bool(values) and all(
-        isinstance(v, dict) and all(key in v for key in keys) for v in values.values()
-    )
+    return bool(values) and all(isinstance(v, dict) and all(key in v for key in keys) for v in values.values())
 
 
 _LAYOUTS = (
     _Layout("BioPose's layout", lambda v: "global_orient" in v, _single_track_id, _biopose),
     _Layout("GVHMR's output", lambda v: "smpl_params_incam" in v, _single_track_id, _gvhmr),
-    _Layout(
-        "4D-Humans' output", lambda v: _all_have_keys(v, "tid", "smpl", "camera"), _phalp_track_ids, _phalp
-    ),
+    _Layout("4D-Humans' output", lambda v: _all_have_keys(v, "tid", "smpl", "camera"), _phalp_track_ids, _phalp),
     _Layout(
         "WHAM's output",
         lambda v: _all_have_keys(v, "pose", "trans", "betas"),
@@ -247,9 +235,7 @@ def _rotations(name: str, value: Any, joints: tuple[int, ...]) -> Array:
     as_matrix = array.ndim >= 3 and array.shape[-2:] == (3, 3)
     size = 9 if as_matrix else 3
     if array[0].size not in {size * n for n in joints}:
-        raise ValueError(
-            f"{name} has the shape {array.shape}, not {' or '.join(map(str, joints))} rotations a frame"
-        )
+        raise ValueError(f"{name} has the shape {array.shape}, not {' or '.join(map(str, joints))} rotations a frame")
     if not as_matrix:
         return so3.axis_angle_to_matrix(array.reshape(len(array), -1, 3))
     matrices = array.reshape(len(array), -1, 3, 3)

@@ -57,9 +57,7 @@ def safe_load(path: Path) -> Any:
         raise TrackFileError(f"cannot read the track {path} ({error.strerror or error})") from error
     # Every kind of error can come out of a file that is damaged or made to do harm.
     except Exception as error:
-        raise TrackFileError(
-            f"{path} is damaged, or no track ({type(error).__name__}: {error})", HINT
-        ) from error
+        raise TrackFileError(f"{path} is damaged, or no track ({type(error).__name__}: {error})", HINT) from error
 
 
 class _RefusedError(Exception):
@@ -174,9 +172,7 @@ class _Unpickler(pickle._Unpickler):
         raise _RefusedError(f"{module}.{name}")
 
     def load_build(self) -> None:
-        if not isinstance(
-            self.stack[-2], np.ndarray | np.dtype | _Stub | _JoblibArray | collections.OrderedDict
-        ):
+        if not isinstance(self.stack[-2], np.ndarray | np.dtype | _Stub | _JoblibArray | collections.OrderedDict):
             raise _RefusedError(f"a change of a {type(self.stack[-2]).__name__}")
         _BUILD(self)
         if isinstance(self.stack[-1], _JoblibArray):

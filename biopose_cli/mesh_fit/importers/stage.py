@@ -86,9 +86,7 @@ def _pelvis_position(chain: KinematicChain, track: Track) -> Array:
     """Where the pelvis joint is, (N,3) m, in the tool's camera frame."""
     if track.rest_pelvis is not None:
         return track.transl + track.rest_pelvis
-    return np.asarray(
-        track.transl + chain.rest_joints[0] + track.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
-    )
+    return np.asarray(track.transl + chain.rest_joints[0] + track.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T)
 
 
 def _in_our_camera(track: Track, pelvis: Array, detection: Detection) -> tuple[Array, Array]:

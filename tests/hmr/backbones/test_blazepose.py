@@ -31,9 +31,7 @@ def noise() -> Array:
 
 
 @pytest.mark.parametrize("name", ["heavy", "full"])
-def test_the_usual_outputs_stay_and_maps_are_as_listed(
-    weights: dict[str, Path], noise: Array, name: str
-) -> None:
+def test_the_usual_outputs_stay_and_maps_are_as_listed(weights: dict[str, Path], noise: Array, name: str) -> None:
     path = assets.cache_folder() / assets.ASSETS[name].file
     if not path.is_file():
         pytest.skip(f"the {name} network has not been fetched")
@@ -61,9 +59,7 @@ def test_maps_come_in_the_order_asked_for(weights: dict[str, Path], noise: Array
 
 
 @pytest.mark.parametrize(("across", "down"), [(1, 0), (-1, 0), (0, 1)])
-def test_maps_move_with_the_person(
-    weights: dict[str, Path], sample_clip: Path, across: int, down: int
-) -> None:
+def test_maps_move_with_the_person(weights: dict[str, Path], sample_clip: Path, across: int, down: int) -> None:
     image = next(iter(read_frames(probe(sample_clip), 1.0, 1.04))).image
     roi = Detector(weights["detector"])(image)[0][0]
     roi[3] = 0  # upright
@@ -90,12 +86,12 @@ def test_maps_move_with_the_person(
     assert right < 0.7 * min(wrong)
 
 
-def test_other_files_and_taps_are_refused(weights: dict[str, Path], tmp_path: Path) -> None:
+def test_other_files_and_layers_are_refused(weights: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(AssetError, match="not a landmark network whose inner tensors are known"):
         BlazePoseBackbone(weights["detector"])
     with pytest.raises(AssetError, match="cannot read the weights"):
         BlazePoseBackbone(tmp_path / "absent.tflite")
-    with pytest.raises(SettingError, match=r"no tap encoder7.*encoder128, encoder64"):
+    with pytest.raises(SettingError, match=r"no layer encoder7.*encoder128, encoder64"):
         BlazePoseBackbone(weights["heavy"], ["encoder8", "encoder7"])
 
 
@@ -112,9 +108,9 @@ def test_the_neck_normalises_and_mixes() -> None:
         spread = inputs.std(dim=(0, 1, 2), correction=0)
         spread[spread == 0] = 1
         normal = (inputs - inputs.mean(dim=(0, 1, 2))) / spread
-        expected = torch.einsum(
-            "nhwc,oc->nohw", normal, layer.proj.weight.double()
-        ) + layer.proj.bias.double().view(-1, 1, 1)
+        expected = torch.einsum("nhwc,oc->nohw", normal, layer.proj.weight.double()) + layer.proj.bias.double().view(
+            -1, 1, 1
+        )
         torch.testing.assert_close(result.double(), expected, atol=1e-3, rtol=1e-3)
 
 

@@ -53,12 +53,12 @@ def weights() -> Weights:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Tensor:
+def images() -> Tensor:
     torch.manual_seed(1)
     return torch.rand(2, 3, 256, 192)
 
 
-def reference(w: Weights, pictures: Tensor) -> Tensor:
+def reference(w: Weights, images: Tensor) -> Tensor:
     """The same network, written out: sums over named axes, one head and one patch at a time."""
 
     def dense(name: str, x: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def reference(w: Weights, pictures: Tensor) -> Tensor:
         return centred / (variance + 1e-6).sqrt() * w[f"{name}.weight"] + w[f"{name}.bias"]
 
     result = []
-    for picture in pictures:
+    for picture in images:
         framed = torch.zeros(3, 256 + 4, 192 + 4)
         for c, (mean, std) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
             framed[c, 2:-2, 2:-2] = (picture[c] - mean) / std
@@ -83,9 +83,7 @@ def reference(w: Weights, pictures: Tensor) -> Tensor:
                 rows.append(token + w["patch_embed.proj.bias"] + place)
         x = torch.stack(rows)
         for n in range(DEPTH):
-            query, key, value = dense(f"blocks.{n}.attn.qkv", norm(f"blocks.{n}.norm1", x)).split(
-                WIDTH, dim=1
-            )
+            query, key, value = dense(f"blocks.{n}.attn.qkv", norm(f"blocks.{n}.norm1", x)).split(WIDTH, dim=1)
             heads = []
             for h in range(HEADS):
                 part = slice(h * WIDTH // HEADS, (h + 1) * WIDTH // HEADS)
@@ -100,15 +98,11 @@ def reference(w: Weights, pictures: Tensor) -> Tensor:
     return torch.stack(result)
 
 
-def test_it_computes_what_the_published_network_does(
-    weights: Weights, pictures: Tensor, tmp_path: Path
-) -> None:
-    torch.save(
-        {"state_dict": {f"backbone.{name}": value for name, value in weights.items()}}, tmp_path / "a.pth"
-    )
+def test_output_matches_the_published_network(weights: Weights, images: Tensor, tmp_path: Path) -> None:
+    torch.save({"state_dict": {f"backbone.{name}": value for name, value in weights.items()}}, tmp_path / "a.pth")
     with torch.no_grad():
-        seen = load_backbone(tmp_path / "a.pth")(pictures)
-    expected = reference(weights, pictures)
+        seen = load_backbone(tmp_path / "a.pth")(images)
+    expected = reference(weights, images)
     assert expected.std() > 0.01
     torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-4)
 
@@ -163,9 +157,7 @@ def test_files_of_all_kinds_are_read(weights: Weights, tmp_path: Path, name: str
 
 
 def test_safetensors_are_read(weights: Weights, tmp_path: Path) -> None:
-    save_file(
-        {f"backbone.{name}": value.half() for name, value in weights.items()}, tmp_path / "a.safetensors"
-    )
+    save_file({f"backbone.{name}": value.half() for name, value in weights.items()}, tmp_path / "a.safetensors")
     loaded = load_backbone(tmp_path / "a.safetensors")
     assert loaded.pos_embed.dtype == torch.float32
     torch.testing.assert_close(loaded.pos_embed.data, weights["pos_embed"], atol=1e-4, rtol=1e-3)
@@ -209,7 +201,7 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
 
 
-def test_the_encoder_sees_the_middle_and_its_maps_cover_the_crop() -> None:
+def test_the_encoder_crops_the_center_and_its_maps_cover_the_crop() -> None:
     torch.manual_seed(0)
     encoder = ViTEncoder(ViT("tiny"), 8, (1, 4)).eval()
     crops = torch.rand(1, 3, 256, 256)

@@ -45,7 +45,7 @@ def test_missing_presentation_stamps_are_taken_from_decoding():
     assert notes == ()
 
 
-def test_without_stamps_the_headers_rate_counts_and_is_said_to():
+def test_without_stamps_the_headers_rate_is_used_with_a_warning():
     built, notes = clock(None, None, None, rate=Fraction(50))
     np.testing.assert_allclose(built.times, [0.0, 0.02, 0.04])
     assert "50 frames/s were assumed" in notes[0]
@@ -107,7 +107,7 @@ def test_window():
         (None, 0.0, None),
     ],
 )
-def test_window_refuses_what_is_outside(start, end, message):
+def test_a_window_outside_the_video_is_refused(start, end, message):
     built, _ = clock(*range(0, 1000, 100))
     if message is None:
         assert built.window(start, end) == (0, 0)

@@ -24,13 +24,13 @@ def camera(**settings):
     return resolve_intrinsics(INFO, Settings(**settings))
 
 
-def written(tmp_path, changes, name="camera.json"):
+def write_intrinsics(tmp_path, changes, name="camera.json"):
     path = tmp_path / name
     path.write_text(json.dumps({k: v for k, v in (FILE | changes).items() if v is not None}))
     return path
 
 
-def test_default_is_a_stated_guess():
+def test_default_is_reported_as_assumed():
     found = camera()
     assert found.source == "default"
     assert fov_from_focal(found.matrix[0, 0], INFO) == pytest.approx(DEFAULT_FOV)
@@ -46,7 +46,7 @@ def test_order_of_preference(tmp_path):
     assert resolve_intrinsics(known, Settings()).warnings == ()
     assert resolve_intrinsics(known, Settings(focal=1400.0)).matrix[0, 0] == 1400.0
     assert resolve_intrinsics(known, Settings(fov=90.0)).matrix[1, 1] == pytest.approx(960.0)
-    assert resolve_intrinsics(known, Settings(intrinsics=written(tmp_path, {}))).source == "--intrinsics"
+    assert resolve_intrinsics(known, Settings(intrinsics=write_intrinsics(tmp_path, {}))).source == "--intrinsics"
 
 
 def test_options_contradict_each_other():
@@ -61,7 +61,7 @@ def test_impossible_focal_lengths(focal):
 
 
 def test_file_in_json_and_toml_agree(tmp_path):
-    first = camera(intrinsics=written(tmp_path, {}))
+    first = camera(intrinsics=write_intrinsics(tmp_path, {}))
     toml = tmp_path / "camera.toml"
     toml.write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in FILE.items()))
     second = camera(intrinsics=toml)
@@ -74,16 +74,16 @@ def test_file_in_json_and_toml_agree(tmp_path):
 
 def test_file_is_scaled_to_the_video(tmp_path):
     small = {"camera_matrix": [[450, 0, 269.5], [0, 452.5, 479.5], [0, 0, 1]], "image_size": [540, 960]}
-    found = camera(intrinsics=written(tmp_path, small))
+    found = camera(intrinsics=write_intrinsics(tmp_path, small))
     np.testing.assert_allclose(found.matrix, [[900, 0, 540], [0, 905, 960], [0, 0, 1]])
 
 
 def test_distortion_is_optional_and_five_numbers_pass(tmp_path):
     np.testing.assert_array_equal(
-        camera(intrinsics=written(tmp_path, {"dist_coeffs": None})).dist, np.zeros(5)
+        camera(intrinsics=write_intrinsics(tmp_path, {"dist_coeffs": None})).dist, np.zeros(5)
     )
     five = [0.1, 0.2, 0.3, 0.4, 0.5]
-    np.testing.assert_array_equal(camera(intrinsics=written(tmp_path, {"dist_coeffs": five})).dist, five)
+    np.testing.assert_array_equal(camera(intrinsics=write_intrinsics(tmp_path, {"dist_coeffs": five})).dist, five)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_distortion_is_optional_and_five_numbers_pass(tmp_path):
 )
 def test_refuses_a_wrong_file_in_one_line(tmp_path, changes, message):
     with pytest.raises(SettingError, match=message) as caught:
-        camera(intrinsics=written(tmp_path, changes))
+        camera(intrinsics=write_intrinsics(tmp_path, changes))
     assert "\n" not in str(caught.value)
     assert "camera.json" in str(caught.value)
 
@@ -135,7 +135,7 @@ def test_refuses_a_wrong_file_in_one_line(tmp_path, changes, message):
         (b"\xff\xfe\x00", "a.json", "not a text file"),
     ],
 )
-def test_refuses_what_is_no_intrinsics_file(tmp_path, content, name, message):
+def test_files_that_are_no_intrinsics_are_refused(tmp_path, content, name, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SettingError, match=message):
         camera(intrinsics=tmp_path / name)

@@ -4,7 +4,7 @@ import pytest
 from biopose_cli.io.video.orientation import Orientation, from_display_matrix
 from biopose_cli.io.video.probe import probe
 from biopose_cli.io.video.reader import read_frames
-from tests.helpers.video_files import corners, make, number, picture
+from tests.helpers.video_files import corner_colors, decode_number, make, numbered_image
 
 UNIT = 65536  # 16.16 fixed point
 
@@ -28,10 +28,10 @@ def test_rotation_is_applied_exactly_once(tmp_path, clockwise):
         180: ["white", "blue", "green", "red"],
         270: ["green", "white", "red", "blue"],
     }
-    assert corners(image) == turned[clockwise]
+    assert corner_colors(image) == turned[clockwise]
 
 
-def test_iphone_portrait_matrix_turns_clockwise():
+def test_iphone_portrait_matrix_rotates_clockwise():
     assert from_display_matrix(matrix(0, UNIT, -UNIT, 0)) == Orientation(90)
 
 
@@ -44,19 +44,15 @@ def test_iphone_portrait_matrix_turns_clockwise():
         (-90, True, False, ["red", "blue", "green", "white"]),
     ],
 )
-def test_mirrored_pictures_look_as_in_players_and_are_warned_of(
-    tmp_path, degrees, horizontal, vertical, expected
-):
-    make(
-        tmp_path / "a.mp4", prepare=lambda stream: stream.set_display_rotation(degrees, horizontal, vertical)
-    )
+def test_mirrored_frames_match_players_and_give_a_warning(tmp_path, degrees, horizontal, vertical, expected):
+    make(tmp_path / "a.mp4", prepare=lambda stream: stream.set_display_rotation(degrees, horizontal, vertical))
     info = probe(tmp_path / "a.mp4")
     assert info.mirrored
     assert "left and right" in info.warnings[0]
-    assert corners(next(read_frames(info)).image) == expected
+    assert corner_colors(next(read_frames(info)).image) == expected
 
 
-def test_every_quarter_turn_and_flip_agrees_with_the_matrix():
+def test_every_90_degree_rotation_and_flip_agrees_with_the_matrix():
     # The matrix is the turn (clockwise, as y points down) after the flip, acting on column vectors.
     for turn in range(4):
         for flip in (1, -1):
@@ -66,7 +62,7 @@ def test_every_quarter_turn_and_flip_agrees_with_the_matrix():
             assert found == Orientation(90 * turn, flip < 0)
 
 
-def test_odd_matrices():
+def test_unsupported_matrices():
     assert (
         from_display_matrix(matrix(2 * UNIT, 0, 0, UNIT)) == Orientation()
     )  # a scale: FFmpeg makes it the pixels' shape
@@ -75,6 +71,6 @@ def test_odd_matrices():
     assert from_display_matrix(matrix(UNIT, 0, UNIT, UNIT)) is None
 
 
-def test_the_test_pictures_hold_their_number():
-    assert all(number(picture(n)) == n for n in (0, 1, 2, 341, 1023))
-    assert corners(picture(5)) == ["red", "green", "blue", "white"]
+def test_the_test_images_decode_to_their_number():
+    assert all(decode_number(numbered_image(n)) == n for n in (0, 1, 2, 341, 1023))
+    assert corner_colors(numbered_image(5)) == ["red", "green", "blue", "white"]

@@ -13,7 +13,7 @@ from biopose_cli.io.video.probe import content_hash, probe, square_pixels
 from tests.helpers.video_files import APPLE, add_track_metadata, make, make_sound
 
 
-def test_reports_what_the_file_says(tmp_path):
+def test_reports_the_files_properties(tmp_path):
     info = probe(make(tmp_path / "a.mp4", frames=30))
     assert (info.width, info.height, info.rotation, info.mirrored) == (320, 240, 0, False)
     assert (info.codec, info.pixel_format, info.has_audio, info.interlaced) == (
@@ -51,7 +51,7 @@ def test_names_that_ffmpeg_would_read_otherwise(tmp_path, name, monkeypatch):
         (b"1\n00:00:01,000 --> 00:00:02,000\nhi\n", "a.srt", "no pictures"),
     ],
 )
-def test_refuses_what_is_no_video_in_one_line(tmp_path, content, name, message):
+def test_files_that_are_no_video_are_refused_in_one_line(tmp_path, content, name, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(VideoError, match=message) as caught:
@@ -70,12 +70,12 @@ def test_refuses_sound_only(tmp_path):
         probe(make_sound(tmp_path / "a.m4a"))
 
 
-def test_a_cover_picture_is_not_a_video(tmp_path):
+def test_a_cover_image_is_not_a_video(tmp_path):
     with pytest.raises(VideoError, match="sound but no pictures"):
         probe(make_sound(tmp_path / "a.mp3", cover=True))
 
 
-def test_refuses_a_still_picture(tmp_path):
+def test_a_still_image_is_refused(tmp_path):
     make(tmp_path / "a.png", frames=1, codec="png", pixels="rgb24", layout="image2")
     with pytest.raises(VideoError, match="single picture"):
         probe(tmp_path / "a.png")
@@ -96,7 +96,7 @@ def test_warns_of_a_truncated_file(tmp_path):
     assert "cut off" in info.warnings[0]
 
 
-def test_refuses_a_picture_turned_by_an_odd_angle(tmp_path):
+def test_an_unsupported_rotation_angle_is_refused(tmp_path):
     make(tmp_path / "a.mp4", prepare=lambda stream: stream.set_display_rotation(37))
     with pytest.raises(VideoError, match=r"turned by -3[67] degrees"):
         probe(tmp_path / "a.mp4")
@@ -118,9 +118,7 @@ def test_content_hash_is_of_the_bytes_and_needs_no_ffmpeg(tmp_path):
     assert content_hash(path) == hashlib.sha256(b"not a video at all").hexdigest()
     with pytest.raises(VideoError, match="does not exist"):
         content_hash(tmp_path / "b.mp4")
-    loaded = (
-        "import sys, biopose_cli.io.video.probe; print({'av', 'cv2', 'torch', 'opensim'} & set(sys.modules))"
-    )
+    loaded = "import sys, biopose_cli.io.video.probe; print({'av', 'cv2', 'torch', 'opensim'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
@@ -145,7 +143,7 @@ def test_focal_length_from_the_files_own_tags(tmp_path, name):
     assert probe(tmp_path / name).focal_px == pytest.approx(52.0 / np.hypot(36, 24) * np.hypot(320, 240))
 
 
-def test_describe_names_the_guess_and_its_remedy(tmp_path):
+def test_describe_names_the_assumed_focal_length_and_the_remedy(tmp_path):
     facts = describe(probe(make(tmp_path / "a.mp4")))
     assert facts["focal_source"] == "default"
     assert facts["fov_deg"] == pytest.approx(60.0)
@@ -158,7 +156,7 @@ def test_a_name_that_no_file_can_have_is_an_error_of_the_users(tmp_path):
 
 
 @pytest.mark.parametrize(("rate", "warned"), [("240.000000", True), ("30.0", False), ("fast", False)])
-def test_slow_motion_is_said(tmp_path, rate, warned):
+def test_slow_motion_is_reported(tmp_path, rate, warned):
     """Telephones store how fast they filmed; the file plays at 30 pictures a second."""
     tags = {"com.android.capture.fps": rate}
     info = probe(make(tmp_path / "a.mp4", frames=30, metadata=tags, muxing={"movflags": "use_metadata_tags"}))

@@ -25,14 +25,19 @@ from biopose_cli.mesh_fit.importers.safe_load import safe_load
 from biopose_cli.mesh_fit.importers.stage import run
 from biopose_cli.mesh_fit.mesh_stage import unwrap_axis_angles
 from biopose_cli.settings import Settings
-from tests.helpers.other_tools import Walker, write_gvhmr, write_own, write_phalp, write_weak, write_wham
+from tests.helpers.other_tools import (
+    BodyInCamera,
+    write_biopose,
+    write_gvhmr,
+    write_phalp,
+    write_weak_perspective,
+    write_wham,
+)
 from tests.helpers.stick_body import make_detection, make_pose
 
 T = 20
 DATA = Path(__file__).parent / "data"
-INFO = VideoInfo(
-    Path("walk.mp4"), 1000, 1000, 0, T, T / 30, 30.0, False, "h264", "yuv420p", None, None, False
-)
+INFO = VideoInfo(Path("walk.mp4"), 1000, 1000, 0, T, T / 30, 30.0, False, "h264", "yuv420p", None, None, False)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +61,9 @@ def detection(body_chain: KinematicChain, pose: Pose) -> Detection:
 
 
 @pytest.fixture
-def walker(body_chain: KinematicChain, pose: Pose, detection: Detection) -> Walker:
+def walker(body_chain: KinematicChain, pose: Pose, detection: Detection) -> BodyInCamera:
     rest = body_chain.rest_joints[0] + body_chain.joint_shapedirs[0] @ pose.shape_params
-    return Walker(
+    return BodyInCamera(
         pose.rotations,
         pose.transl + rest,
         pose.shape_params[:10],
@@ -68,31 +73,31 @@ def walker(body_chain: KinematicChain, pose: Pose, detection: Detection) -> Walk
     )
 
 
-def imported(path: Path, detection: Detection, **settings: Any) -> Mesh:
+def import_track(path: Path, detection: Detection, **settings: Any) -> Mesh:
     return run(INFO, detection, Settings(mesh="import", track=path, **settings))
 
 
 @pytest.mark.parametrize(
     ("name", "write", "track"),
     [
-        ("a.npz", write_own, None),
-        ("a.npz", write_weak, None),
+        ("a.npz", write_biopose, None),
+        ("a.npz", write_weak_perspective, None),
         ("a.pkl", write_phalp, "7"),
         ("a.pkl", write_wham, None),
     ],
 )
 def test_every_layout_gives_the_body_back(
     name: str,
-    write: Callable[[Path, Walker], Path],
+    write: Callable[[Path, BodyInCamera], Path],
     track: str | None,
     tmp_path: Path,
-    walker: Walker,
+    walker: BodyInCamera,
     pose: Pose,
     detection: Detection,
 ) -> None:
-    mesh = imported(write(tmp_path / name, walker), detection, track_id=track)
-    np.testing.assert_allclose(mesh.body_pose, walker.vectors[:, 1:], atol=1e-5)
-    np.testing.assert_allclose(mesh.global_orient, unwrap_axis_angles(walker.vectors[:, 0]), atol=1e-5)
+    mesh = import_track(write(tmp_path / name, walker), detection, track_id=track)
+    np.testing.assert_allclose(mesh.body_pose, walker.axis_angles[:, 1:], atol=1e-5)
+    np.testing.assert_allclose(mesh.global_orient, unwrap_axis_angles(walker.axis_angles[:, 0]), atol=1e-5)
     np.testing.assert_allclose(mesh.betas, walker.betas, atol=1e-5)
     np.testing.assert_allclose(mesh.transl, pose.transl, atol=1e-5)
     assert mesh.warnings == ()
@@ -101,12 +106,12 @@ def test_every_layout_gives_the_body_back(
 
 
 def test_gvhmr_gives_the_pose_but_not_the_shape(
-    tmp_path: Path, walker: Walker, body_chain: KinematicChain, detection: Detection
+    tmp_path: Path, walker: BodyInCamera, body_chain: KinematicChain, detection: Detection
 ) -> None:
-    mesh = imported(write_gvhmr(tmp_path / "a.pt", walker), detection)
-    np.testing.assert_allclose(mesh.body_pose[:, :21], walker.vectors[:, 1:22], atol=1e-5)
+    mesh = import_track(write_gvhmr(tmp_path / "a.pt", walker), detection)
+    np.testing.assert_allclose(mesh.body_pose[:, :21], walker.axis_angles[:, 1:22], atol=1e-5)
     np.testing.assert_array_equal(mesh.body_pose[:, 21:], 0)
-    np.testing.assert_allclose(mesh.global_orient, unwrap_axis_angles(walker.vectors[:, 0]), atol=1e-5)
+    np.testing.assert_allclose(mesh.global_orient, unwrap_axis_angles(walker.axis_angles[:, 0]), atol=1e-5)
     np.testing.assert_array_equal(mesh.betas, 0)
     np.testing.assert_allclose(mesh.transl + body_chain.rest_joints[0], walker.pelvis, atol=1e-5)
     assert "SMPL-X" in mesh.warnings[0]
@@ -115,52 +120,55 @@ def test_gvhmr_gives_the_pose_but_not_the_shape(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda w: {"body_pose": w.vectors[:, 1:].reshape(T, 69)},
+        lambda w: {"body_pose": w.axis_angles[:, 1:].reshape(T, 69)},
         lambda w: {"body_pose": w.rotations[:, 1:], "global_orient": w.rotations[:, 0]},
         lambda w: {"global_orient": w.rotations[:, :1]},
         lambda w: {"betas": np.tile(w.betas, (T, 1))},
-        lambda w: {"camera_matrix": w.matrix},
+        lambda w: {"camera_matrix": w.camera_matrix},
     ],
 )
-def test_own_layouts_other_shapes_say_the_same(
-    change: Callable[[Walker], dict[str, Any]], tmp_path: Path, walker: Walker, detection: Detection
+def test_biopose_layouts_of_other_shapes_give_the_same_body(
+    change: Callable[[BodyInCamera], dict[str, Any]],
+    tmp_path: Path,
+    walker: BodyInCamera,
+    detection: Detection,
 ) -> None:
-    plain = imported(write_own(tmp_path / "a.npz", walker), detection)
-    other = imported(write_own(tmp_path / "b.npz", walker, **change(walker)), detection)
+    plain = import_track(write_biopose(tmp_path / "a.npz", walker), detection)
+    other = import_track(write_biopose(tmp_path / "b.npz", walker, **change(walker)), detection)
     for name in ("body_pose", "global_orient", "betas", "transl"):
         np.testing.assert_allclose(getattr(other, name), getattr(plain, name), atol=1e-5)
 
 
-def test_a_body_of_21_joints_has_straight_hands(tmp_path: Path, walker: Walker, detection: Detection) -> None:
+def test_a_body_of_21_joints_has_straight_hands(tmp_path: Path, walker: BodyInCamera, detection: Detection) -> None:
     for shape in ((T, 63), (T, 21, 3)):
-        path = write_own(tmp_path / "a.npz", walker, body_pose=walker.vectors[:, 1:22].reshape(shape))
-        mesh = imported(path, detection)
-        np.testing.assert_allclose(mesh.body_pose[:, :21], walker.vectors[:, 1:22], atol=1e-5)
+        path = write_biopose(tmp_path / "a.npz", walker, body_pose=walker.axis_angles[:, 1:22].reshape(shape))
+        mesh = import_track(path, detection)
+        np.testing.assert_allclose(mesh.body_pose[:, :21], walker.axis_angles[:, 1:22], atol=1e-5)
         np.testing.assert_array_equal(mesh.body_pose[:, 21:], 0)
 
 
-def test_a_changing_shape_becomes_its_median(tmp_path: Path, walker: Walker, detection: Detection) -> None:
+def test_a_changing_shape_becomes_its_median(tmp_path: Path, walker: BodyInCamera, detection: Detection) -> None:
     betas = np.tile(walker.betas, (T, 1))
     betas[0, 0] += 3
-    mesh = imported(write_own(tmp_path / "a.npz", walker, betas=betas), detection)
+    mesh = import_track(write_biopose(tmp_path / "a.npz", walker, betas=betas), detection)
     np.testing.assert_allclose(mesh.betas, walker.betas, atol=1e-6)
     assert "median" in mesh.warnings[0]
 
 
 def test_missing_frames_are_filled_and_counted(
-    tmp_path: Path, walker: Walker, pose: Pose, detection: Detection
+    tmp_path: Path, walker: BodyInCamera, pose: Pose, detection: Detection
 ) -> None:
     at = np.delete(np.arange(T), [5, 6, 7])
-    mesh = imported(write_wham(tmp_path / "a.pkl", walker, at), detection)
+    mesh = import_track(write_wham(tmp_path / "a.pkl", walker, at), detection)
     np.testing.assert_allclose(mesh.transl[at], pose.transl[at], atol=1e-5)
-    assert np.abs(mesh.body_pose - walker.vectors[:, 1:]).max() < 0.05
+    assert np.abs(mesh.body_pose - walker.axis_angles[:, 1:]).max() < 0.05
     assert "3 of 20 frames" in mesh.warnings[0]
 
 
 def test_height_moves_the_body_so_that_its_image_stays(
-    tmp_path: Path, walker: Walker, body_chain: KinematicChain, detection: Detection
+    tmp_path: Path, walker: BodyInCamera, body_chain: KinematicChain, detection: Detection
 ) -> None:
-    mesh = imported(write_own(tmp_path / "a.npz", walker), detection, height=1.9)
+    mesh = import_track(write_biopose(tmp_path / "a.npz", walker), detection, height=1.9)
     assert mesh.stature_m == pytest.approx(1.9, abs=1e-3)
     assert mesh.stature_source == "--height"
     pelvis = mesh.transl + body_chain.rest_joints[0] + body_chain.joint_shapedirs[0, :, :10] @ mesh.betas
@@ -169,28 +177,26 @@ def test_height_moves_the_body_so_that_its_image_stays(
     assert mesh.reprojection_px.mean() < 5
 
 
-def test_a_track_of_somebody_else_is_noticed(tmp_path: Path, walker: Walker, detection: Detection) -> None:
-    aside = write_own(tmp_path / "a.npz", walker, transl=walker.transl + np.array([1.0, 0, 0]))
+def test_a_track_of_another_person_is_noticed(tmp_path: Path, walker: BodyInCamera, detection: Detection) -> None:
+    aside = write_biopose(tmp_path / "a.npz", walker, transl=walker.transl + np.array([1.0, 0, 0]))
     with pytest.raises(PersonError, match="off the keypoints of person 1"):
-        imported(aside, detection)
+        import_track(aside, detection)
     with pytest.raises(PersonError, match="off the keypoints"):
-        imported(write_phalp(tmp_path / "b.pkl", walker), detection, track_id="3")
+        import_track(write_phalp(tmp_path / "b.pkl", walker), detection, track_id="3")
 
 
-def test_a_short_track_is_of_another_video(tmp_path: Path, walker: Walker, detection: Detection) -> None:
+def test_a_short_track_is_of_another_video(tmp_path: Path, walker: BodyInCamera, detection: Detection) -> None:
     with pytest.raises(TrackFileError, match="only 4 of the 20 frames"):
-        imported(write_wham(tmp_path / "a.pkl", walker, np.arange(4)), detection)
+        import_track(write_wham(tmp_path / "a.pkl", walker, np.arange(4)), detection)
 
 
-def test_several_tracks_are_listed(tmp_path: Path, walker: Walker) -> None:
+def test_several_tracks_are_listed(tmp_path: Path, walker: BodyInCamera) -> None:
     path = write_phalp(tmp_path / "a.pkl", walker)
     with pytest.raises(TrackFileError, match=r"2 tracks: 3, 7.*--track"):
         load_track(path, None, INFO)
     with pytest.raises(TrackFileError, match="--track 5"):
         load_track(path, "5", INFO)
-    assert (
-        len(load_track(path, "3", INFO).frame) == T - 1
-    )  # lost in the last frame: the body there is an old one
+    assert len(load_track(path, "3", INFO).frame) == T - 1  # lost in the last frame: the body there is an old one
     with pytest.raises(TrackFileError, match=r"1000x1000 px, the video is 640x1000"):
         load_track(path, "7", replace(INFO, width=640))
 
@@ -211,20 +217,22 @@ def test_several_tracks_are_listed(tmp_path: Path, walker: Walker) -> None:
         ({"camera_matrix": np.zeros((3, 3))}, "camera matrix is impossible"),
     ],
 )
-def test_what_is_wrong_is_said(change: dict[str, Any], said: str, tmp_path: Path, walker: Walker) -> None:
+def test_errors_in_a_track_are_reported(
+    change: dict[str, Any], said: str, tmp_path: Path, walker: BodyInCamera
+) -> None:
     with pytest.raises(TrackFileError, match=said):
-        load_track(write_own(tmp_path / "a.npz", walker, **change), None, INFO)
+        load_track(write_biopose(tmp_path / "a.npz", walker, **change), None, INFO)
 
 
-def test_a_track_without_numbers_must_have_every_frame(tmp_path: Path, walker: Walker) -> None:
+def test_a_track_without_numbers_must_have_every_frame(tmp_path: Path, walker: BodyInCamera) -> None:
     with pytest.raises(TrackFileError, match=r"20 frames without numbers, walk\.mp4 has 45"):
-        load_track(write_own(tmp_path / "a.npz", walker), None, replace(INFO, frame_count=45))
+        load_track(write_biopose(tmp_path / "a.npz", walker), None, replace(INFO, frame_count=45))
 
 
-def test_a_body_behind_the_camera_is_refused(tmp_path: Path, walker: Walker, detection: Detection) -> None:
-    path = write_own(tmp_path / "a.npz", walker, transl=-walker.transl)
+def test_a_body_behind_the_camera_is_refused(tmp_path: Path, walker: BodyInCamera, detection: Detection) -> None:
+    path = write_biopose(tmp_path / "a.npz", walker, transl=-walker.transl)
     with pytest.raises(TrackFileError, match="behind the camera in 20 frames"):
-        imported(path, detection)
+        import_track(path, detection)
 
 
 def test_joblibs_files_are_read() -> None:
