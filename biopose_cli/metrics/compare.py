@@ -210,10 +210,8 @@ def _heading_note(estimate_heading: float | None, reference_heading: float | Non
         return ["no heading (lying or turning in a circle): pelvis angles are compared as they are in the files"]
     if max(abs(estimate_heading), abs(reference_heading)) < 10:
         return []
-    return [
-        "pelvis tilt and list are about each motion's own mean heading "
-        f"(EST {estimate_heading:.0f}, REF {reference_heading:.0f} degrees)"
-    ]
+    headings = f"EST {estimate_heading:.0f}, REF {reference_heading:.0f} degrees"
+    return [f"pelvis tilt and list are about each motion's own mean heading ({headings})"]
 
 
 def _use_nearest_branch(names: tuple[str, ...], estimate: Array, reference: Array) -> list[str]:
