@@ -22,10 +22,10 @@ def choose_device(name: str) -> torch.device:
     """
     import torch
 
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        name = "cuda" if there["cuda"] else "cpu"
-    if not there[name]:
+        name = "cuda" if available["cuda"] else "cpu"
+    if not available[name]:
         raise SettingError(
             f"--device {name}: this machine has none that PyTorch can use", "Take --device cpu"
         )

@@ -81,16 +81,16 @@ class DiskFullError(Failure): ...
 class SolverError(Failure): ...
 
 
-def message_of(error: Exception) -> tuple[str, int]:
+def describe_error(error: Exception) -> tuple[str, int]:
     """What to tell the user, and the exit code; with BIOPOSE_DEBUG set, an unforeseen error is raised instead."""
     if isinstance(error, BioPoseError):
         return str(error), error.exit_code
     if os.environ.get("BIOPOSE_DEBUG"):
         raise error
-    said = f"internal error: {type(error).__name__}: {error}"
-    return f"{said}. Set BIOPOSE_DEBUG=1 for the details and report it", 1
+    text = f"internal error: {type(error).__name__}: {error}"
+    return f"{text}. Set BIOPOSE_DEBUG=1 for the details and report it", 1
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """One line on stderr."""
     sys.stderr.write("biopose: error: " + " ".join(message.split()) + "\n")

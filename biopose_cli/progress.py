@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives a stage's progress. The command line draws it; tests and scripts use `Silent`."""
+    """Receives a stage's progress. The command line draws it; tests and scripts use `NullProgress`."""
 
     def start(self, label: str, total: int | None = None, unit: str = "frames") -> None:
         """A new piece of work of `total` units begins (None: length unknown)."""
@@ -18,7 +18,7 @@ class Progress(Protocol):
         """A fact worth a line (not a warning)."""
 
 
-class Silent:
+class NullProgress:
     """A listener that ignores everything."""
 
     def start(self, label: str, total: int | None = None, unit: str = "frames") -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from biopose_cli.errors import SettingError
 
 WEIGHTS = ("heavy", "full", "lite")
-MESHES = ("mqhmr", "fit", "import")
-SOLVERS = ("neural", "opensim")
+MESH_METHODS = ("mqhmr", "fit", "import")
+IK_METHODS = ("neural", "opensim")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _RANGES = {  # lowest and highest value that can be meant, unit, what to do
     "height": (0.5, 2.5, "m", "Give the standing height in metres, such as --height 1.75"),
@@ -86,16 +86,21 @@ class Settings:
             if value is not None and not low <= value <= high:
                 top = f" to {high:g} {unit}" if math.isfinite(high) else f" {unit} up"
                 limits = f"it goes from {low:g}{top}"
-                raise SettingError(f"{option(key)} {value:g} is impossible: {limits}", hint)
-        for key, names in (("weights", WEIGHTS), ("mesh", MESHES), ("ik", SOLVERS), ("device", DEVICES)):
+                raise SettingError(f"{option_name(key)} {value:g} is impossible: {limits}", hint)
+        for key, names in (
+            ("weights", WEIGHTS),
+            ("mesh", MESH_METHODS),
+            ("ik", IK_METHODS),
+            ("device", DEVICES),
+        ):
             if getattr(self, key) not in names:
                 raise SettingError(
-                    f"{option(key)} {getattr(self, key)!r} is unknown", f"Valid: {', '.join(names)}"
+                    f"{option_name(key)} {getattr(self, key)!r} is unknown", f"Valid: {', '.join(names)}"
                 )
         for key in ("intrinsics", "track", "body", "model"):
             path = getattr(self, key)
             if path is not None and not path.is_file():
-                raise SettingError(f"{option(key)}: there is no file {path}", "Check the path")
+                raise SettingError(f"{option_name(key)}: there is no file {path}", "Check the path")
         if (self.mesh == "import") != (self.track is not None):
             raise SettingError("an imported mesh needs its track, and only it", "Call biopose import-mesh")
         if self.ik_iterations is not None and self.ik != "neural":
@@ -117,6 +122,6 @@ class Settings:
             )
 
 
-def option(key: str) -> str:
+def option_name(key: str) -> str:
     """A setting's name as the command line spells it."""
     return "--" + key.replace("_", "-")

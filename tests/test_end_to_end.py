@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from biopose_cli.errors import PersonError
-from biopose_cli.io.results import Joints
+from biopose_cli.io.results import JointKinematics
 from biopose_cli.io.storage import read_motion
 from biopose_cli.metrics.compare import compare
 from biopose_cli.pipeline import run
 from biopose_cli.pipeline.run import Result
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import Call, write_video
 
@@ -29,7 +29,7 @@ COMMAND = [sys.executable, "-m", "biopose_cli"]
 @pytest.fixture(scope="session")
 def result(sample_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """One run of the embedded clip, shared by the tests below."""
-    return run.run(sample_clip, tmp_path_factory.mktemp("results"), Settings(), Silent())
+    return run.run(sample_clip, tmp_path_factory.mktemp("results"), Settings(), NullProgress())
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_legs_are_as_near_to_the_truth_as_the_results_say(folder: Path, samp
 def test_opensim_reads_every_file_to_the_last_row(folder: Path, result: Result) -> None:
     from biopose_cli.skeleton.osim import opensim
 
-    frames = int(result.done["neurik"].valid.sum())
+    frames = int(result.artifacts["neurik"].valid.sum())
     motion = opensim.Storage(str(folder / "walk.mot"))
     assert motion.getSize() == frames
     assert motion.isInDegrees()
@@ -89,7 +89,7 @@ def test_opensims_own_ik_gives_our_angles_back(folder: Path) -> None:
 
 
 def test_the_subject_stands_upright_on_the_floor(result: Result) -> None:
-    joints: Joints = result.done["neurik"]
+    joints: JointKinematics = result.artifacts["neurik"]
     markers = dict(zip(joints.marker_names, np.moveaxis(joints.markers, 1, 0), strict=True))
     assert np.abs(np.min(joints.markers[..., 1], axis=1)).mean() < 0.05  # the lowest marker is near the floor
     assert (markers["C7"][:, 1] > 1.2).all()
@@ -139,30 +139,30 @@ def test_overlay_has_every_frame(folder: Path, sample_clip: Path) -> None:
 
 def test_a_rerun_computes_nothing_and_a_height_reruns_the_body(result: Result, sample_clip: Path) -> None:
     out = result.clip.folder.parent
-    assert {r.status for r in run.run(sample_clip, out, Settings(), Silent()).steps} == {"reused"}
-    again = run.run(sample_clip, out, Settings(height=1.80), Silent())
+    assert {r.status for r in run.run(sample_clip, out, Settings(), NullProgress()).steps} == {"reused"}
+    again = run.run(sample_clip, out, Settings(height=1.80), NullProgress())
     status = {r.step: r.status for r in again.steps}
     assert status["tracks"] == status["detect"] == "reused"
     assert "running" in status["mesh"]
-    assert again.done["mesh"].stature_m == pytest.approx(1.80, abs=0.01)
-    run.run(sample_clip, out, Settings(), Silent())  # leave the shared results as they were
+    assert again.artifacts["mesh"].stature_m == pytest.approx(1.80, abs=0.01)
+    run.run(sample_clip, out, Settings(), NullProgress())  # leave the shared results as they were
 
 
 def test_nobody_in_the_video(tmp_path: Path) -> None:
     video = write_video(tmp_path / "noise.mp4", frames=20, size=(160, 120))
     with pytest.raises(PersonError, match=r"noise\.mp4"):
-        run.run(video, tmp_path / "out", Settings(), Silent())
+        run.run(video, tmp_path / "out", Settings(), NullProgress())
 
 
 def test_person_in_under_half_a_second(sample_clip: Path, tmp_path: Path) -> None:
     with pytest.raises(PersonError, match=r"0\.5 s"):
-        run.run(sample_clip, tmp_path, Settings(end=0.3), Silent())
+        run.run(sample_clip, tmp_path, Settings(end=0.3), NullProgress())
 
 
 def test_person_who_is_not_there(result: Result, sample_clip: Path) -> None:
     with pytest.raises(PersonError, match="--person 5"):
-        run.run(sample_clip, result.clip.folder.parent, Settings(person=5), Silent())
-    run.run(sample_clip, result.clip.folder.parent, Settings(), Silent())
+        run.run(sample_clip, result.clip.folder.parent, Settings(person=5), NullProgress())
+    run.run(sample_clip, result.clip.folder.parent, Settings(), NullProgress())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL; the resume logic is the same")

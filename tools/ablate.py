@@ -19,7 +19,7 @@ import torch
 
 from biopose_cli.cli.console import Display
 from biopose_cli.training import mqhmr
-from biopose_cli.training.mqhmr_config import SHIPPED, Config, read_config
+from biopose_cli.training.mqhmr_config import DEFAULT_CONFIG, TrainConfig, read_config
 
 QUERIES = (4, 24, 48, 96, 192, 384)
 SCALES = ("encoder8", "encoder16", "encoder32", "encoder8 encoder16", "encoder8 encoder16 encoder32")
@@ -37,7 +37,7 @@ def main() -> None:
     options.add_argument("--pictures", type=Path, help="folder of another run")
     chosen = options.parse_args()
     torch.set_num_threads(1)
-    recipe = read_config(SHIPPED.with_name(f"mqhmr_{chosen.what}.toml"))
+    recipe = read_config(DEFAULT_CONFIG.with_name(f"mqhmr_{chosen.what}.toml"))
     shared = {"bank.npz": chosen.bank} if chosen.what == "queries" else {}
     if chosen.what == "scales" and chosen.pictures is not None:
         shared = {name: chosen.pictures / name for name in ("pictures", "held_out")}
@@ -61,10 +61,10 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in cells) + " |", flush=True)
 
 
-def _variants(what: str, recipe: Config) -> dict[str, Config]:
+def _variants(what: str, recipe: TrainConfig) -> dict[str, TrainConfig]:
     if what == "queries":
         return {f"{queries}": replace(recipe, queries=queries) for queries in QUERIES}
-    return {taps: replace(recipe, taps=taps) for taps in SCALES}
+    return {taps: replace(recipe, feature_layers=taps) for taps in SCALES}
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ import numpy as np
 
 from biopose_cli.io.storage import is_rotation, read_motion
 from biopose_cli.io.trc import read_trc
-from biopose_cli.skeleton.euler_branches import named_as
-from biopose_cli.skeleton.extract import read_table
+from biopose_cli.skeleton.euler_branches import nearest_branch
+from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.opensim_ik import run_tool
-from biopose_cli.skeleton.osim import load_model, opensim, silent
+from biopose_cli.skeleton.osim import load_model, opensim, silence_output
 
 LARGEST_DIFFERENCE = 0.5  # degrees, mean over coordinates and frames
 
@@ -58,7 +58,7 @@ def loading_warnings(osim: Path) -> list[str]:
         log = Path(folder) / "opensim.log"
         opensim.Logger.addFileSink(str(log))
         opensim.Logger.setLevelString("Warn")
-        with silent():
+        with silence_output():
             opensim.Model(str(osim)).initSystem()
         opensim.Logger.setLevelString("Off")
         opensim.Logger.removeFileSink()
@@ -68,14 +68,14 @@ def loading_warnings(osim: Path) -> list[str]:
 
 def ik_difference(osim: Path, trc: Path, mot: Path) -> float:
     """Mean absolute difference over rotations and common frames, degrees; an arm's other name is no difference."""
-    table = read_table(load_model(osim))
+    table = extract_model(load_model(osim))
     time, names, q = run_tool(trc, osim)
     ours = read_motion(mot)
     rows = np.searchsorted(time, ours.time - 1e-6)
     angles = [is_rotation(name) and not name.endswith("_beta") for name in table.coordinates]
     own = np.stack([ours[name] for name in table.coordinates], axis=1)
     own[:, angles] = np.radians(own[:, angles])
-    again = named_as(table, q[rows][:, [names.index(name) for name in table.coordinates]], own)
+    again = nearest_branch(table, q[rows][:, [names.index(name) for name in table.coordinates]], own)
     turns = np.degrees(np.abs(again - own))[:, angles]
     return float(np.minimum(turns, np.abs(360 - turns)).mean())
 

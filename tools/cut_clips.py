@@ -20,7 +20,7 @@ from biopose_cli.cli.console import Display
 from biopose_cli.io.results import Detection
 from biopose_cli.io.storage import Motion, read_motion
 from biopose_cli.io.video.probe import probe
-from biopose_cli.io.video.reader import frames
+from biopose_cli.io.video.reader import read_frames
 from biopose_cli.metrics.compare import GROUPS, Comparison, compare
 from biopose_cli.pipeline import run
 from biopose_cli.settings import Settings
@@ -48,7 +48,7 @@ def main() -> None:
         for part, rows in kept(detection).items():
             cut = chosen.out / f"{video.stem}_{part}.mp4"
             camera = cut.with_suffix(".json")
-            write_video(cut, (frame.image[rows] for frame in frames(probe(video))))
+            write_video(cut, (frame.image[rows] for frame in read_frames(probe(video))))
             camera.write_text(json.dumps(moved(detection, rows)), encoding="utf-8")
             with Display(quiet=True) as display:
                 run.run(cut, chosen.out / "mqhmr", Settings(intrinsics=camera), display)

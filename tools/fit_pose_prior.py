@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.body.kinematics import MOVING
+from biopose_cli.body.kinematics import ACTIVE_JOINTS
 from biopose_cli.body.model import load_body
-from biopose_cli.mesh_fit.priors import mirrored
+from biopose_cli.mesh_fit.priors import mirror_poses
 from biopose_cli.training.marker_dataset import captured_motions
 from biopose_cli.typing import Array
 
@@ -37,11 +37,11 @@ def main() -> None:
     options = parser.parse_args()
     train, test = (
         np.concatenate([motion.pose[choose(len(motion.pose), options.per_clip)] for motion in motions])[
-            :, list(MOVING[1:])
+            :, list(ACTIVE_JOINTS[1:])
         ]
         for motions in captured_motions(options.motion, load_body())
     )
-    samples = np.concatenate([train, mirrored(train)])
+    samples = np.concatenate([train, mirror_poses(train)])
     weights, means, covariances = expectation_maximisation(
         samples.reshape(len(samples), -1), options.components
     )
@@ -51,7 +51,7 @@ def main() -> None:
     np.savez(
         options.out,
         weights=weights.astype(np.float32),
-        means=means.reshape(-1, len(MOVING) - 1, 3).astype(np.float32),
+        means=means.reshape(-1, len(ACTIVE_JOINTS) - 1, 3).astype(np.float32),
         covariances=covariances.astype(np.float32),
     )
 

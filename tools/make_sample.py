@@ -20,11 +20,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from biopose_cli.body.model import DEFAULT_BODY
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.io.video.focal import focal_px
 from biopose_cli.render.scene import Camera, look_at
 from biopose_cli.synthesis.ground_truth_video import FPS, write_angles, write_video
-from biopose_cli.synthesis.motion_library import place, read_amc_archive
+from biopose_cli.synthesis.motion_library import read_amc_archive, retarget_all
 from biopose_cli.synthesis.rendering import Actor, load_actor, render_clip
 from biopose_cli.typing import Array
 
@@ -52,7 +52,7 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     actor = load_actor()
-    betas = actor.body.with_stature(STATURE, torch.tensor(SHAPE)).numpy().astype(float)
+    betas = actor.body.betas_for_stature(STATURE, torch.tensor(SHAPE)).numpy().astype(float)
     camera = sample_camera()
     if chosen.motion is None:
         with np.load(chosen.out / "walk_truth.npz", allow_pickle=False) as stored:
@@ -78,7 +78,9 @@ def recorded(folder: Path, actor: Actor, betas: Array) -> tuple[Array, Array]:
     body = actor.rest_body(betas)
     subject = TAKE[:2]
     (motion,) = (
-        motion for motion in place(read_amc_archive(folder, f"/{subject}/"), body, FPS) if motion.name == TAKE
+        motion
+        for motion in retarget_all(read_amc_archive(folder, f"/{subject}/"), body, FPS)
+        if motion.name == TAKE
     )
     walk = motion.transl[-1] - motion.transl[0]
     turn = Rotation.from_euler("y", np.radians(OBLIQUE) - np.arctan2(walk[0], walk[2]))
@@ -94,7 +96,7 @@ def recorded(folder: Path, actor: Actor, betas: Array) -> tuple[Array, Array]:
 
 def write_facts(folder: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
     """All that made the clip: poses in the world (y up, floor y = 0), camera and body; the .json is for reading."""
-    with replacing(folder / "walk_truth.npz") as temporary:
+    with atomic_write(folder / "walk_truth.npz") as temporary:
         np.savez_compressed(
             temporary,
             time=np.arange(len(pose)) / FPS,
@@ -119,7 +121,7 @@ def write_facts(folder: Path, actor: Actor, pose: Array, betas: Array, transl: A
         "body_sha256": hashlib.sha256(DEFAULT_BODY.read_bytes()).hexdigest(),
         "betas": [round(float(value), 6) for value in betas],
     }
-    with replacing(folder / "walk_truth.json") as temporary:
+    with atomic_write(folder / "walk_truth.json") as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 

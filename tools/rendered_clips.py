@@ -24,7 +24,7 @@ from biopose_cli.benchmarks.methods import Estimate, Recover, by_network, of_mes
 from biopose_cli.benchmarks.mqhmr import Judge
 from biopose_cli.cli.console import Display
 from biopose_cli.geometry import so3
-from biopose_cli.hmr.checkpoint import SHIPPED
+from biopose_cli.hmr.checkpoint import PRETRAINED
 from biopose_cli.io.results import Detection, Refined
 from biopose_cli.io.storage import read_motion
 from biopose_cli.metrics.compare import compare
@@ -33,9 +33,9 @@ from biopose_cli.pipeline import run
 from biopose_cli.render.scene import Camera, look_at
 from biopose_cli.settings import Settings
 from biopose_cli.synthesis.ground_truth_video import write_angles, write_video
-from biopose_cli.synthesis.rendering import Actor, in_camera, load_actor, render_clip
+from biopose_cli.synthesis.rendering import Actor, load_actor, render_clip, to_camera_frame
 from biopose_cli.synthesis.retarget import Motion
-from biopose_cli.training.marker_dataset import HELD_OUT, captured_motions
+from biopose_cli.training.marker_dataset import HELD_OUT_SUBJECTS, captured_motions
 from biopose_cli.typing import Array
 
 CLIPS, FRAMES, SIDE = 2, 60, 720  # of a subject; px
@@ -70,7 +70,7 @@ def main() -> None:
         "| clip | " + " | ".join(f"`--mesh {mesh}`" for mesh in MESHES) + " |\n|---|" + "---|" * len(MESHES)
     )
     rows, bodies = [], []
-    judge, network = Judge(actor.body), by_network(SHIPPED)
+    judge, network = Judge(actor.body), by_network(PRETRAINED)
     for number, clip in enumerate(clips(actor, captured_motions(chosen.motion, actor.body)[1])):
         video, truth = (chosen.out / f"{clip.name}{end}" for end in (".mp4", "_truth.mot"))
         if not (video.exists() and truth.exists()):
@@ -93,7 +93,7 @@ def main() -> None:
 def clips(actor: Actor, held: list[Motion]) -> Iterator[Clip]:
     """`CLIPS` of each subject, from takes that are long enough."""
     rng = np.random.default_rng(SEED)
-    for subject in HELD_OUT:
+    for subject in HELD_OUT_SUBJECTS:
         takes = [take for take in held if take.subject == subject and len(take.pose) >= 2 * FRAMES]
         for number in range(CLIPS):
             take = takes[rng.integers(len(takes))]
@@ -101,9 +101,9 @@ def clips(actor: Actor, held: list[Motion]) -> Iterator[Clip]:
             frames = slice(first, first + 2 * FRAMES, 2)  # captured at twice the clip's rate
             pose, transl = take.pose[frames].astype(float), take.transl[frames].astype(float)
             betas = rng.normal(size=10).clip(-2, 2)
-            lowest = actor.posed(pose, betas, transl)[..., 1].min(1)
+            lowest = actor.vertices(pose, betas, transl)[..., 1].min(1)
             transl = transl - np.array([0, np.percentile(lowest, 5), 0])
-            camera = phone(actor.posed(pose, betas, transl).reshape(-1, 3), rng)
+            camera = phone(actor.vertices(pose, betas, transl).reshape(-1, 3), rng)
             yield Clip(f"{subject}_{number + 1}", pose, betas, transl, camera)
 
 
@@ -141,8 +141,8 @@ def of_bodies(
     actor: Actor, clip: Clip, out: Path, judge: Judge, network: Recover
 ) -> dict[str, dict[str, float]]:
     """Errors of the bodies that were found in a clip, by method, over the frames in which the person was seen."""
-    pose, transl = in_camera(clip.camera, clip.pose, clip.transl, actor.rest_body(clip.betas).joints[0])
-    truth = Estimate(so3.exp(pose), np.tile(clip.betas, (len(pose), 1)), transl)
+    pose, transl = to_camera_frame(clip.camera, clip.pose, clip.transl, actor.rest_body(clip.betas).joints[0])
+    truth = Estimate(so3.axis_angle_to_matrix(pose), np.tile(clip.betas, (len(pose), 1)), transl)
     detection, _ = Detection.load(out / MESHES[0] / clip.name / "stages" / "detect.npz")
     seen = np.flatnonzero(detection.visible)
     frames, truth = seen_frames(detection, seen), truth.part(detection.frame[seen])

@@ -23,7 +23,7 @@ from biopose_cli.render.scene import Camera, look_at
 from biopose_cli.synthesis import joint_motion
 from biopose_cli.synthesis.ground_truth_video import FPS, write_angles, write_video
 from biopose_cli.synthesis.mocap import INDEX
-from biopose_cli.synthesis.pose_sampler import Invented
+from biopose_cli.synthesis.pose_sampler import JointSpacePoses
 from biopose_cli.synthesis.rendering import Actor, load_actor, render_clip
 from biopose_cli.typing import Array
 
@@ -76,7 +76,7 @@ def poses(trial: Motion) -> Array:
     for column, name in enumerate(joint_motion.COORDINATES):
         if name in trial.names and not name.endswith(("_tx", "_ty", "_tz", "_beta")):
             q[:, column] = np.radians(np.interp(time, trial.time, trial.values[:, trial.names.index(name)]))
-    return np.asarray(Invented().poses(q), float)
+    return np.asarray(JointSpacePoses().to_smpl(q), float)
 
 
 def on_the_spot(actor: Actor, pose: Array, betas: Array) -> Array:
@@ -84,7 +84,7 @@ def on_the_spot(actor: Actor, pose: Array, betas: Array) -> Array:
     nowhere = np.zeros((len(pose), 3))
     ankles = [INDEX["left_ankle"], INDEX["right_ankle"]]
     transl = -actor.joints(pose, betas, nowhere)[:, ankles].mean(1)
-    transl[:, 1] = -actor.posed(pose, betas, nowhere)[..., 1].min(1)
+    transl[:, 1] = -actor.vertices(pose, betas, nowhere)[..., 1].min(1)
     return np.asarray(transl)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.io.results import Joints
+from biopose_cli.io.results import JointKinematics
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         path, other = (out / folder.name / "stages" / "neurik.npz" for out in (options.one, options.other))
         if not (path.is_file() and other.is_file()):
             continue
-        pair = [Joints.load(file)[0] for file in (path, other)]
+        pair = [JointKinematics.load(file)[0] for file in (path, other)]
         residuals = " | ".join(f"{1000 * np.sqrt(np.nanmean(j.marker_residual**2)):.2f}" for j in pair)
         turns = (pair[0].q - pair[1].q)[:, pair[0].rotational]
         apart = np.degrees(np.abs((turns + np.pi) % (2 * np.pi) - np.pi))

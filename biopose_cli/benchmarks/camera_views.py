@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.body.kinematics import BETAS, Pose, load_chain
+from biopose_cli.body.kinematics import NUM_BETAS, Pose, build_kinematic_chain
 from biopose_cli.body.model import Body
 from biopose_cli.errors import SettingError
 from biopose_cli.io.results import LANDMARKS, Detection
 from biopose_cli.mesh_fit import priors
-from biopose_cli.mesh_fit.costs import Landmarks3D, Term
-from biopose_cli.mesh_fit.fit import guess, pose_terms
-from biopose_cli.mesh_fit.initialization import first_pose
-from biopose_cli.mesh_fit.mesh_stage import shape_prior
-from biopose_cli.mesh_fit.observations import observe
-from biopose_cli.mesh_fit.solver import minimise
+from biopose_cli.mesh_fit.costs import Cost, Landmarks3D
+from biopose_cli.mesh_fit.fit import landmarks_cost, prior_costs
+from biopose_cli.mesh_fit.initialization import initial_pose
+from biopose_cli.mesh_fit.mesh_stage import build_shape_prior
+from biopose_cli.mesh_fit.observations import build_observations
+from biopose_cli.mesh_fit.solver import levenberg_marquardt
 from biopose_cli.pipeline import run
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
@@ -87,7 +87,7 @@ def real_views(trials: Path, videos: Path, cache: Path, progress: Progress) -> l
     views = []
     for number, (camera, path) in enumerate(zip(CAMERAS, paths, strict=True)):
         result = run.run(path, cache, Settings(), progress, only="detect")
-        views.append(seen_by(camera, result.done["detect"], calibrated, number))
+        views.append(seen_by(camera, result.artifacts["detect"], calibrated, number))
     return views
 
 
@@ -121,23 +121,25 @@ def fitted_to_truth(view: RealView, body: Body, landmarks: Sequence[int], *, dev
     Frames and camera frame of `view.truth`; the place is not fitted. Without `deviations` the shape is SMPL's (10)
     alone: the landmarks sit on the body where they do on average.
     """
-    chain = load_chain(body)
+    chain = build_kinematic_chain(body)
     if not deviations:
         chain = replace(
-            chain, rest_shapes=chain.rest_shapes[..., :BETAS], local_shapes=chain.local_shapes[..., :BETAS]
+            chain,
+            joint_shapedirs=chain.joint_shapedirs[..., :NUM_BETAS],
+            offset_shapedirs=chain.offset_shapedirs[..., :NUM_BETAS],
         )
-    seen = replace(observe(view.detection).part(view.frames), guess=view.truth)
-    shape = shape_prior(body, None)
-    begin = [guess(seen, 1.0), *pose_terms(seen, shape, standing=True)]
-    pose, _ = minimise(chain, first_pose(chain, seen), begin, 20, free_shape=False)
+    seen = replace(build_observations(view.detection).select(view.frames), landmarks_3d=view.truth)
+    shape = build_shape_prior(body, None)
+    begin = [landmarks_cost(seen, 1.0), *prior_costs(seen, shape, standing=True)]
+    pose, _ = levenberg_marquardt(chain, initial_pose(chain, seen), begin, 20, free_shape=False)
     weight = np.zeros(view.truth.shape[:2])
     weight[:, list(landmarks)] = 1
-    near: list[Term] = [
+    near: list[Cost] = [
         Landmarks3D(view.truth, weight, _SIGMA, delta=3.0),
-        priors.limits(np.ones(len(weight))),
+        priors.joint_limits(np.ones(len(weight))),
         shape,
     ]
-    return minimise(chain, pose, near, 60, free_shape=True)[0]
+    return levenberg_marquardt(chain, pose, near, 60, free_shape=True)[0]
 
 
 def _read(trials: Path) -> dict[str, Array]:

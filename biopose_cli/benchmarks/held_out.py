@@ -11,14 +11,14 @@ import numpy as np
 from biopose_cli.errors import SettingError
 from biopose_cli.io import assets
 from biopose_cli.progress import Progress
-from biopose_cli.synthesis.rendered_detections import Looks, see
+from biopose_cli.synthesis.rendered_detections import RenderedDetections, render_and_detect
 from biopose_cli.synthesis.rendering import load_actor
 from biopose_cli.training.marker_dataset import captured_motions
 
 _SEED = 30_000  # far from any training's
 
 
-def load_looks(path: Path) -> Looks:
+def load_looks(path: Path) -> RenderedDetections:
     """The rendered people in `path`.
 
     Raises
@@ -27,7 +27,7 @@ def load_looks(path: Path) -> Looks:
         The file is not there or holds something else.
     """
     try:
-        return Looks.load(path)
+        return RenderedDetections.load(path)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise SettingError(
@@ -53,9 +53,9 @@ def held_out_looks(motion: Path, folder: Path, progress: Progress, count: int = 
     subjects = np.repeat([take.subject for take in held], [len(take.pose) for take in held])
     poses = np.concatenate([take.pose for take in held])
     rounded = np.round(poses, 4).astype(np.float32)  # rad: processors differ in the last digits
-    path = folder / f"looks_{hashlib.sha256(rounded.tobytes()).hexdigest()[:12]}_{count}.npz"
+    path = folder / f"detections_{hashlib.sha256(rounded.tobytes()).hexdigest()[:12]}_{count}.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        weights = assets.ensure(assets.needed("heavy"), progress)["heavy"]
-        see(actor, weights, poses, subjects, count, _SEED, progress, processes=2).save(path)
+        weights = assets.ensure(assets.required_assets("heavy"), progress)["heavy"]
+        render_and_detect(actor, weights, poses, subjects, count, _SEED, progress, processes=2).save(path)
     return path

@@ -22,13 +22,13 @@ from biopose_cli.errors import MotionFileError, SettingError
 from biopose_cli.ik.solver import Solver
 from biopose_cli.io.trc import read_trc, write_trc
 from biopose_cli.progress import Progress
-from biopose_cli.skeleton.euler_branches import canonical
-from biopose_cli.skeleton.extract import Table, read_table
+from biopose_cli.skeleton.euler_branches import canonical_angles
+from biopose_cli.skeleton.extract import ModelSpec, extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.opensim_ik import run_tool
 from biopose_cli.skeleton.osim import load_model, to_xml
-from biopose_cli.skeleton.scaling import calibrate
-from biopose_cli.synthesis.joint_motion import COORDINATES, perform
+from biopose_cli.skeleton.scaling import scale_model
+from biopose_cli.synthesis.joint_motion import COORDINATES, sample_action
 from biopose_cli.typing import Array
 
 MOTIONS = ("walk", "crouch_gait", "squats", "lunges", "reaching", "jumps")
@@ -92,22 +92,22 @@ def bench_ik(trials: Path | None, progress: Progress) -> dict[str, Any]:
 
 
 def _synthetic(folder: Path) -> Iterator[Trial]:
-    model = calibrate(load_body(), np.zeros(10))[0].model
+    model = scale_model(load_body(), np.zeros(10))[0].model
     path = folder / "skeleton.osim"
     path.write_text(to_xml(model), encoding="utf-8")
-    kinematics = Kinematics(read_table(load_model(path)))
+    kinematics = Kinematics(extract_model(load_model(path)))
     generator = np.random.default_rng(SEED)
     for name in MOTIONS:
-        motion = perform(name, 1, FRAMES, RATE, generator)[0].astype(float)
-        q = motion[:, [COORDINATES.index(coordinate) for coordinate in kinematics.table.coordinates]]
+        motion = sample_action(name, 1, FRAMES, RATE, generator)[0].astype(float)
+        q = motion[:, [COORDINATES.index(coordinate) for coordinate in kinematics.spec.coordinates]]
         markers = kinematics.markers(torch.as_tensor(q)).numpy()
-        write_trc(folder / f"{name}.trc", np.arange(FRAMES) / RATE, kinematics.table.markers, markers)
+        write_trc(folder / f"{name}.trc", np.arange(FRAMES) / RATE, kinematics.spec.markers, markers)
         yield Trial(name, path, folder / f"{name}.trc", q)
 
 
 def _forward_rate() -> float:
-    kinematics = Kinematics(read_table(calibrate(load_body(), np.zeros(10))[0].model), torch.float32)
-    q = torch.zeros(1000, len(kinematics.table.coordinates))
+    kinematics = Kinematics(extract_model(scale_model(load_body(), np.zeros(10))[0].model), torch.float32)
+    q = torch.zeros(1000, len(kinematics.spec.coordinates))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -139,7 +139,7 @@ def _real(folder: Path, progress: Progress) -> list[Trial]:
 
 
 def _both(trial: Trial) -> dict[str, Any]:
-    table = read_table(load_model(trial.model))
+    table = extract_model(load_model(trial.model))
     began = perf_counter()
     load_model(trial.model)  # again: the first time fills the disk's cache
     loading = perf_counter() - began
@@ -156,7 +156,7 @@ def _both(trial: Trial) -> dict[str, Any]:
     if len(time) != len(target):
         raise MotionFileError(f"OpenSim solved {len(time)} of the {len(target)} frames of {trial.markers}")
 
-    theirs = kinematics.coupled(torch.as_tensor(theirs)).numpy()
+    theirs = kinematics.apply_couplers(torch.as_tensor(theirs)).numpy()
     frames = len(target)
     return {
         "name": trial.name,
@@ -171,7 +171,7 @@ def _both(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _measured(trial: Trial, table: Table) -> Array:
+def _measured(trial: Trial, table: ModelSpec) -> Array:
     """(T, M, 3) for the model's markers; NaN for those that the file does not hold."""
     markers = read_trc(trial.markers)
     target = np.full((len(markers.time), len(table.markers), 3), np.nan)
@@ -189,13 +189,13 @@ def _rms_mm(kinematics: Kinematics, q: Array, target: Array) -> float:
     return float(1000 * np.sqrt(np.nanmean(((found - target) ** 2).sum(axis=-1))))
 
 
-def _angle_error(table: Table, q: Array, truth: Array | None) -> float | None:
+def _angle_error(table: ModelSpec, q: Array, truth: Array | None) -> float | None:
     """Mean absolute error, degrees, whole turns aside."""
     if truth is None:
         return None
-    judged = table.angles & ~table.locked
+    judged = table.is_angle & ~table.locked
     judged[[coupler.dependent for coupler in table.couplers]] = False
-    apart = (canonical(table, q) - canonical(table, truth))[:, judged]
+    apart = (canonical_angles(table, q) - canonical_angles(table, truth))[:, judged]
     return float(np.degrees(np.abs((apart + np.pi) % (2 * np.pi) - np.pi)).mean())
 
 

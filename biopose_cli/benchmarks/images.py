@@ -17,11 +17,11 @@ from biopose_cli.benchmarks.mqhmr import Judge
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import roi as geometry
-from biopose_cli.hmr.backbones.blazepose import BlazePoseTaps
-from biopose_cli.hmr.checkpoint import SHIPPED, load_network
+from biopose_cli.hmr.backbones.blazepose import BlazePoseBackbone
+from biopose_cli.hmr.checkpoint import PRETRAINED, load_network
 from biopose_cli.io import assets
 from biopose_cli.io.video.probe import probe
-from biopose_cli.io.video.reader import frames
+from biopose_cli.io.video.reader import read_frames
 from biopose_cli.metrics.points import mean, points_errors
 from biopose_cli.progress import Progress
 from biopose_cli.synthesis import rendered_images
@@ -59,13 +59,13 @@ def compare(runs: Path, views: Sequence[RealView], videos: Path, progress: Progr
     missing = [str(path) for path in paths.values() if not path.is_file()] + [str(folder)] * (not parts)
     if missing:
         raise SettingError(f"--images: {missing[0]} is not there", "Train as docs/ablations.md says")
-    paths = {"shipped": SHIPPED} | paths
+    paths = {"shipped": PRETRAINED} | paths
     judge = Judge(load_body())
-    taps = sorted({tap for path in paths.values() for tap in load_network(path).size.seen})
+    taps = sorted({tap for path in paths.values() for tap in load_network(path).config.image_inputs})
     held = rendered_images.load(folder, parts, taps)
-    people, truth = rendered(held.looks)
+    people, truth = rendered(held.detections)
     landmarks = judge.landmarks(truth)
-    maps = {tap: np.concatenate(own) for tap, own in zip(taps, held.maps, strict=True)}
+    maps = {tap: np.concatenate(own) for tap, own in zip(taps, held.feature_maps, strict=True)}
     on_pictures: dict[str, Any] = {"frames": len(landmarks)}
     for name, path in paths.items():
         on_pictures[name] = points_errors(judge.landmarks(by_network(path, maps)(people)), landmarks)
@@ -97,14 +97,14 @@ def _on_views(
 def maps_of(video: Path, view: RealView, taps: Sequence[str], progress: Progress) -> dict[str, Array]:
     """The detector's maps of a view's frames: for each of `taps` (N, 2, side, side, channels), of the crop and of its
     mirror image."""
-    network = BlazePoseTaps(assets.ensure(assets.needed("heavy"), progress)["heavy"], taps)
+    network = BlazePoseBackbone(assets.ensure(assets.required_assets("heavy"), progress)["heavy"], taps)
     wanted = {int(view.detection.frame[k]): k for k in view.frames}
     found: list[list[list[Array]]] = []
     progress.start(f"{view.name} through the detector's network", len(wanted), "frames")
-    for frame in frames(probe(video)):
+    for frame in read_frames(probe(video)):
         if frame.index in wanted:
             roi = view.detection.roi[wanted[frame.index]].astype(float)
-            crop = geometry.cut(frame.image, roi).astype(np.float32) / 255
+            crop = geometry.warp_crop(frame.image, roi).astype(np.float32) / 255
             found.append([network(one)[1] for one in (crop, np.ascontiguousarray(crop[:, ::-1]))])
             progress.advance()
     return {name: np.stack([[look[tap] for look in pair] for pair in found]) for tap, name in enumerate(taps)}

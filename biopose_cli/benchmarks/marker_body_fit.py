@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from biopose_cli.benchmarks.marker_lbs import Skin, reduced, skin_points, sole_vertices
-from biopose_cli.body.kinematics import BETAS, JOINTS, MOVING, Chain, Pose
+from biopose_cli.body.kinematics import ACTIVE_JOINTS, NUM_BETAS, NUM_JOINTS, KinematicChain, Pose
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body
 from biopose_cli.geometry import so3
 from biopose_cli.mesh_fit import priors
-from biopose_cli.mesh_fit.costs import ShapePrior, State, Term, add_joint_blocks, robust
-from biopose_cli.mesh_fit.mesh_stage import shape_prior
-from biopose_cli.mesh_fit.solver import minimise
-from biopose_cli.optim.banded import System
+from biopose_cli.mesh_fit.costs import Cost, ShapePrior, State, add_joint_blocks, pseudo_huber
+from biopose_cli.mesh_fit.mesh_stage import build_shape_prior
+from biopose_cli.mesh_fit.solver import levenberg_marquardt
+from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 
 MARKER_NOISE = 0.01  # m, of a marker about its place on moving skin
@@ -79,12 +79,12 @@ class OnMarkers:
         return np.nan_to_num((self.skin.place(state) - self.target) / self.noise[..., None])
 
     def energy(self, state: State) -> float:
-        loss, _ = robust((self._residual(state) ** 2).sum(-1), ROBUST)
+        loss, _ = pseudo_huber((self._residual(state) ** 2).sum(-1), ROBUST)
         return float(0.5 * loss.sum())
 
-    def add(self, state: State, system: System) -> None:
+    def add_to(self, state: State, system: BandedNormalEquations) -> None:
         residual = self._residual(state)
-        _, down = robust((residual**2).sum(-1), ROBUST)
+        _, down = pseudo_huber((residual**2).sum(-1), ROBUST)
         scale = np.sqrt(down) * np.isfinite(self.target[..., 0])
         by_pose, by_shape = ((scale / self.noise)[..., None, None] * d for d in self.skin.jacobian(state))
         frames, rows = len(residual), 3 * residual.shape[1]
@@ -114,7 +114,7 @@ class FlatFeet:
     def energy(self, state: State) -> float:
         return float(0.5 * (self._difference(self.skin.place(state)) ** 2).sum())
 
-    def add(self, state: State, system: System) -> None:
+    def add_to(self, state: State, system: BandedNormalEquations) -> None:
         by_pose, by_shape = (self._difference(d) for d in self.skin.jacobian(state))
         system.add_local(by_pose, self._difference(self.skin.place(state)), by_shape)
 
@@ -130,14 +130,14 @@ class NearZero:
         return np.asarray(np.sqrt(self.weight)[:, None, None] * self.stiffness)
 
     def energy(self, state: State) -> float:
-        return float(0.5 * ((self._scale() * state.vectors) ** 2).sum())
+        return float(0.5 * ((self._scale() * state.axis_angles) ** 2).sum())
 
-    def add(self, state: State, system: System) -> None:
+    def add_to(self, state: State, system: BandedNormalEquations) -> None:
         scale = self._scale()
-        blocks = scale[..., None] * so3.right_jacobian_inverse(state.vectors)
+        blocks = scale[..., None] * so3.right_jacobian_inverse(state.axis_angles)
         turned = np.swapaxes(blocks, -1, -2)
         add_joint_blocks(system.blocks[0], turned @ blocks, first=1)
-        gradient = turned @ (scale * state.vectors)[..., None]
+        gradient = turned @ (scale * state.axis_angles)[..., None]
         system.gradient[:, 3:-3] += gradient.reshape(len(scale), -1)
 
 
@@ -175,10 +175,10 @@ def fit(
         noise = np.append(noise, np.full((1, len(sites)), STILL_NOISE * share), axis=0)
         moving, still = np.append(moving, 0.0), np.append(still, 1 / share**2)
     every = moving + still
-    terms: list[Term] = [
+    terms: list[Cost] = [
         OnMarkers(skin, target, noise),
         FlatFeet(soles, still),
-        priors.limits(LIMIT_WEIGHT * every),
+        priors.joint_limits(LIMIT_WEIGHT * every),
         priors.pose_prior(PRIOR_WEIGHT * every, standing=True),
         NearZero(_stiffness(sites, still=False), moving),
         NearZero(_stiffness(sites, still=True), still),
@@ -186,23 +186,23 @@ def fit(
     ]
     pose = _start(chain, skin, target, sites)
     for iterations, free in zip(PASSES, (False, True), strict=True):
-        pose, _ = minimise(chain, pose, terms, iterations, free_shape=free)
-    vectors = so3.log(pose.rotations)[:frames]
+        pose, _ = levenberg_marquardt(chain, pose, terms, iterations, free_shape=free)
+    vectors = so3.matrix_to_axis_angle(pose.rotations)[:frames]
     residual = np.linalg.norm(skin.place(State(chain, pose)) - target, axis=-1)
     return Fitted(
-        betas=pose.shape[:BETAS],
+        betas=pose.shape_params[:NUM_BETAS],
         body_pose=vectors[:, 1:],
         global_orient=vectors[:, 0],
         transl=pose.transl[:frames],
-        offsets=_spread(sites)[:, None] * pose.shape[BETAS:].reshape(-1, 3),
+        offsets=_spread(sites)[:, None] * pose.shape_params[NUM_BETAS:].reshape(-1, 3),
         residual=residual[:frames],
     )
 
 
 def _stiffness(sites: tuple[str, ...], *, still: bool) -> Array:
     """(J,3) 1/rad: what keeps joints at a natural angle that markers hardly see, or not at all."""
-    result = np.zeros((len(MOVING) - 1, 3))
-    names = [JOINT_NAMES[joint].split("_")[-1] for joint in MOVING[1:]]
+    result = np.zeros((len(ACTIVE_JOINTS) - 1, 3))
+    names = [JOINT_NAMES[joint].split("_")[-1] for joint in ACTIVE_JOINTS[1:]]
     seen = {MARKERS[MARKER_NAMES.index(site)].segment.split("_")[0] for site in sites}
     rows = [(part, axes, calm if still else moving) for part, axes, calm, moving in NEAR_ZERO]
     rows += [(part, "xyz", spread) for part, segment, spread in UNSEEN if segment not in seen]
@@ -230,7 +230,7 @@ def _noise(sites: tuple[str, ...]) -> Array:
     return np.where(torso, TRUNK_NOISE, MARKER_NOISE)
 
 
-def _start(chain: Chain, skin: Skin, target: Array, sites: tuple[str, ...]) -> Pose:
+def _start(chain: KinematicChain, skin: Skin, target: Array, sites: tuple[str, ...]) -> Pose:
     """The mean pose, its pelvis turned and moved onto the markers of the pelvis (Kabsch, frame by frame)."""
     frames = len(target)
     pelvis = [MARKERS[MARKER_NAMES.index(site)].segment == "pelvis" for site in sites]
@@ -240,15 +240,15 @@ def _start(chain: Chain, skin: Skin, target: Array, sites: tuple[str, ...]) -> P
     goal = np.nan_to_num(goal)
     centre, middle = np.einsum("tn,tni->ti", share, goal), share @ rest
     turned = np.einsum("tn,tni,tnj->tij", share, goal - centre[:, None], rest - middle[:, None])
-    rotations = np.broadcast_to(np.eye(3), (frames, JOINTS, 3, 3)).copy()
-    rotations[:, list(MOVING[1:])] = so3.exp(priors.mean_pose())
-    rotations[:, 0] = so3.nearest(turned)
-    arm = np.einsum("tij,tj->ti", rotations[:, 0], middle - chain.rest[0])
-    return Pose(rotations, centre - arm - chain.rest[0], np.zeros(chain.shapes))
+    rotations = np.broadcast_to(np.eye(3), (frames, NUM_JOINTS, 3, 3)).copy()
+    rotations[:, list(ACTIVE_JOINTS[1:])] = so3.axis_angle_to_matrix(priors.mean_pose())
+    rotations[:, 0] = so3.project_to_so3(turned)
+    arm = np.einsum("tij,tj->ti", rotations[:, 0], middle - chain.rest_joints[0])
+    return Pose(rotations, centre - arm - chain.rest_joints[0], np.zeros(chain.num_shape_params))
 
 
 def _shape_prior(body: Body, height: float | None, share: float) -> ShapePrior:
     """Of betas and offsets, in standard deviations; `share` narrows all of them."""
-    shape = shape_prior(body, height)
+    shape = build_shape_prior(body, height)
     stature = STATURE_KNOWN if height else STATURE_UNKNOWN
-    return replace(shape, spread=share, sigma=share * stature)
+    return replace(shape, shape_sigma=share, stature_sigma=share * stature)

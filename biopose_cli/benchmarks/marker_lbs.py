@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biopose_cli.body.kinematics import BETAS, DOF, JOINTS, MOVING, Chain, Placed
+from biopose_cli.body.kinematics import ACTIVE_JOINTS, DOF, NUM_BETAS, NUM_JOINTS, KinematicChain, PosedBody
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import DEFAULT_BODY, Body
 from biopose_cli.body.smpl_io import read_body
@@ -34,20 +34,20 @@ class Skin:
 
     def _carried(self, state: State) -> Array:
         """(T,P,24,3): where each joint alone would carry each point."""
-        shape, placed = state.pose.shape, state.placed
-        joints = state.chain.rest + state.chain.rest_shapes @ shape
+        shape, placed = state.pose.shape_params, state.posed
+        joints = state.chain.rest_joints + state.chain.joint_shapedirs @ shape
         local = (self.rest + self.shapes @ shape)[:, None] - joints
         return np.asarray(placed.joints[:, None] + np.einsum("tjik,pjk->tpji", placed.rotations, local))
 
     def jacobian(self, state: State) -> tuple[Array, Array]:
         """Derivatives by the frame's unknowns (T,P,3,DOF) and by the shape (T,P,3,S)."""
-        placed, chain = state.placed, state.chain
+        placed, chain = state.posed, state.chain
         carried = self.weights[..., None] * self._carried(state)
         frames, points = carried.shape[:2]
         by_pose = np.zeros((frames, points, 3, DOF))
         by_pose[..., -3:] = np.eye(3)
-        for k, joint in enumerate(MOVING):
-            moved = [j for j in range(JOINTS) if joint in chain.ancestors(j)]
+        for k, joint in enumerate(ACTIVE_JOINTS):
+            moved = [j for j in range(NUM_JOINTS) if joint in chain.ancestors(j)]
             weight = self.weights[:, moved].sum(1)
             which = np.flatnonzero(weight)
             arm = carried[:, which][:, :, moved].sum(2) - weight[which, None] * placed.joints[:, joint, None]
@@ -55,27 +55,27 @@ class Skin:
             by_pose[:, which, :, 3 * k : 3 * k + 3] = turned
         return by_pose, self._by_shape(chain, placed)
 
-    def _by_shape(self, chain: Chain, placed: Placed) -> Array:
+    def _by_shape(self, chain: KinematicChain, placed: PosedBody) -> Array:
         """The points of a joint's frame move with the joint, and in the frame by their own shape less the joint's."""
-        joints = np.empty((*placed.joints.shape, chain.shapes))
-        joints[:, 0] = chain.rest_shapes[0]
-        for j in range(1, JOINTS):
+        joints = np.empty((*placed.joints.shape, chain.num_shape_params))
+        joints[:, 0] = chain.joint_shapedirs[0]
+        for j in range(1, NUM_JOINTS):
             parent = chain.parents[j]
-            bone = chain.rest_shapes[j] - chain.rest_shapes[parent]
+            bone = chain.joint_shapedirs[j] - chain.joint_shapedirs[parent]
             joints[:, j] = joints[:, parent] + placed.rotations[:, parent] @ bone
-        joints -= placed.rotations @ chain.rest_shapes
+        joints -= placed.rotations @ chain.joint_shapedirs
         blended = np.einsum("pj,tjik->tpik", self.weights, placed.rotations)
         return np.asarray(np.einsum("pj,tjis->tpis", self.weights, joints) + blended @ self.shapes)
 
 
-def reduced(body: Body, markers: int) -> tuple[Chain, Array]:
+def reduced(body: Body, markers: int) -> tuple[KinematicChain, Array]:
     """The chain of joints, and the mesh (V,3,1+S) at rest: its mean and its change by shape; no landmarks."""
     arrays = read_body(DEFAULT_BODY)
     mesh = np.concatenate([arrays.v_template[..., None], arrays.shapedirs], axis=-1).astype(np.float64)
     mesh = np.pad(mesh, ((0, 0), (0, 0), (0, 3 * markers)))
     joints = np.einsum("jv,vcs->jcs", arrays.J_regressor, mesh)
     nothing = np.zeros((0, 3))
-    chain = Chain(
+    chain = KinematicChain(
         body.parents, joints[..., 0], joints[..., 1:], np.zeros(0, np.int64), nothing,
         np.zeros((0, 3, mesh.shape[-1] - 1)),
     )  # fmt: skip
@@ -87,7 +87,7 @@ def skin_points(mesh: Array, vertices: Array, offsets: Array | None = None) -> S
     shapes = mesh[vertices, :, 1:]
     if offsets is not None:
         for place, spread in enumerate(offsets):
-            at = BETAS + 3 * place
+            at = NUM_BETAS + 3 * place
             shapes[place, :, at : at + 3] = spread * np.eye(3)
     weights = read_body(DEFAULT_BODY).weights[vertices].astype(np.float64)
     return Skin(mesh[vertices, :, 0], shapes, weights)

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.body.kinematics import BETAS, Pose, landmark_noise, load_chain
+from biopose_cli.body.kinematics import NUM_BETAS, Pose, build_kinematic_chain, landmark_std
 from biopose_cli.body.model import load_body
 from biopose_cli.geometry import so3
-from biopose_cli.geometry.roi import CROP
+from biopose_cli.geometry.roi import CROP_SIZE
 from biopose_cli.hmr.checkpoint import load_network
-from biopose_cli.hmr.predict import Pictures
-from biopose_cli.hmr.predict import recover as recover_bodies
+from biopose_cli.hmr.predict import ImageFeatures
+from biopose_cli.hmr.predict import predict_smpl as recover_bodies
 from biopose_cli.io.results import Detection, Mesh
 from biopose_cli.mesh_fit import mesh_stage
 from biopose_cli.mesh_fit.fit import fit_clip
-from biopose_cli.mesh_fit.observations import Observations, observe
-from biopose_cli.progress import Silent
+from biopose_cli.mesh_fit.observations import Observations, build_observations
+from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
-from biopose_cli.synthesis.keypoint_error_bank import as_real
-from biopose_cli.synthesis.rendered_detections import Looks
+from biopose_cli.synthesis.keypoint_error_bank import correct_landmark_bias
+from biopose_cli.synthesis.rendered_detections import RenderedDetections
 from biopose_cli.typing import Array
 
 
@@ -69,7 +69,7 @@ Recover = Callable[[Frames], Estimate]  # from frames by themselves
 RecoverClip = Callable[[Detection], Estimate]  # from a clip, all its frames
 
 
-def rendered(looks: Looks) -> tuple[Frames, Estimate]:
+def rendered(looks: RenderedDetections) -> tuple[Frames, Estimate]:
     """What was seen of rendered people, and the truth, before the camera. Keypoints are where real people's would be
     (`synthesis/keypoint_error_bank.py`), as the truth's landmarks are."""
     count = len(looks.pose)
@@ -78,19 +78,26 @@ def rendered(looks: Looks) -> tuple[Frames, Estimate]:
     matrix[:, :2, 2] = np.asarray(looks.size) / 2
     matrix[:, 2, 2] = 1
     frames = Frames(
-        as_real(looks, load_body()), looks.confidence, looks.roi, matrix, looks.world, looks.keypoints
+        correct_landmark_bias(looks, load_body()),
+        looks.confidence,
+        looks.roi,
+        matrix,
+        looks.landmarks_3d,
+        looks.keypoints,
     )
-    chain = load_chain(load_body())
-    rotations = so3.exp(looks.pose)
+    chain = build_kinematic_chain(load_body())
+    rotations = so3.axis_angle_to_matrix(looks.pose)
     rotations[:, 0] = looks.rotation @ rotations[:, 0]
-    pelvis = chain.rest[0] + looks.betas @ chain.rest_shapes[0, :, :BETAS].T  # the root turns about it
+    pelvis = (
+        chain.rest_joints[0] + looks.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
+    )  # the root turns about it
     transl = np.einsum("nij,nj->ni", looks.rotation, looks.transl + pelvis) + looks.translation - pelvis
     return frames, Estimate(rotations, looks.betas.astype(np.float64), transl)
 
 
 def seen_frames(detection: Detection, frames: Array) -> Frames:
     """These frames of a clip, each by itself."""
-    seen = observe(detection).part(frames)
+    seen = build_observations(detection).select(frames)
     return Frames(
         keypoints=seen.keypoints,
         confidence=seen.confidence,
@@ -103,7 +110,7 @@ def seen_frames(detection: Detection, frames: Array) -> Frames:
 
 def fit(detection: Detection) -> Estimate:
     """The mesh stage's `--mesh fit` on a clip, without the refinement after it."""
-    return of_mesh(mesh_stage.run(detection, Settings(mesh="fit"), Silent()))
+    return of_mesh(mesh_stage.run(detection, Settings(mesh="fit"), NullProgress()))
 
 
 def guided_by(path: Path) -> RecoverClip:
@@ -114,7 +121,7 @@ def guided_by(path: Path) -> RecoverClip:
     network = load_network(path)
 
     def fitted(detection: Detection) -> Estimate:
-        return of_mesh(mesh_stage.run(detection, Settings(mesh="mqhmr"), Silent(), network))
+        return of_mesh(mesh_stage.run(detection, Settings(mesh="mqhmr"), NullProgress(), network))
 
     return fitted
 
@@ -122,7 +129,7 @@ def guided_by(path: Path) -> RecoverClip:
 def fit_frames(frames: Frames) -> Estimate:
     """The same fit on every frame by itself, with a shape of its own: what it is worth without time."""
     body = load_body()
-    chain, shape = load_chain(body), mesh_stage.shape_prior(body, None)
+    chain, shape = build_kinematic_chain(body), mesh_stage.build_shape_prior(body, None)
     poses = [
         fit_clip(
             chain,
@@ -130,44 +137,44 @@ def fit_frames(frames: Frames) -> Estimate:
                 time=np.zeros(1),
                 keypoints=frames.keypoints[one].astype(np.float64),
                 confidence=frames.confidence[one].astype(np.float64),
-                sigma=landmark_noise() * frames.roi[one, 2:3] / CROP,
+                sigma=landmark_std() * frames.roi[one, 2:3] / CROP_SIZE,
                 weight=frames.confidence[one].astype(np.float64) ** 2,
-                share=np.ones(1),
-                guess=frames.world[one].astype(np.float64),
+                frame_weight=np.ones(1),
+                landmarks_3d=frames.world[one].astype(np.float64),
                 usable=np.ones(1, np.bool_),
                 measured=np.ones(1, np.bool_),
-                matrix=frames.matrix[one.start],
+                camera_matrix=frames.matrix[one.start],
             ),
             shape,
         )
         for one in (slice(k, k + 1) for k in range(len(frames.world)))
     ]
-    shapes = np.array([pose.shape for pose in poses])
+    shapes = np.array([pose.shape_params for pose in poses])
     return Estimate(
         rotations=np.concatenate([pose.rotations for pose in poses]),
-        betas=shapes[:, :BETAS],
+        betas=shapes[:, :NUM_BETAS],
         transl=np.concatenate([pose.transl for pose in poses]),
-        deviations=shapes[:, BETAS:],
+        deviations=shapes[:, NUM_BETAS:],
     )
 
 
 def by_network(path: Path, maps: Mapping[str, Array] | None = None) -> Recover:
     """MQ-HMR alone, frame by frame, with the weights in `path`.
 
-    maps: of the frames that it will be asked for, by the names of `taps.py`, each (N, 2, side, side, channels); a
-    network that looks at none does without.
+    maps: of the frames that it will be asked for, by the names of `backbones/blazepose.py`, each (N, 2, side, side,
+    channels); a network that looks at none does without.
 
     Raises AssetError as `load_network`, and SettingError if the network needs maps and there are none.
     """
-    network, chain = load_network(path), load_chain(load_body())
-    taps = [] if maps is None else [maps[tap] for tap in network.size.seen]
+    network, chain = load_network(path), build_kinematic_chain(load_body())
+    taps = [] if maps is None else [maps[tap] for tap in network.config.image_inputs]
 
     def recovered(frames: Frames) -> Estimate:
-        pictures = Pictures(frames.roi, frames.raw, taps) if taps else None
+        pictures = ImageFeatures(frames.roi, frames.raw, taps) if taps else None
         bodies = recover_bodies(
-            network, frames.keypoints, frames.confidence, frames.matrix, pictures=pictures
+            network, frames.keypoints, frames.confidence, frames.matrix, image_features=pictures
         )
-        rest = chain.rest[0] + bodies.betas @ chain.rest_shapes[0, :, :BETAS].T
+        rest = chain.rest_joints[0] + bodies.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
         return Estimate(bodies.rotations, bodies.betas, bodies.pelvis - rest)
 
     return recovered
@@ -175,10 +182,10 @@ def by_network(path: Path, maps: Mapping[str, Array] | None = None) -> Recover:
 
 def of_mesh(mesh: Mesh) -> Estimate:
     vectors = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1).astype(np.float64)
-    shape = np.concatenate([mesh.betas, mesh.landmark_shape]).astype(np.float64)
-    return of_clip(Pose(so3.exp(vectors), mesh.transl.astype(np.float64), shape))
+    shape = np.concatenate([mesh.betas, mesh.landmark_offsets]).astype(np.float64)
+    return of_clip(Pose(so3.axis_angle_to_matrix(vectors), mesh.transl.astype(np.float64), shape))
 
 
 def of_clip(pose: Pose) -> Estimate:
-    shapes = np.tile(pose.shape, (len(pose.transl), 1))
-    return Estimate(pose.rotations, shapes[:, :BETAS], pose.transl, shapes[:, BETAS:])
+    shapes = np.tile(pose.shape_params, (len(pose.transl), 1))
+    return Estimate(pose.rotations, shapes[:, :NUM_BETAS], pose.transl, shapes[:, NUM_BETAS:])

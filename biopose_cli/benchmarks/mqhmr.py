@@ -19,14 +19,14 @@ import torch
 from biopose_cli.benchmarks.camera_views import RealView, fitted_to_truth
 from biopose_cli.benchmarks.held_out import load_looks
 from biopose_cli.benchmarks.methods import Estimate, Recover, RecoverClip, of_clip, rendered, seen_frames
-from biopose_cli.body.kinematics import BETAS, load_chain
+from biopose_cli.body.kinematics import NUM_BETAS, build_kinematic_chain
 from biopose_cli.body.model import Body, load_body
-from biopose_cli.body.smpl_torch import Figure
+from biopose_cli.body.smpl_torch import SMPLKinematics
 from biopose_cli.geometry import so3
 from biopose_cli.metrics import pose
 from biopose_cli.metrics.points import LIMBS, NAMES, mean, points_errors
 from biopose_cli.progress import Progress
-from biopose_cli.synthesis.rendered_detections import Looks
+from biopose_cli.synthesis.rendered_detections import RenderedDetections
 from biopose_cli.typing import Array
 
 _PART = 64  # frames whose whole meshes are in memory
@@ -69,8 +69,8 @@ def evaluate(
     if looks is not None:
         seen = load_looks(looks)
         for name, part in (
-            ("rendered", seen.part(~seen.turned)),
-            ("rendered_turned", seen.part(seen.turned)),
+            ("rendered", seen.select(~seen.perturbed)),
+            ("rendered_turned", seen.select(seen.perturbed)),
         ):
             if len(part):
                 report[name] = _on_rendered(judge, part, recover, progress)
@@ -84,8 +84,8 @@ class Judge:
 
     def __init__(self, body: Body) -> None:
         self.body = body
-        self.chain = load_chain(body)
-        self.figure = Figure(self.chain)
+        self.chain = build_kinematic_chain(body)
+        self.figure = SMPLKinematics(self.chain)
         self.skin = np.unique(body.faces)  # without the helper vertices, which are in no face
 
     def landmarks(self, estimate: Estimate) -> Array:
@@ -122,15 +122,15 @@ class Judge:
 
     def _vertices(self, estimate: Estimate) -> Array:
         """(N, V, 3) m from the pelvis joint."""
-        vectors, betas = _tensor(so3.log(estimate.rotations)), _tensor(estimate.betas)
-        pelvis = self.chain.rest[0] + estimate.betas @ self.chain.rest_shapes[0, :, :BETAS].T
+        vectors, betas = _tensor(so3.matrix_to_axis_angle(estimate.rotations)), _tensor(estimate.betas)
+        pelvis = self.chain.rest_joints[0] + estimate.betas @ self.chain.joint_shapedirs[0, :, :NUM_BETAS].T
         with torch.no_grad():
             vertices = self.body.vertices(vectors[:, 1:], vectors[:, 0], betas, _tensor(-pelvis))
         return vertices[:, self.skin].double().numpy()
 
 
 def _on_rendered(
-    judge: Judge, looks: Looks, recover: Mapping[str, Recover], progress: Progress
+    judge: Judge, looks: RenderedDetections, recover: Mapping[str, Recover], progress: Progress
 ) -> dict[str, Any]:
     frames, truth = rendered(looks)
     landmarks = judge.landmarks(truth)

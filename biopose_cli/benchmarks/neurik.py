@@ -27,17 +27,17 @@ from biopose_cli.body.model import load_body
 from biopose_cli.ik.network import BODIES, NeurIK, scale_groups
 from biopose_cli.ik.predict import predict
 from biopose_cli.ik.solver import ITERATIONS, Solver
-from biopose_cli.ik.trajectory import solve_clip, table_groups
+from biopose_cli.ik.trajectory import scale_groups_for_model, solve_trajectory
 from biopose_cli.metrics.pose import mae_angle, mae_body, mpblpe
-from biopose_cli.progress import Progress, Silent
+from biopose_cli.progress import NullProgress, Progress
 from biopose_cli.skeleton import opensim_ik
-from biopose_cli.skeleton.bony_landmarks import dimensions, landmarks
-from biopose_cli.skeleton.euler_branches import named_as
-from biopose_cli.skeleton.extract import read_table
+from biopose_cli.skeleton.bony_landmarks import dimensions, load_bony_landmarks
+from biopose_cli.skeleton.euler_branches import nearest_branch
+from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
-from biopose_cli.skeleton.scaling import unscaled
+from biopose_cli.skeleton.scaling import unscaled_model
 from biopose_cli.synthesis.marker_noise import LEVELS, add_noise
-from biopose_cli.synthesis.subjects import Wearer, random_betas
+from biopose_cli.synthesis.subjects import ScaledSubject, random_betas
 from biopose_cli.training.marker_dataset import FPS, captured_motions
 from biopose_cli.training.marker_loader import segment_tree
 from biopose_cli.typing import Array
@@ -53,7 +53,7 @@ _ROOT = ("pelvis_tx", "pelvis_ty", "pelvis_tz")
 class Person:
     """One held-out person: `markers` (T, M, 3) m of the body, `q` (T, D) the angles that belong to them."""
 
-    wearer: Wearer
+    wearer: ScaledSubject
     subject: str
     markers: Array
     q: Array
@@ -144,7 +144,7 @@ def held_out_people(motion: Path, people: int, progress: Progress) -> list[Perso
         take = own[rng.integers(len(own))]
         first = int(rng.integers(len(take.pose) - needed + 1))
         chosen = slice(first, first + needed, stride)
-        wearer = Wearer(body, random_betas(rng))
+        wearer = ScaledSubject(body, random_betas(rng))
         markers = wearer.markers(take.pose[chosen], take.transl[chosen])
         crowd.append(Person(wearer, take.subject, markers, wearer.solver.solve(markers).q))
     return crowd
@@ -167,15 +167,15 @@ class _Judge:
     """Compares a method's answer with the truth on the unscaled skeleton's landmarks and segments."""
 
     def __init__(self, places: Array) -> None:
-        model = unscaled(places).model
-        table = read_table(model)
+        model = unscaled_model(places).model
+        table = extract_model(model)
         self.kinematics = Kinematics(table)
-        sites = landmarks()
+        sites = load_bony_landmarks()
         self.bodies = torch.tensor([table.bodies.index(body) for body in sites.bodies])
-        self.places = torch.as_tensor(sites.places)
+        self.places = torch.as_tensor(sites.locations)
         sizes = dimensions(model)
         self.dimensions = np.stack([sizes[body] for body in table.bodies])
-        self.rotational = opensim_ik.rotational(model)
+        self.rotational = opensim_ik.is_rotational(model)
         self.root = [table.coordinates.index(name) for name in _ROOT]
 
     def judged(self, person: Person, run: _Run, markers: Array, progress: Progress) -> _Found:
@@ -185,8 +185,10 @@ class _Judge:
         truth_scale = person.wearer.factors
         truth, found = self._landmarks(person.q, truth_scale), self._landmarks(q, scale)
         shift = (person.q - q)[:, None, self.root]
-        table = self.kinematics.table
-        angles, mean = mae_angle(named_as(table, q, person.q), person.q, self.rotational, table.coordinates)
+        table = self.kinematics.spec
+        angles, mean = mae_angle(
+            nearest_branch(table, q, person.q), person.q, self.rotational, table.coordinates
+        )
         progress.advance()
         return _Found(
             angles=angles,
@@ -199,7 +201,7 @@ class _Judge:
 
     def _landmarks(self, q: Array, scale: Array) -> Array:
         factors = torch.as_tensor(scale)
-        frames = self.kinematics.frames(torch.as_tensor(q), factors)
+        frames = self.kinematics.body_transforms(torch.as_tensor(q), factors)
         return np.asarray(self.kinematics.points(frames, self.bodies, self.places, factors).numpy())
 
 
@@ -207,8 +209,8 @@ def _runner(method: str, network: NeurIK, judge: _Judge, iterations: int | None)
     typical = Solver(judge.kinematics)
 
     def guess(person: Person, markers: Array) -> tuple[Array, Array]:
-        found = predict(network, markers, person.wearer.table.coordinates)
-        return found.q, np.stack([found.scale[body] for body in person.wearer.table.bodies])
+        found = predict(network, markers, person.wearer.spec.coordinates)
+        return found.q, np.stack([found.scale[body] for body in person.wearer.spec.bodies])
 
     def refine(person: Person, markers: Array) -> tuple[Array, Array]:
         start, _ = guess(person, markers)
@@ -220,13 +222,15 @@ def _runner(method: str, network: NeurIK, judge: _Judge, iterations: int | None)
 
     def estimate(person: Person, markers: Array) -> tuple[Array, Array]:
         start = typical.solve(markers).q
-        groups = table_groups(scale_groups().numpy(), BODIES, typical.kinematics.table)
-        found = solve_clip(typical.kinematics, markers, start, groups=groups)
+        groups = scale_groups_for_model(scale_groups().numpy(), BODIES, typical.kinematics.spec)
+        found = solve_trajectory(typical.kinematics, markers, start, groups=groups)
         return found.q, found.scale
 
     def opensim(person: Person, markers: Array) -> tuple[Array, Array]:
         time = np.arange(len(markers)) / RATE
-        found = opensim_ik.solve(person.wearer.calibrated.model, MARKER_NAMES, markers, time, Silent())
+        found = opensim_ik.solve(
+            person.wearer.scaled_model.model, MARKER_NAMES, markers, time, NullProgress()
+        )
         return found.q, person.wearer.factors
 
     return {
@@ -240,7 +244,7 @@ def _runner(method: str, network: NeurIK, judge: _Judge, iterations: int | None)
 
 def _noisy(person: Person, level: str, number: int) -> Array:
     """(T, M, 3), NaN where not seen: the same for every method."""
-    segments, parents = segment_tree(person.wearer.table)
+    segments, parents = segment_tree(person.wearer.spec)
     generator = torch.Generator().manual_seed(_SEED + number)
     clean = torch.as_tensor(person.markers, dtype=torch.float32)[None]
     markers, seen = add_noise(clean, segments, parents, RATE, LEVELS[level], generator)

@@ -10,12 +10,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from biopose_cli.benchmarks.run_speed import EMBEDDED_CLIP
-from biopose_cli.body.kinematics import MOVING
+from biopose_cli.body.kinematics import ACTIVE_JOINTS
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.ik import stage
 from biopose_cli.io.results import LANDMARKS, Detection, Refined
-from biopose_cli.progress import Progress, Silent
+from biopose_cli.progress import NullProgress, Progress
 from biopose_cli.settings import Settings
 
 TRUTH = EMBEDDED_CLIP.with_name("walk_truth.npz")
@@ -39,13 +39,13 @@ def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[st
     detection, refined = _clip(frames)
     progress.start("bench neurik", REPEATS + 1, "runs")
     began = perf_counter()
-    stage.run(*_clip(32), settings, Silent())
+    stage.run(*_clip(32), settings, NullProgress())
     first = perf_counter() - began
     progress.advance()
     times = []
     for _ in range(REPEATS):
         began = perf_counter()
-        joints = stage.run(detection, refined, settings, Silent())
+        joints = stage.run(detection, refined, settings, NullProgress())
         times.append(perf_counter() - began)
         progress.advance()
     seconds = float(np.median(times))
@@ -76,7 +76,7 @@ def _clip(frames: int) -> tuple[Detection, Refined]:
         transl=(root + truth["transl"][order]) @ camera.T + truth["camera_translation"] - root,
         query_tokens=np.zeros((frames, 0, 1)),
         reprojection_px=np.zeros(frames),
-        spread=np.full((frames, len(MOVING), 3), 0.1),
+        rotation_std=np.full((frames, len(ACTIVE_JOINTS), 3), 0.1),
     )
     return _seen(frames), refined
 

@@ -23,15 +23,15 @@ from biopose_cli.body.model import load_body
 from biopose_cli.errors import MotionFileError, SettingError
 from biopose_cli.geometry import so3
 from biopose_cli.ik import stage
-from biopose_cli.io.results import Detection, Joints, Refined
+from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.storage import Motion, read_motion
 from biopose_cli.io.trc import read_trc
 from biopose_cli.metrics.compare import compare
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.skeleton.opensim_ik import run_tool
-from biopose_cli.skeleton.osim import array3, load_model
-from biopose_cli.skeleton.scaling import body_frames
+from biopose_cli.skeleton.osim import load_model, vec3_to_array
+from biopose_cli.skeleton.scaling import body_transforms
 from biopose_cli.typing import Array
 
 SITES = Path(__file__).parent / "data" / "sites.csv"
@@ -175,11 +175,11 @@ def _standing(path: Path) -> dict[str, Array]:
         markers = read_trc(path)
         return dict(zip(markers.names, markers.positions.mean(axis=0), strict=True))
     model = load_model(path)
-    frames = body_frames(model, {})
+    frames = body_transforms(model, {})
     places = {}
     for marker in model.getMarkerSet():
         frame = frames[marker.getParentFrame().findBaseFrame().getName()]
-        places[marker.getName()] = frame[:3, :3] @ array3(marker.get_location()) + frame[:3, 3]
+        places[marker.getName()] = frame[:3, :3] @ vec3_to_array(marker.get_location()) + frame[:3, 3]
     return places
 
 
@@ -205,7 +205,7 @@ def _reference(trc: Path, reference: Path) -> Motion:
     return Motion(time, names, np.where(angles, np.degrees(q), q))
 
 
-def _motion(joints: Joints) -> Motion:
+def _motion(joints: JointKinematics) -> Motion:
     values = np.where(joints.rotational, np.degrees(joints.q), joints.q)
     return Motion(joints.time, tuple(str(name) for name in joints.coordinates), values)
 
@@ -236,7 +236,7 @@ def _before_camera(time: Array, fitted: Fitted) -> tuple[Detection, Refined]:
     )
     refined = Refined(
         body_pose=fitted.body_pose,
-        global_orient=so3.log(TO_CAMERA @ so3.exp(fitted.global_orient)),
+        global_orient=so3.matrix_to_axis_angle(TO_CAMERA @ so3.axis_angle_to_matrix(fitted.global_orient)),
         betas=fitted.betas,
         transl=pelvis - root,
         query_tokens=np.zeros((frames, 0, 1)),

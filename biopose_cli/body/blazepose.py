@@ -5,6 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 LANDMARKS = 33
-SIDES = np.array(
+MIRROR_LANDMARK = np.array(
     [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, LANDMARKS))]
 )

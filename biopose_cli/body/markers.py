@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-TABLE = Path(__file__).parent / "data" / "markers.csv"
+MARKERS_CSV = Path(__file__).parent / "data" / "markers.csv"
 # Skin over the bone in front of the ASIS and behind the PSIS, m (Mantovani et al., Gait & Posture 44, 2016:
 # CT of 67 adults).
 SKIN_ASIS, SKIN_PSIS = 0.0097, 0.0196
@@ -22,7 +22,9 @@ SKIN_ASIS, SKIN_PSIS = 0.0097, 0.0196
 # (J Biomech 35, 2002) in form. Their 0.17 is for markers further out; with this table's sites it would lie
 # 13 mm under the point about which the default body's arm turns, so the factor is fitted to that.
 SHOULDER_DROP = 0.13
-TYPICAL_LEG = 0.83  # m, thigh and shank, for a first estimate of the hips: 10 mm too much move them by 0.4 mm
+INITIAL_LEG_LENGTH = (
+    0.83  # m, thigh and shank, for a first estimate of the hips: 10 mm too much move them by 0.4 mm
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Marker:
     source: str  # of smpl_vertex: "MoSh++" (marker_vids), "BSM" (bsm_markers) or "smplx" (vertex_ids)
 
 
-def _read_table() -> tuple[Marker, ...]:
-    with TABLE.open(encoding="utf-8", newline="") as stream:
+def _read_markers() -> tuple[Marker, ...]:
+    with MARKERS_CSV.open(encoding="utf-8", newline="") as stream:
         return tuple(
             Marker(
                 row["name"],
@@ -52,11 +54,11 @@ def _read_table() -> tuple[Marker, ...]:
         )
 
 
-MARKERS = _read_table()
+MARKERS = _read_markers()
 MARKER_NAMES = tuple(marker.name for marker in MARKERS)
 
 
-def joint_centres(markers: Tensor) -> dict[str, Tensor]:
+def joint_centers(markers: Tensor) -> dict[str, Tensor]:
     """Anatomical joint centres (..., 3) by name from the markers (..., M, 3) alone, in their frame, m.
 
     It does not look at the body's own joints, so it means the same for any body file. hip_r, hip_l: Hara et al.
@@ -64,8 +66,8 @@ def joint_centres(markers: Tensor) -> dict[str, Tensor]:
     acromion, along the thorax (its axis is ISB's: Wu et al. 2005), by `SHOULDER_DROP` of the distance between
     the acromia.
     """
-    at = {name: markers[..., i, :] for i, name in enumerate(MARKER_NAMES)}
-    centres: dict[str, Tensor] = {}
+    position = {name: markers[..., i, :] for i, name in enumerate(MARKER_NAMES)}
+    centers: dict[str, Tensor] = {}
     pairs = {
         "knee": ("LFC", "MFC"),
         "ankle": ("LMAL", "MMAL"),
@@ -73,23 +75,26 @@ def joint_centres(markers: Tensor) -> dict[str, Tensor]:
         "wrist": ("RAD", "ULN"),
     }
     for side in "RL":
-        for joint, (one, other) in pairs.items():
-            centres[f"{joint}_{side.lower()}"] = (at[side + one] + at[side + other]) / 2
+        for joint, (lateral, medial) in pairs.items():
+            centers[f"{joint}_{side.lower()}"] = (position[side + lateral] + position[side + medial]) / 2
 
-    pelvis = (at["RASI"], at["LASI"], at["RPSI"], at["LPSI"])
-    leg = torch.full_like(pelvis[0][..., 0], TYPICAL_LEG)
+    pelvis = (position["RASI"], position["LASI"], position["RPSI"], position["LPSI"])
+    leg = torch.full_like(pelvis[0][..., 0], INITIAL_LEG_LENGTH)
     for _ in range(
         3
     ):  # the thigh ends at the hip that is looked for; the third pass moves it by under 0.1 mm
-        centres["hip_r"], centres["hip_l"] = hara_hips(*pelvis, leg)
+        centers["hip_r"], centers["hip_l"] = hara_hips(*pelvis, leg)
         bones = [("hip", "knee"), ("knee", "ankle")]
-        lengths = [_length(centres[f"{a}_{s}"] - centres[f"{b}_{s}"]) for a, b in bones for s in "rl"]
+        lengths = [_length(centers[f"{a}_{s}"] - centers[f"{b}_{s}"]) for a, b in bones for s in "rl"]
         leg = torch.cat(lengths, dim=-1).sum(-1) / 2
 
-    down = _unit(at["T8"] + at["STRN"] - at["C7"] - at["CLAV"])
-    drop = SHOULDER_DROP * _length(at["RSHO"] - at["LSHO"])
-    centres["shoulder_r"], centres["shoulder_l"] = at["RSHO"] + drop * down, at["LSHO"] + drop * down
-    return centres
+    thorax_down = _unit(position["T8"] + position["STRN"] - position["C7"] - position["CLAV"])
+    drop = SHOULDER_DROP * _length(position["RSHO"] - position["LSHO"])
+    centers["shoulder_r"], centers["shoulder_l"] = (
+        position["RSHO"] + drop * thorax_down,
+        position["LSHO"] + drop * thorax_down,
+    )
+    return centers
 
 
 def hara_hips(rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor, leg: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,11 +104,11 @@ def hara_hips(rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor, leg: Tenso
     11 - 0.063 LL, up -9 - 0.078 LL, sideways 8 + 0.086 LL. LL runs from the ASIS over the knee to the medial
     malleolus: it is taken as `leg` and how far the hip lies under the ASIS, so that no pose changes it.
     """
-    origin, forward, up, right, _, _ = _pelvis(rasi, lasi, rpsi, lpsi)
+    origin, forward, up, right, _, _ = _pelvis_frame(rasi, lasi, rpsi, lpsi)
     length = (leg.unsqueeze(-1) + 0.009) / (1 - 0.078)
     middle = origin + (0.011 - 0.063 * length) * forward - (0.009 + 0.078 * length) * up
-    aside = (0.008 + 0.086 * length) * right
-    return middle + aside, middle - aside
+    offset = (0.008 + 0.086 * length) * right
+    return middle + offset, middle - offset
 
 
 def harrington_hips(
@@ -115,14 +120,14 @@ def harrington_hips(
     distance between the ASIS, PD between their midpoint and that of the PSIS. The default body's hips were
     placed so, on its lean shapes: fat over the four sites misleads it by up to 42 mm (Hara's: 14 mm).
     """
-    origin, forward, up, right, width, depth = _pelvis(rasi, lasi, rpsi, lpsi)
+    origin, forward, up, right, width, depth = _pelvis_frame(rasi, lasi, rpsi, lpsi)
     y = -(0.16 * width + 0.04 * leg.unsqueeze(-1) + 0.0071) / (1 - 0.04)  # LL = leg - y, solved for y
     middle = origin - (0.24 * depth + 0.0099) * forward + y * up
-    aside = (0.28 * depth + 0.16 * width + 0.0079) * right
-    return middle + aside, middle - aside
+    offset = (0.28 * depth + 0.16 * width + 0.0079) * right
+    return middle + offset, middle - offset
 
 
-def _pelvis(rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor) -> tuple[Tensor, ...]:
+def _pelvis_frame(rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor) -> tuple[Tensor, ...]:
     """Frame and size of the bony pelvis: origin between the ASIS, forward, up, right (..., 3), PW, PD (..., 1), m."""
     front, back = (rasi + lasi) / 2, (rpsi + lpsi) / 2
     width = _length(rasi - lasi)

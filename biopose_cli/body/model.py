@@ -28,7 +28,7 @@ JOINT_NAMES = (
     "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand",
     "right_hand",
 )  # fmt: skip
-OTHER_SIDE = tuple(  # of each joint, where left and right are exchanged
+MIRROR_JOINT = tuple(  # of each joint, where left and right are exchanged
     JOINT_NAMES.index(name.replace("left", "#").replace("right", "left").replace("#", "right"))
     for name in JOINT_NAMES
 )
@@ -37,14 +37,14 @@ EXTRA_JOINTS = dict.fromkeys(("nose", "reye", "leye", "rear", "lear"), 0)
 
 
 @dataclass(frozen=True)
-class Posed:
+class BodyOutput:
     """The reduced body in T frames."""
 
     joints: Tensor  # (T, 24, 3) m
     markers: Tensor  # (T, M, 3) m, in the order of `markers.MARKERS`
 
 
-class _Layer(smplx.SMPL):  # type: ignore[misc]
+class _SMPLLayer(smplx.SMPL):  # type: ignore[misc]
     """`smplx.SMPL` for files of ten shape components (its own default is 300, with a printed warning for
     less).
     """
@@ -61,15 +61,15 @@ class Body:
         self.version = arrays.version
         self.faces: Array = arrays.f
         self.parents: tuple[int, ...] = (-1, *(int(p) for p in arrays.kintree_table[0, 1:]))
-        standard = len(arrays.v_template) == 6890  # SMPL's own mesh
-        ids = [marker.smpl_vertex if standard else marker.vertex for marker in MARKERS]
+        is_smpl = len(arrays.v_template) == 6890  # SMPL's own mesh
+        ids = [marker.smpl_vertex if is_smpl else marker.vertex for marker in MARKERS]
         self.marker_vertices = np.array(ids, np.int64)
-        self._mesh = _layer(arrays)
-        self._reduced = _layer(_reduce(arrays, self.marker_vertices))
+        self._mesh = _make_layer(arrays)
+        self._reduced = _make_layer(_reduce(arrays, self.marker_vertices))
         heights = arrays.shapedirs[:, 1]
         self._heights = torch.from_numpy(np.column_stack([arrays.v_template[:, 1], heights])).float()
 
-    def pose(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> Posed:
+    def pose(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> BodyOutput:
         """Joints and markers, differentiable in all four.
 
         `body_pose` (T, 23, 3) and `global_orient` (T, 3) are axis-angle in rad; `transl` (T, 3) in m. As in
@@ -78,7 +78,7 @@ class Body:
         """
         output = _forward(self._reduced, body_pose, global_orient, betas, transl)
         markers = output.vertices[:, : len(MARKERS)]
-        return Posed(joints=output.joints[:, : len(JOINT_NAMES)], markers=markers)
+        return BodyOutput(joints=output.joints[:, : len(JOINT_NAMES)], markers=markers)
 
     def vertices(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
         """The whole mesh (T, V, 3), m; arguments as for `pose`. The helper vertices inside the default
@@ -88,17 +88,17 @@ class Body:
         return vertices
 
     @cached_property
-    def carried(self) -> Array:
+    def marker_joint_weights(self) -> Array:
         """(M, 24): the share of every marker that is taken along by a turn of each joint: its skinning weights, of the
         joint and all that hang on it."""
         joints = len(self.parents)
-        below = np.eye(joints)
+        subtree = np.eye(joints)
         for joint in range(joints - 1, 0, -1):
-            below[self.parents[joint]] += below[joint]
+            subtree[self.parents[joint]] += subtree[joint]
         weights = self._reduced.lbs_weights[: len(MARKERS)].double().numpy()
-        return np.asarray(weights @ below.T)
+        return np.asarray(weights @ subtree.T)
 
-    def rest(self, betas: Tensor) -> Posed:
+    def rest(self, betas: Tensor) -> BodyOutput:
         """The T-pose of `betas` (10,), as one frame."""
         zero = betas.new_zeros
         return self.pose(zero(1, 23, 3), zero(1, 3), betas, zero(1, 3))
@@ -114,7 +114,7 @@ class Body:
         heights = self._heights[:, 0] + betas @ self._heights[:, 1:].T
         return heights.amax(-1) - heights.amin(-1)
 
-    def with_stature(self, height: float, betas: Tensor | None = None) -> Tensor:
+    def betas_for_stature(self, height: float, betas: Tensor | None = None) -> Tensor:
         """The shape (10,) nearest to `betas` (default: the mean shape), in standard deviations, that is
         `height` m tall.
 
@@ -141,8 +141,8 @@ def load_body(path: Path | None = None) -> Body:
     return Body(read_body(DEFAULT_BODY if path is None else path))
 
 
-def _layer(arrays: BodyArrays) -> _Layer:
-    layer = _Layer(
+def _make_layer(arrays: BodyArrays) -> _SMPLLayer:
+    layer = _SMPLLayer(
         "",
         data_struct=Struct(**vars(arrays)),
         vertex_ids=EXTRA_JOINTS,
@@ -181,7 +181,7 @@ def _reduce(arrays: BodyArrays, vertices: Array) -> BodyArrays:
 
 
 def _forward(
-    layer: _Layer, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor
+    layer: _SMPLLayer, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor
 ) -> smplx.utils.SMPLOutput:
     frames = len(body_pose)
     return layer(

@@ -21,7 +21,7 @@ import scipy.sparse
 from biopose_cli.errors import BodyFileError
 from biopose_cli.typing import Array
 
-COMPONENTS = 10
+NUM_BETAS = 10
 SMPL_VERTICES, DEFAULT_VERTICES = 6890, 13516
 SMPL_PARENTS = (
     0,
@@ -48,7 +48,7 @@ SMPL_PARENTS = (
     20,
     21,
 )  # of joints 1 to 23
-KINDS = {
+OTHER_MODELS = {
     5: "a FLAME head",
     16: "a MANO hand",
     52: "an SMPL+H body",
@@ -90,7 +90,7 @@ def read_body(path: Path) -> BodyArrays:
     except OSError as error:
         raise BodyFileError(f"cannot read the body file {path} ({error.strerror or error})") from error
     try:
-        return _checked(values)
+        return _validate(values)
     except ValueError as error:
         raise BodyFileError(f"{path} is no SMPL body: {error}", HINT) from error
 
@@ -129,7 +129,7 @@ class _RefusedError(Exception):
     """A name that the unpickler does not know."""
 
 
-class _StandIn:
+class _Stub:
     """Holds what the file says about an object of a class that is not loaded."""
 
     state: Any = None
@@ -146,25 +146,25 @@ class _StandIn:
         return self.state[key]
 
 
-class _Ch(_StandIn):
+class _Ch(_Stub):
     """chumpy.ch.Ch: an array."""
 
     def array(self) -> Any:
         return self.get("x")
 
 
-class _Select(_StandIn):
+class _Select(_Stub):
     """chumpy.reordering.Select: some elements of an array, in a given shape."""
 
     def array(self) -> Any:
-        source, index = _plain(self.get("a")), np.asarray(_plain(self.get("idxs")), np.int64)
+        source, index = _to_array(self.get("a")), np.asarray(_to_array(self.get("idxs")), np.int64)
         try:
             return np.asarray(source).ravel()[index].reshape(self.get("preferred_shape"))
         except (IndexError, TypeError) as error:
             raise ValueError(f"a selection in it is impossible ({error})") from error
 
 
-class _Sparse(_StandIn):
+class _Sparse(_Stub):
     """scipy's compressed sparse matrices."""
 
     make: Callable[..., Any]
@@ -194,19 +194,21 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _new(kind: type, base: type, state: Any) -> Any:
+def _reconstruct(kind: type, base: type, state: Any) -> Any:
     """Stands for copy_reg._reconstructor, by which Python 2 makes an object."""
-    if not (isinstance(kind, type) and issubclass(kind, _StandIn) and base is object and state is None):
+    if not (isinstance(kind, type) and issubclass(kind, _Stub) and base is object and state is None):
         raise _RefusedError("an object of an unexpected class")
     return kind()
 
 
-_RECONSTRUCT = np.ndarray.__reduce__(np.zeros(0))[0]  # numpy's own, under whichever name this version has
-_KNOWN: dict[tuple[str, str], Any] = {
+_NUMPY_RECONSTRUCT = np.ndarray.__reduce__(np.zeros(0))[
+    0
+]  # numpy's own, under whichever name this version has
+_ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("copy_reg", "_reconstructor"): _new,
-    ("copyreg", "_reconstructor"): _new,
+    ("copy_reg", "_reconstructor"): _reconstruct,
+    ("copyreg", "_reconstructor"): _reconstruct,
     ("__builtin__", "object"): object,
     ("builtins", "object"): object,
     ("__builtin__", "set"): set,
@@ -215,32 +217,34 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("chumpy.ch", "Ch"): _Ch,
     ("chumpy.reordering", "Select"): _Select,
 }
-_KNOWN |= {(f"numpy.{core}.multiarray", "_reconstruct"): _RECONSTRUCT for core in ("core", "_core")}
-_KNOWN |= {(f"scipy.sparse.{module}", "csc_matrix"): _Csc for module in ("csc", "_csc")}
-_KNOWN |= {(f"scipy.sparse.{module}", "csr_matrix"): _Csr for module in ("csr", "_csr")}
+_ALLOWED |= {(f"numpy.{core}.multiarray", "_reconstruct"): _NUMPY_RECONSTRUCT for core in ("core", "_core")}
+_ALLOWED |= {(f"scipy.sparse.{module}", "csc_matrix"): _Csc for module in ("csc", "_csc")}
+_ALLOWED |= {(f"scipy.sparse.{module}", "csr_matrix"): _Csr for module in ("csr", "_csr")}
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _KNOWN:
-            return _KNOWN[module, name]
+        if (module, name) in _ALLOWED:
+            return _ALLOWED[module, name]
         if module.partition(".")[0] == "chumpy":
-            return _StandIn
+            return _Stub
         raise _RefusedError(f"{module}.{name}")
 
 
-def _plain(value: Any) -> Any:
-    return value.array() if isinstance(value, _StandIn) else value
+def _to_array(value: Any) -> Any:
+    return value.array() if isinstance(value, _Stub) else value
 
 
-def _checked(values: dict[str, Any]) -> BodyArrays:
+def _validate(values: dict[str, Any]) -> BodyArrays:
     """Plain float32 arrays of matching shapes, or ValueError with what is wrong."""
     missing = [
         field.name for field in fields(BodyArrays) if field.name not in values and field.name != "version"
     ]
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
-    plain = {field.name: _plain(values[field.name]) for field in fields(BodyArrays) if field.name in values}
+    plain = {
+        field.name: _to_array(values[field.name]) for field in fields(BodyArrays) if field.name in values
+    }
     version = str(plain.pop("version", ""))
     arrays = {name: np.asarray(value) for name, value in plain.items()}
     for name, array in arrays.items():
@@ -250,18 +254,20 @@ def _checked(values: dict[str, Any]) -> BodyArrays:
     joints = arrays["kintree_table"].shape[-1] if arrays["kintree_table"].ndim == 2 else 0
     vertices = len(arrays["v_template"]) if arrays["v_template"].ndim == 2 else 0
     if joints != 24:
-        raise ValueError(f"it has {joints} joints" + (f", it is {KINDS[joints]}" if joints in KINDS else ""))
+        raise ValueError(
+            f"it has {joints} joints" + (f", it is {OTHER_MODELS[joints]}" if joints in OTHER_MODELS else "")
+        )
     if vertices not in (SMPL_VERTICES, DEFAULT_VERTICES):
         raise ValueError(
             f"its mesh has {vertices} vertices, so that the sites of the markers on it are not known"
         )
     components = arrays["shapedirs"].shape[-1] if arrays["shapedirs"].ndim == 3 else 0
-    if components < COMPONENTS:
-        raise ValueError(f"it has {components} shape components, fewer than {COMPONENTS}")
-    arrays["shapedirs"] = arrays["shapedirs"][..., :COMPONENTS]
+    if components < NUM_BETAS:
+        raise ValueError(f"it has {components} shape components, fewer than {NUM_BETAS}")
+    arrays["shapedirs"] = arrays["shapedirs"][..., :NUM_BETAS]
     shapes = {
         "v_template": (vertices, 3),
-        "shapedirs": (vertices, 3, COMPONENTS),
+        "shapedirs": (vertices, 3, NUM_BETAS),
         "posedirs": (vertices, 3, 207),
         "J_regressor": (24, vertices),
         "weights": (vertices, 24),

@@ -8,51 +8,53 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from biopose_cli.body.kinematics import JOINTS, Chain
+from biopose_cli.body.kinematics import NUM_JOINTS, KinematicChain
 
 
-class Figure(nn.Module):
+class SMPLKinematics(nn.Module):
     """Joints and landmarks of posed bodies, with gradients. `chain`: of the body."""
 
-    rest: Tensor
-    rest_shapes: Tensor
-    local: Tensor
-    local_shapes: Tensor
-    carrier: Tensor
+    rest_joints: Tensor
+    joint_shapedirs: Tensor
+    offset: Tensor
+    offset_shapedirs: Tensor
+    parent_joint: Tensor
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: KinematicChain) -> None:
         super().__init__()
         self.parents = chain.parents
-        self.register_buffer("rest", torch.as_tensor(chain.rest).float())
-        self.register_buffer("rest_shapes", torch.as_tensor(chain.rest_shapes).float())
-        self.register_buffer("local", torch.as_tensor(chain.local).float())
-        self.register_buffer("local_shapes", torch.as_tensor(chain.local_shapes).float())
-        self.register_buffer("carrier", torch.as_tensor(chain.carrier))
+        self.register_buffer("rest_joints", torch.as_tensor(chain.rest_joints).float())
+        self.register_buffer("joint_shapedirs", torch.as_tensor(chain.joint_shapedirs).float())
+        self.register_buffer("offset", torch.as_tensor(chain.offset).float())
+        self.register_buffer("offset_shapedirs", torch.as_tensor(chain.offset_shapedirs).float())
+        self.register_buffer("parent_joint", torch.as_tensor(chain.parent_joint))
 
-    def forward(self, rotations: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rotations: Tensor, shape_params: Tensor) -> tuple[Tensor, Tensor]:
         """Joints (N, 24, 3) and landmarks (N, 33, 3).
 
-        rotations: (N, 24, 3, 3), each relative to the parent's. shape: (N, S), betas and then the landmarks'
+        rotations: (N, 24, 3, 3), each relative to the parent's. shape_params: (N, S), betas and then the landmarks'
         deviations, or betas alone (N, 10).
         """
-        count = shape.shape[1]
-        turned = self.turned(rotations)
-        rest = self.rest + (self.rest_shapes[..., :count].flatten(0, 1) @ shape.T).T.unflatten(1, (JOINTS, 3))
-        places = [torch.zeros_like(rest[:, 0])]
-        for joint in range(1, JOINTS):
+        count = shape_params.shape[1]
+        global_rotations = self.global_rotations(rotations)
+        rest_joints = self.rest_joints + (
+            self.joint_shapedirs[..., :count].flatten(0, 1) @ shape_params.T
+        ).T.unflatten(1, (NUM_JOINTS, 3))
+        positions = [torch.zeros_like(rest_joints[:, 0])]
+        for joint in range(1, NUM_JOINTS):
             parent = self.parents[joint]
-            bone = (rest[:, joint] - rest[:, parent])[..., None]
-            places.append(places[parent] + (turned[:, parent] @ bone)[..., 0])
-        joints = torch.stack(places, 1)
-        local = self.local + (self.local_shapes[..., :count].flatten(0, 1) @ shape.T).T.unflatten(
-            1, self.local.shape
-        )
-        carried = turned[:, self.carrier] @ local[..., None]
-        return joints, joints[:, self.carrier] + carried[..., 0]
+            bone = (rest_joints[:, joint] - rest_joints[:, parent])[..., None]
+            positions.append(positions[parent] + (global_rotations[:, parent] @ bone)[..., 0])
+        joints = torch.stack(positions, 1)
+        offset = self.offset + (
+            self.offset_shapedirs[..., :count].flatten(0, 1) @ shape_params.T
+        ).T.unflatten(1, self.offset.shape)
+        rotated_offset = global_rotations[:, self.parent_joint] @ offset[..., None]
+        return joints, joints[:, self.parent_joint] + rotated_offset[..., 0]
 
-    def turned(self, rotations: Tensor) -> Tensor:
+    def global_rotations(self, rotations: Tensor) -> Tensor:
         """How the segments are turned (N, 24, 3, 3), in the frame of the first of the `rotations`."""
-        turned = [rotations[:, 0]]
-        for joint in range(1, JOINTS):
-            turned.append(turned[self.parents[joint]] @ rotations[:, joint])
-        return torch.stack(turned, 1)
+        result = [rotations[:, 0]]
+        for joint in range(1, NUM_JOINTS):
+            result.append(result[self.parents[joint]] @ rotations[:, joint])
+        return torch.stack(result, 1)

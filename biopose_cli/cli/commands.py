@@ -41,12 +41,12 @@ from biopose_cli.cli.options import (
     Videos,
     Weights,
 )
-from biopose_cli.errors import complain, message_of
+from biopose_cli.errors import describe_error, print_error
 from biopose_cli.settings import Settings
 
 stages_app = typer.Typer()
-_FIELDS = Settings.__dataclass_fields__
-_CAMERA = ("focal", "fov", "intrinsics")  # ways to give one thing
+_SETTING_FIELDS = Settings.__dataclass_fields__
+_CAMERA_OPTIONS = ("focal", "fov", "intrinsics")  # ways to give one thing
 
 
 @stages_app.command()
@@ -228,12 +228,12 @@ def _process(context: typer.Context, only: str | None = None) -> None:
     sources = {name: _source(context, name) for name in options}
     given = {name for name, source in sources.items() if source != "DEFAULT"}
     # a camera on the command line stands in the place of the config file's
-    if any(sources.get(name) == "COMMANDLINE" for name in _CAMERA):
-        options.update({name: None for name in _CAMERA if sources.get(name) == "DEFAULT_MAP"})
-    settings = Settings(**{key: value for key, value in options.items() if key in _FIELDS})
+    if any(sources.get(name) == "COMMANDLINE" for name in _CAMERA_OPTIONS):
+        options.update({name: None for name in _CAMERA_OPTIONS if sources.get(name) == "DEFAULT_MAP"})
+    settings = Settings(**{key: value for key, value in options.items() if key in _SETTING_FIELDS})
     output_folder.check_names(videos)
     results: list[dict[str, Any]] = []
-    worst = 0
+    exit_code = 0
     for video in videos:
         try:
             with console.Display(quiet=options["quiet"]) as display:
@@ -244,21 +244,21 @@ def _process(context: typer.Context, only: str | None = None) -> None:
                     options["out"],
                     settings,
                     display,
-                    first=options.get("from_stage"),
+                    from_stage=options.get("from_stage"),
                     only=only,
                     overwrite=options.get("overwrite", False),
                     given=given,
                 )
             results.append(console.as_json(result))
             if not options["quiet"] and not options["json_output"]:
-                console.print_closing(result)
+                console.print_summary(result)
         except Exception as error:
-            message, code = message_of(error)
+            message, code = describe_error(error)
             named = len(videos) == 1 or str(video) in message
-            complain(message if named else f"{video}: {message}")
+            print_error(message if named else f"{video}: {message}")
             results.append({"video": str(video), "error": message})
-            worst = worst or code
+            exit_code = exit_code or code
     if options["json_output"]:
         typer.echo(json.dumps({"results": results}, indent=2))
-    if worst:
-        raise typer.Exit(worst)
+    if exit_code:
+        raise typer.Exit(exit_code)

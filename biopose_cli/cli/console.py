@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from biopose_cli.export.summary import deviations
-from biopose_cli.io.results import LEGS, Joints
+from biopose_cli.export.summary import angle_std_deg
+from biopose_cli.io.results import LEG_COORDINATES, JointKinematics
 from biopose_cli.pipeline.run import Result
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from biopose_cli.pipeline.doctor import Check
 
 PLAIN_INTERVAL = 10.0  # s between two lines of progress where there is no terminal
-WIDE = 76  # columns of a terminal that has room for a bar
+MIN_BAR_COLUMNS = 76  # columns of a terminal that has room for a bar
 
 
 class _Rate(ProgressColumn):
@@ -47,7 +47,7 @@ class _Count(ProgressColumn):
         return Text("" if task.total is None else f"{task.completed:g}/{task.total:g}")
 
 
-def _unsaid(_: object) -> None:
+def _ignore_unraisable(_: object) -> None:
     """What goes wrong while things are thrown away after Ctrl-C is nobody's concern."""
 
 
@@ -63,18 +63,18 @@ class Display:
         self._live: Progress | None = None
         if self.console.is_terminal and not quiet:
             columns: list[ProgressColumn] = [TextColumn("  {task.description:<22}"), _Count()]
-            if self.console.width >= WIDE:
+            if self.console.width >= MIN_BAR_COLUMNS:
                 columns[1:] = [BarColumn(bar_width=None), _Count(), _Rate(), TimeRemainingColumn()]
             self._live = Progress(*columns, console=self.console, transient=True, expand=True)
         self._task: Any = None
-        self._label, self._unit, self._count, self._began, self._shown = "", "", 0, 0.0, 0.0
+        self._label, self._unit, self._count, self._began, self._last_printed = "", "", 0, 0.0, 0.0
         self._total: int | None = None
         self._interrupted = False
-        self._before: Any = None  # what Ctrl-C did before
+        self._previous_handler: Any = None  # what Ctrl-C did before
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may say what signals do
-            self._before = signal.signal(signal.SIGINT, self._interrupt)
+            self._previous_handler = signal.signal(signal.SIGINT, self._interrupt)
         if self._live:
             self._live.start()
         return self
@@ -85,12 +85,12 @@ class Display:
         self._close_task()
         if self._live:
             self._live.stop()
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)
 
     def _interrupt(self, *_: object) -> None:
         self._interrupted = True
-        sys.unraisablehook = _unsaid  # objects that were only half made complain when they go
+        sys.unraisablehook = _ignore_unraisable  # objects that were only half made complain when they go
         raise KeyboardInterrupt
 
     def _stop_if_interrupted(self) -> None:
@@ -101,7 +101,7 @@ class Display:
         self._stop_if_interrupted()
         self._close_task()
         self._label, self._unit, self._total, self._count = label, unit, total, 0
-        self._began = self._shown = time.perf_counter()
+        self._began = self._last_printed = time.perf_counter()
         if self._live:
             self._task = self._live.add_task(label, total=total, unit=unit)
 
@@ -110,9 +110,9 @@ class Display:
         self._count += units
         if self._live and self._task is not None:
             self._live.advance(self._task, units)
-        elif time.perf_counter() - self._shown > PLAIN_INTERVAL:
-            self._shown = time.perf_counter()
-            rate = self._count / (self._shown - self._began)
+        elif time.perf_counter() - self._last_printed > PLAIN_INTERVAL:
+            self._last_printed = time.perf_counter()
+            rate = self._count / (self._last_printed - self._began)
             left = f", {(self._total - self._count) / rate:.0f} s left" if self._total and rate else ""
             self._line(
                 f"  {self._label}: {self._count}/{self._total or '?'} {self._unit}, {rate:.1f}/s{left}"
@@ -139,10 +139,10 @@ class Display:
         self.console.print(text, markup=False, soft_wrap=True)
 
 
-def print_closing(result: Result) -> None:
+def print_summary(result: Result) -> None:
     """Files, frames, person, quality and warnings of one video; for a stage run alone, its file."""
     console = Console(highlight=False)
-    if "export" not in result.done:
+    if "export" not in result.artifacts:
         console.print(f"wrote {result.clip.file(result.steps[-1].step)}", markup=False, soft_wrap=True)
         for warning in result.warnings:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
@@ -160,16 +160,16 @@ def print_closing(result: Result) -> None:
 
 
 def _frame_rows(result: Result) -> list[tuple[str, str]]:
-    detection, joints = result.done["detect"], result.done["neurik"]
+    detection, kinematics = result.artifacts["detect"], result.artifacts["neurik"]
     flags = {
         "measured": int(detection.visible.sum()),
         "filled": int(detection.interpolated.sum()),
         "left/right repaired": int(detection.swapped.sum()),
-        "not seen": int((~joints.valid).sum()),
+        "not seen": int((~kinematics.valid).sum()),
     }
     counts = ", ".join(f"{count} {name}" for name, count in flags.items() if count or name == "measured")
     return [
-        ("files", ", ".join(str(name) for name in result.done["export"].files)),
+        ("files", ", ".join(str(name) for name in result.artifacts["export"].files)),
         (
             "frames",
             f"{len(detection.time)} from {detection.time[0]:.2f} to {detection.time[-1]:.2f} s: {counts}",
@@ -180,33 +180,34 @@ def _frame_rows(result: Result) -> list[tuple[str, str]]:
 
 def _quality_rows(result: Result) -> list[tuple[str, str]]:
     """The figures by which a user judges a run."""
-    detection, refined, joints = (result.done[name] for name in ("detect", "refine", "neurik"))
-    tall = float(np.nanmedian(detection.box[:, 3] - detection.box[:, 1]))
+    detection, refined, kinematics = (result.artifacts[name] for name in ("detect", "refine", "neurik"))
+    person_height_px = float(np.nanmedian(detection.box[:, 3] - detection.box[:, 1]))
     pixels = float(np.nanmean(refined.reprojection_px))
-    residual = 1000 * float(np.nanmean(joints.marker_residual[joints.valid]))
+    residual = 1000 * float(np.nanmean(kinematics.marker_residual[kinematics.valid]))
     return [
         ("stature", f"{refined.stature_m:.2f} m ({refined.stature_source})"),
-        ("mass", f"{joints.mass_kg:.1f} kg ({joints.mass_source})"),
+        ("mass", f"{kinematics.mass_kg:.1f} kg ({kinematics.mass_source})"),
         ("focal", f"{detection.camera_matrix[0, 0]:.0f} px ({detection.focal_source})"),
         (
             "keypoints",
-            f"{pixels:.1f} px from the body's, {100 * pixels / tall:.1f} % of the person's height in the image",
+            f"{pixels:.1f} px from the body's, "
+            f"{100 * pixels / person_height_px:.1f} % of the person's height in the image",
         ),
         ("markers", f"{residual:.1f} mm from the skeleton's"),
-        *_doubt_row(joints),
+        *_std_row(kinematics),
     ]
 
 
-def _doubt_row(joints: Joints) -> list[tuple[str, str]]:
+def _std_row(kinematics: JointKinematics) -> list[tuple[str, str]]:
     """By how much the legs' angles may be wrong."""
-    names, degrees = deviations(joints)
-    told = []
-    for angle in LEGS:
+    names, std_deg = angle_std_deg(kinematics)
+    parts = []
+    for angle in LEG_COORDINATES:
         columns = [names.index(name) for name in (f"{angle}_r", f"{angle}_l") if name in names]
         if columns:
-            spoken = angle.removesuffix("_angle").replace("_", " ")
-            told.append(f"{spoken} {np.nanmean(degrees[:, columns]):.0f}")
-    return [("in doubt by", f"{', '.join(told)} degrees (one standard deviation, mean)")] if told else []
+            label = angle.removesuffix("_angle").replace("_", " ")
+            parts.append(f"{label} {np.nanmean(std_deg[:, columns]):.0f}")
+    return [("in doubt by", f"{', '.join(parts)} degrees (one standard deviation, mean)")] if parts else []
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -221,17 +222,17 @@ def as_json(result: Result) -> dict[str, Any]:
         ],
         "warnings": list(result.warnings),
     }
-    if "detect" in result.done:
-        report["frames"] = len(result.done["detect"].time)
-    if "export" in result.done:
-        report["files"] = [str(folder / str(name)) for name in result.done["export"].files]
+    if "detect" in result.artifacts:
+        report["frames"] = len(result.artifacts["detect"].time)
+    if "export" in result.artifacts:
+        report["files"] = [str(folder / str(name)) for name in result.artifacts["export"].files]
         report["summary"] = json.loads(
             (folder / f"{result.clip.name}_summary.json").read_text(encoding="utf-8")
         )
     return report
 
 
-def print_comparison(comparison: Comparison, picture: Path) -> None:
+def print_comparison(comparison: Comparison, plot_path: Path) -> None:
     """Errors by coordinate and group, in degrees."""
     console = Console(highlight=False)
     columns = {
@@ -257,7 +258,7 @@ def print_comparison(comparison: Comparison, picture: Path) -> None:
             table.add_section()
             table.add_row(Text("mean of each group", style="bold"))
     console.print(table)
-    for note in (*comparison.notes, f"curves: {picture}"):
+    for note in (*comparison.notes, f"curves: {plot_path}"):
         console.print(note, markup=False, soft_wrap=True)
 
 

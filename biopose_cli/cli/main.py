@@ -12,7 +12,7 @@ from biopose_cli import __version__
 from biopose_cli.cli.commands import stages_app
 from biopose_cli.cli.research import bench_app, evaluate_app, train_app
 from biopose_cli.cli.utilities import utilities_app
-from biopose_cli.errors import complain, message_of
+from biopose_cli.errors import describe_error, print_error
 
 app = typer.Typer(
     name="biopose",
@@ -43,31 +43,31 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a console's or pipe's encoding may lack a file name's letters
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_guarded())
+    sys.exit(_run_guarded())
 
 
-def _guarded() -> int:
+def _run_guarded() -> int:
     try:
         code = int(app(standalone_mode=False) or 0)
         if code == _INTERRUPTED:  # typer has turned Ctrl-C into this
             raise KeyboardInterrupt
         return code
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted; finished stages are kept, run the same command again to go on")
+        print_error("interrupted; finished stages are kept, run the same command again to go on")
         return _INTERRUPTED
     except _ParserError as error:
         if message := getattr(
             error, "format_message", error.__str__
         )():  # empty: the help was printed instead
-            complain(message + _origin(error))
+            print_error(message + _value_source(error))
         return 2
     except Exception as error:
-        message, code = message_of(error)
-        complain(message)
+        message, code = describe_error(error)
+        print_error(message)
         return code
 
 
-def _origin(error: Exception) -> str:
+def _value_source(error: Exception) -> str:
     """Where a refused value comes from, when that is the config file."""
     context: typer.Context | None = getattr(error, "ctx", None)
     option = getattr(error, "param", None)

@@ -8,50 +8,54 @@ from typing import Annotated, Any, Literal
 import typer
 
 from biopose_cli.errors import SettingError
-from biopose_cli.pipeline.config import home, load_config
+from biopose_cli.pipeline.config import expand_user, load_config
 
 
 def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Make the config file's values the options' defaults. A file for `biopose run` serves every stage alone too."""
     if path is not None and context.parent is not None:
-        everything = context.parent.command.get_command(context, "run").params  # type: ignore[attr-defined]
-        known = {_spelled(p): p for p in everything if p.param_type_name == "option"}
-        flags = {key for key, p in known.items() if p.is_flag}
-        values = load_config(home(path), known.keys() - {"config", "help"}, flags)
-        own = {p.name for p in context.command.params}
-        context.default_map = {known[k].name: value for k, value in values.items() if known[k].name in own}
+        run_params = context.parent.command.get_command(context, "run").params  # type: ignore[attr-defined]
+        options = {_option_key(p): p for p in run_params if p.param_type_name == "option"}
+        flags = {key for key, p in options.items() if p.is_flag}
+        values = load_config(expand_user(path), options.keys() - {"config", "help"}, flags)
+        command_params = {p.name for p in context.command.params}
+        context.default_map = {
+            options[k].name: value for k, value in values.items() if options[k].name in command_params
+        }
     return path
 
 
-def _spelled(option: Any) -> str:
+def _option_key(option: Any) -> str:
     return str(option.opts[0]).lstrip("-").replace("-", "_")
 
 
-def _at_home(path: Path | None) -> Path | None:
-    return None if path is None else home(path)
+def _expand_user(path: Path | None) -> Path | None:
+    return None if path is None else expand_user(path)
 
 
-def _import_body(context: typer.Context, path: Path | None) -> Path | None:
+def _require_body(context: typer.Context, path: Path | None) -> Path | None:
     """SMPL's numbers mean nothing without the body that they were estimated for, so it has to be said."""
     if path is None and not context.resilient_parsing:
         raise SettingError(
             "--body is missing: a track's shape and pose hold only for the body file they were estimated for",
             "Give --body SMPL_NEUTRAL.pkl, or --body default if it was made for BioPose's own body",
         )
-    return None if path == Path("default") else _at_home(path)
+    return None if path == Path("default") else _expand_user(path)
 
 
-def _all_at_home(paths: list[Path]) -> list[Path]:
-    return [home(path) for path in paths]
+def _expand_all_users(paths: list[Path]) -> list[Path]:
+    return [expand_user(path) for path in paths]
 
 
 Videos = Annotated[
     list[Path],
-    typer.Argument(help="Video files.", metavar="VIDEO...", show_default=False, callback=_all_at_home),
+    typer.Argument(help="Video files.", metavar="VIDEO...", show_default=False, callback=_expand_all_users),
 ]
 Out = Annotated[
     Path,
-    typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.", callback=_at_home),
+    typer.Option(
+        "--out", "-o", help="Folder for the results; each video gets OUT/NAME/.", callback=_expand_user
+    ),
 ]
 Config = Annotated[
     Path | None,
@@ -106,7 +110,7 @@ Intrinsics = Annotated[
     typer.Option(
         help="JSON or TOML file with camera_matrix (3x3), dist_coeffs, image_size (width, height).",
         show_default="none",
-        callback=_at_home,
+        callback=_expand_user,
     ),
 ]
 MeshOption = Annotated[
@@ -121,7 +125,7 @@ Body = Annotated[
     typer.Option(
         help="SMPL body file (.pkl or .npz).",
         show_default="the free body that comes with biopose",
-        callback=_at_home,
+        callback=_expand_user,
     ),
 ]
 ImportBody = Annotated[
@@ -131,7 +135,7 @@ ImportBody = Annotated[
         help="The SMPL body file (.pkl or .npz) that the track was made for; `default`: the free body that comes with "
         "biopose.",
         show_default="required",
-        callback=_import_body,
+        callback=_require_body,
     ),
 ]
 TrackFile = Annotated[
@@ -140,13 +144,13 @@ TrackFile = Annotated[
         help="SMPL track of another tool (.npz, .pkl or .pt).",
         metavar="FILE",
         show_default=False,
-        callback=_at_home,
+        callback=_expand_user,
     ),
 ]
 TrackVideo = Annotated[
     Path,
     typer.Option(
-        "--video", help="The video that the track was made from.", show_default=False, callback=_at_home
+        "--video", help="The video that the track was made from.", show_default=False, callback=_expand_user
     ),
 ]
 TrackId = Annotated[
@@ -177,7 +181,7 @@ Model = Annotated[
     typer.Option(
         help="Your own .osim, scaled and driven instead of the default.",
         show_default="BioPose's skeleton",
-        callback=_at_home,
+        callback=_expand_user,
     ),
 ]
 Mass = Annotated[

@@ -12,11 +12,11 @@ from typer.core import TyperGroup
 
 from biopose_cli.cli.options import Device, IkIterations, Json, Quiet, Weights
 from biopose_cli.errors import SettingError
-from biopose_cli.pipeline.config import home
+from biopose_cli.pipeline.config import expand_user
 from biopose_cli.progress import Progress
 
 
-class _StagesFirst(TyperGroup):
+class _DefaultToStages(TyperGroup):
     """`biopose bench [VIDEO]` is `biopose bench stages [VIDEO]`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -25,20 +25,20 @@ class _StagesFirst(TyperGroup):
         return list(super().parse_args(ctx, args))
 
 
-bench_app = typer.Typer(name="bench", cls=_StagesFirst, help="Measure speed and memory on this machine.")
+bench_app = typer.Typer(name="bench", cls=_DefaultToStages, help="Measure speed and memory on this machine.")
 train_app = typer.Typer(name="train", help="Train a network anew.", no_args_is_help=True)
 evaluate_app = typer.Typer(name="evaluate", help="Measure a network on held-out data.", no_args_is_help=True)
 
 
-def _at_home(path: Path | None) -> Path | None:
-    return None if path is None else home(path)
+def _expand_user(path: Path | None) -> Path | None:
+    return None if path is None else expand_user(path)
 
 
 Motion = Annotated[
     Path | None,
     typer.Option(
         help="Folder with the motion-capture archives cmu_amc, cmu_expmap and cmu_bvh (.tar.xz).",
-        callback=_at_home,
+        callback=_expand_user,
         show_default=False,
     ),
 ]
@@ -48,7 +48,7 @@ Trials = Annotated[
     Path | None,
     typer.Option(
         help="Folder with reference trials: opencap_squat, multiview_balance, lab_walk.",
-        callback=_at_home,
+        callback=_expand_user,
         show_default=False,
     ),
 ]
@@ -99,14 +99,15 @@ def neurik(
 
 
 RunFolder = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=_at_home)
+    Path,
+    typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=_expand_user),
 ]
 RunConfig = Annotated[
     Path | None,
     typer.Option(
         help="TOML file with the run's settings.",
         show_default="the one that comes with BioPose",
-        callback=_at_home,
+        callback=_expand_user,
     ),
 ]
 
@@ -121,9 +122,9 @@ def train_neurik(
     """Train NeurIK: virtual markers to joint angles and bone scales."""
     from biopose_cli.training import neurik
 
-    _run(
+    _run_training(
         lambda display: neurik.train(
-            neurik.read_config(config or neurik.SHIPPED), _named(motion), out, display
+            neurik.read_config(config or neurik.DEFAULT_CONFIG), _require_motion(motion), out, display
         ),
         quiet,
     )
@@ -134,11 +135,11 @@ def train_mqhmr(
     motion: Motion = None,
     out: RunFolder = Path("runs/mqhmr"),
     config: RunConfig = None,
-    begin: Annotated[
+    init_from: Annotated[
         Path | None,
         typer.Option(
             help="Weights to go on from; the network may have more parts.",
-            callback=_at_home,
+            callback=_expand_user,
             show_default="none",
         ),
     ] = None,
@@ -146,7 +147,7 @@ def train_mqhmr(
         Path | None,
         typer.Option(
             help="Weights of a ViTPose or HMR2.0 backbone, from which the encoder starts.",
-            callback=_at_home,
+            callback=_expand_user,
             show_default="none",
         ),
     ] = None,
@@ -157,10 +158,10 @@ def train_mqhmr(
     from biopose_cli.training import mqhmr, mqhmr_config
 
     def run(display: Progress) -> Path:
-        chosen = mqhmr_config.read_config(config or mqhmr_config.SHIPPED)
-        return mqhmr.train(chosen, _named(motion), out, display, begin, backbone, device)
+        run_config = mqhmr_config.read_config(config or mqhmr_config.DEFAULT_CONFIG)
+        return mqhmr.train(run_config, _require_motion(motion), out, display, init_from, backbone, device)
 
-    _run(run, quiet)
+    _run_training(run, quiet)
 
 
 @evaluate_app.command("neurik")
@@ -169,7 +170,9 @@ def evaluate_neurik(
     trials: Trials = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="A network of `biopose train`.", show_default="the shipped one", callback=_at_home),
+        typer.Option(
+            help="A network of `biopose train`.", show_default="the shipped one", callback=_expand_user
+        ),
     ] = None,
     people: Annotated[int, typer.Option(help="Held-out people, 60 frames each.", min=1)] = 24,
     iterations: Annotated[
@@ -183,7 +186,7 @@ def evaluate_neurik(
     from biopose_cli.benchmarks import neurik
     from biopose_cli.benchmarks.trials import as_json, fitted_trials
     from biopose_cli.cli import console, tables
-    from biopose_cli.ik.checkpoint import SHIPPED, load_network
+    from biopose_cli.ik.checkpoint import PRETRAINED, load_network
     from biopose_cli.settings import Settings
 
     if motion is None and trials is None:
@@ -191,11 +194,11 @@ def evaluate_neurik(
     results: dict[str, Any] = {}
     with console.Display(quiet=quiet or json_output) as display:
         if motion is not None:
-            network, places = load_network(weights or SHIPPED)
-            results |= neurik.evaluate(motion, network, places, display, people, iterations)
+            network, marker_locations = load_network(weights or PRETRAINED)
+            results |= neurik.evaluate(motion, network, marker_locations, display, people, iterations)
         if trials is not None:
-            found = fitted_trials(trials, Settings(), display)
-            results["trials"] = as_json(found)
+            trial_results = fitted_trials(trials, Settings(), display)
+            results["trials"] = as_json(trial_results)
     if json_output:
         typer.echo(json.dumps(results, indent=2))
         return
@@ -211,21 +214,26 @@ def evaluate_mqhmr(
     trial: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with the reference trial multiview_balance.", callback=_at_home, show_default=False
+            help="Folder with the reference trial multiview_balance.",
+            callback=_expand_user,
+            show_default=False,
         ),
     ] = None,
     videos: Annotated[
         Path,
-        typer.Option(help="Folder with its videos, single_cam01.mp4 to single_cam04.mp4.", callback=_at_home),
+        typer.Option(
+            help="Folder with its videos, single_cam01.mp4 to single_cam04.mp4.", callback=_expand_user
+        ),
     ] = Path("sample_videos/fetched"),
     cache: Annotated[
-        Path, typer.Option(help="Folder in which pictures and what was detected are kept.", callback=_at_home)
+        Path,
+        typer.Option(help="Folder in which pictures and what was detected are kept.", callback=_expand_user),
     ] = Path("runs/evaluation"),
     network: Annotated[
         Path | None,
         typer.Option(
             help="A network of `biopose train mqhmr`.",
-            callback=_at_home,
+            callback=_expand_user,
             show_default="the one that comes with BioPose",
         ),
     ] = None,
@@ -233,7 +241,7 @@ def evaluate_mqhmr(
         Path | None,
         typer.Option(
             help="Folder with the runs keypoints, images and both (docs/ablations.md), to be compared.",
-            callback=_at_home,
+            callback=_expand_user,
             show_default=False,
         ),
     ] = None,
@@ -245,29 +253,29 @@ def evaluate_mqhmr(
     from biopose_cli.benchmarks.camera_views import real_views
     from biopose_cli.benchmarks.images import compare
     from biopose_cli.cli import console
-    from biopose_cli.hmr.checkpoint import SHIPPED
+    from biopose_cli.hmr.checkpoint import PRETRAINED
     from biopose_cli.metrics import points
 
     if motion is None and trial is None and images is None:
         raise SettingError("--motion or --trial is missing", "Name the data to measure on")
     with console.Display(quiet=quiet or json_output) as display:
         views = [] if trial is None else real_views(trial, videos, cache, display)
-        looks = None if motion is None else held_out.held_out_looks(motion, cache, display)
-        weights = network or SHIPPED
-        frames = {"fit_frames": methods.fit_frames, "network": methods.by_network(weights)}
-        clips = {"fit": methods.fit, "network_and_fit": methods.guided_by(weights)}
-        report = mqhmr.evaluate(looks, views, frames, clips, display)
+        detections = None if motion is None else held_out.held_out_looks(motion, cache, display)
+        weights = network or PRETRAINED
+        frame_methods = {"fit_frames": methods.fit_frames, "network": methods.by_network(weights)}
+        clip_methods = {"fit": methods.fit, "network_and_fit": methods.guided_by(weights)}
+        report = mqhmr.evaluate(detections, views, frame_methods, clip_methods, display)
         report |= {} if images is None else compare(images, views, videos, display)
     typer.echo(json.dumps(report, indent=2) if json_output else "\n".join(points.lines(report)))
 
 
-def _named(motion: Path | None) -> Path:
+def _require_motion(motion: Path | None) -> Path:
     if motion is None:
         raise SettingError("--motion is missing", "Name the folder of the motion-capture archives")
     return motion
 
 
-def _run(train: Callable[[Progress], Path], quiet: bool) -> None:
+def _run_training(train: Callable[[Progress], Path], quiet: bool) -> None:
     """Train with progress shown, and print where the weights are."""
     from biopose_cli.cli import console
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_NAMES = {
+_METHOD_NAMES = {
     "network": "network alone",
     "network_plus_solver": "network + solver",
     "solver_from_markers": "solver, scales too",
@@ -36,19 +36,19 @@ def print_evaluation(report: dict[str, Any]) -> None:
             table.add_row(
                 level,
                 f"{report['marker_rms_mm'][level]:.1f}",
-                _NAMES[method],
+                _METHOD_NAMES[method],
                 f"{figures['mae_angle_deg']:.2f}",
                 f"{figures['mpblpe_mm']:.1f}",
                 f"{figures['mpblpe_rooted_mm']:.1f}",
                 f"{figures['mae_body_mm']:.2f}",
                 f"{figures['frames_per_s']:.0f}",
-                _ahead(figures.get("network_ahead"), report["people"]),
+                _paired_gain(figures.get("network_ahead"), report["people"]),
             )
         table.add_section()
     Console(highlight=False).print(table)
 
 
-def _ahead(figures: dict[str, Any] | None, people: int) -> str:
+def _paired_gain(figures: dict[str, Any] | None, people: int) -> str:
     """By how much, with its standard error, and on how many people."""
     if figures is None:
         return ""

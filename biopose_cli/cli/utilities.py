@@ -53,33 +53,35 @@ def compare(
         raise SettingError(
             f"--shift {shift:g} is impossible", "Give seconds; 0 means that both have the same clock"
         )
-    doubt, odd = _deviations_of(estimate)
-    comparison = compare_motions(read_motion(estimate), read_motion(reference), shift, time_range, doubt)
-    comparison = replace(comparison, notes=(*comparison.notes, *odd))
-    picture = plot or estimate.with_name(f"{estimate.stem}_vs_{reference.stem}.png")
+    estimate_std, std_notes = _read_std(estimate)
+    comparison = compare_motions(
+        read_motion(estimate), read_motion(reference), shift, time_range, estimate_std
+    )
+    comparison = replace(comparison, notes=(*comparison.notes, *std_notes))
+    plot_path = plot or estimate.with_name(f"{estimate.stem}_vs_{reference.stem}.png")
     if json_output:
         typer.echo(json.dumps(comparison.as_json(), indent=2))
     else:
-        console.print_comparison(comparison, picture)
+        console.print_comparison(comparison, plot_path)
     try:
-        plot_curves(comparison, picture)
+        plot_curves(comparison, plot_path)
     except OutputError as error:
         raise OutputError(error.message, "Choose another place for the picture with --plot") from error
 
 
-def _deviations_of(estimate: Path) -> tuple[Motion | None, tuple[str, ...]]:
+def _read_std(estimate: Path) -> tuple[Motion | None, tuple[str, ...]]:
     """The standard deviations beside a motion, if there are any, and what is odd about them: nobody named that file, so
     it stops nothing."""
     from biopose_cli.io.storage import read_motion
 
-    beside = estimate.with_name(f"{estimate.stem}_sd.sto")
-    if not beside.is_file():
+    std_path = estimate.with_name(f"{estimate.stem}_sd.sto")
+    if not std_path.is_file():
         return None, ()
     try:
-        doubt = read_motion(beside)
+        std = read_motion(std_path)
     except MotionFileError as error:
         return None, (f"no standard deviations: {error.message}",)
-    return doubt, (f"SD: standard deviations from {beside}", *doubt.warnings)
+    return std, (f"SD: standard deviations from {std_path}", *std.warnings)
 
 
 @utilities_app.command()
@@ -115,7 +117,7 @@ def assets(
 
     if not verify:
         with console.Display() as display:
-            store.ensure(store.needed(weights), display, source)
+            store.ensure(store.required_assets(weights), display, source)
     intact = console.print_assets(store.verify())
     if verify and not intact:
         raise typer.Exit(1)
@@ -125,9 +127,9 @@ def assets(
 def doctor(json_output: Json = False) -> None:
     """Check the installation, and say what to do about each failure."""
     from biopose_cli.cli import console
-    from biopose_cli.pipeline.doctor import examine
+    from biopose_cli.pipeline.doctor import run_checks
 
-    checks = examine()
+    checks = run_checks()
     if json_output:
         typer.echo(json.dumps([check.as_json() for check in checks], indent=2))
     else:

@@ -15,18 +15,18 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from biopose_cli.body.blazepose import SIDES
+from biopose_cli.body.blazepose import MIRROR_LANDMARK
 from biopose_cli.detect import ssd
 from biopose_cli.geometry import roi as geometry
 from biopose_cli.io.results import LANDMARKS
-from biopose_cli.io.stderr import quiet
+from biopose_cli.io.stderr import silence_stderr
 from biopose_cli.typing import Array
 
-HEATMAP = 64  # cells, side of the heat maps over the crop
-CELL = geometry.CROP / HEATMAP
-WINDOW = 3  # cells on each side of a landmark that its heat map may move it by
-PEAK = 0.5  # lowest heat that moves a landmark
-APART = 12.0  # px of the crop: further apart than this, two looks at one landmark are not averaged
+HEATMAP_SIZE = 64  # cells, side of the heat maps over the crop
+HEATMAP_STRIDE = geometry.CROP_SIZE / HEATMAP_SIZE
+HEATMAP_WINDOW = 3  # cells on each side of a landmark that its heat map may move it by
+MIN_HEATMAP_PEAK = 0.5  # lowest heat that moves a landmark
+MAX_DISAGREEMENT = 12.0  # px of the crop: further apart than this, two looks at one landmark are not averaged
 LIMBS = (  # what a network exchanges as a whole, left and right: legs, arms, trunk with the face
     np.array([[25, 27, 29, 31], [26, 28, 30, 32]]),
     np.array([[13, 15, 17, 19, 21], [14, 16, 18, 20, 22]]),
@@ -34,11 +34,11 @@ LIMBS = (  # what a network exchanges as a whole, left and right: legs, arms, tr
 )
 
 
-class Network:
+class LiteRTModel:
     """One LiteRT interpreter with one thread. An instance must not be used by two threads at once."""
 
     def __init__(self, path: Path) -> None:
-        with quiet():
+        with silence_stderr():
             self._interpreter = Interpreter(str(path), num_threads=1)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -57,74 +57,76 @@ class Detector:
     """Finds people in an image."""
 
     def __init__(self, path: Path) -> None:
-        self._network = Network(path)
+        self._model = LiteRTModel(path)
 
     def __call__(self, image: Array, threshold: float = 0.5) -> tuple[Array, Array]:
         """People in an image (H, W, 3) uint8: their ROIs (N, 4) px and scores (N,), best first."""
         height, width = image.shape[:2]
-        scale = ssd.INPUT / max(height, width)
-        inside = max(1, round(width * scale)), max(1, round(height * scale))
-        left, top = (ssd.INPUT - inside[0]) // 2, (ssd.INPUT - inside[1]) // 2
-        square = np.full((ssd.INPUT, ssd.INPUT, 3), -1, np.float32)
-        small = cv2.resize(image, inside, interpolation=cv2.INTER_AREA)
-        square[top : top + inside[1], left : left + inside[0]] = small.astype(np.float32) / 127.5 - 1
-        boxes, logits = self._network(square)
-        found, scores = ssd.suppress(*ssd.decode(boxes, logits[:, 0], threshold))
-        points = (found[:, 4:].reshape(-1, 4, 2) * ssd.INPUT - (left, top)) * (
-            width / inside[0],
-            height / inside[1],
+        scale = ssd.INPUT_SIZE / max(height, width)
+        scaled_size = max(1, round(width * scale)), max(1, round(height * scale))
+        left, top = (ssd.INPUT_SIZE - scaled_size[0]) // 2, (ssd.INPUT_SIZE - scaled_size[1]) // 2
+        square = np.full((ssd.INPUT_SIZE, ssd.INPUT_SIZE, 3), -1, np.float32)
+        small = cv2.resize(image, scaled_size, interpolation=cv2.INTER_AREA)
+        square[top : top + scaled_size[1], left : left + scaled_size[0]] = (
+            small.astype(np.float32) / 127.5 - 1
         )
-        rois = [geometry.around(centre, rim) for centre, rim in points[:, :2]]
+        boxes, logits = self._model(square)
+        detections, scores = ssd.weighted_nms(*ssd.decode_boxes(boxes, logits[:, 0], threshold))
+        points = (detections[:, 4:].reshape(-1, 4, 2) * ssd.INPUT_SIZE - (left, top)) * (
+            width / scaled_size[0],
+            height / scaled_size[1],
+        )
+        rois = [geometry.roi_from_circle(center, circle_top) for center, circle_top in points[:, :2]]
         return np.array(rois).reshape(-1, 4), scores
 
 
 @dataclass(frozen=True)
-class Look:
+class LandmarkOutput:
     """What the landmark network says of one crop, in the crop's frame."""
 
     score: float  # 0..1, that there is a person
     points: Array  # (33, 2) px
-    circle: Array  # (2, 2) px: mid-hip, and the top of the circle around the body
+    alignment_points: Array  # (2, 2) px: mid-hip, and the top of the circle around the body
     confidence: Array  # (33,) 0..1
-    peak: Array  # (33,) 0..1, highest heat near the point
-    world: Array  # (33, 3) m, hip-centred
+    heatmap_peak: Array  # (33,) 0..1, highest heat near the point
+    landmarks_3d: Array  # (33, 3) m, hip-centred
 
-    def mirrored(self) -> Self:
+    def flip(self) -> Self:
         """The same of the mirrored crop: what has been seen there is on the other side here."""
         return type(self)(
             score=self.score,
-            points=self.points[SIDES] * (-1, 1) + (geometry.CROP, 0),
-            circle=self.circle * (-1, 1) + (geometry.CROP, 0),
-            confidence=self.confidence[SIDES],
-            peak=self.peak[SIDES],
-            world=self.world[SIDES] * (-1, 1, 1),
+            points=self.points[MIRROR_LANDMARK] * (-1, 1) + (geometry.CROP_SIZE, 0),
+            alignment_points=self.alignment_points * (-1, 1) + (geometry.CROP_SIZE, 0),
+            confidence=self.confidence[MIRROR_LANDMARK],
+            heatmap_peak=self.heatmap_peak[MIRROR_LANDMARK],
+            landmarks_3d=self.landmarks_3d[MIRROR_LANDMARK] * (-1, 1, 1),
         )
 
-    def exchanged(self, limbs: Array) -> Self:
+    def swap_sides(self, limbs: Array) -> Self:
         """With left and right of these landmarks exchanged."""
         order = np.arange(LANDMARKS)
-        order[limbs] = SIDES[limbs]
+        order[limbs] = MIRROR_LANDMARK[limbs]
         return type(self)(
             self.score,
             self.points[order],
-            self.circle,
+            self.alignment_points,
             self.confidence[order],
-            self.peak[order],
-            self.world[order],
+            self.heatmap_peak[order],
+            self.landmarks_3d[order],
         )
 
 
 @dataclass(frozen=True)
-class Pose:
+class PersonPose:
     """One person in one frame."""
 
     score: float  # 0..1, that there is a person in the ROI
     roi: Array  # (4,) where the network looked
     keypoints: Array  # (33, 2) px of the image
     confidence: Array  # (33,) 0..1: in the image, not hidden, and where two looks agree that it is
-    world: Array  # (33, 3) m, hip-centred, camera axes (x right, y down, z away from the camera)
+    landmarks_3d: Array  # (33, 3) m, hip-centred, camera axes (x right, y down, z away from the camera)
     next_roi: Array  # (4,) where the person is, from the network's two auxiliary points
-    doubtful: Array  # (3,) bool, legs, arms, trunk: two looks do not agree which side is the left one
+    side_ambiguous: Array  # (3,) bool, legs, arms, trunk: two looks do not agree which side is the left one
 
 
 class Landmarker:
@@ -134,97 +136,103 @@ class Landmarker:
     """
 
     def __init__(self, path: Path) -> None:
-        self._network = Network(path)
-        self._second = Network(path)
+        self._model = LiteRTModel(path)
+        self._flip_model = LiteRTModel(path)
         self._pool = ThreadPoolExecutor(1)
 
-    def __call__(self, image: Array, roi: Array, hidden: Array | None = None) -> Pose:
+    def __call__(self, image: Array, roi: Array, mask: Array | None = None) -> PersonPose:
         """The person in the ROI (4,) of an image (H, W, 3) uint8; the score tells whether there is one.
 
-        Pixels of the crop in the mask `hidden` (256, 256) are painted over with the mean of the others.
+        Pixels of the crop in `mask` (256, 256) are painted over with the mean of the others.
         """
-        pixels = geometry.cut(image, roi)
-        if hidden is not None and not hidden.all():
-            pixels[hidden] = pixels[~hidden].mean(axis=0)
+        pixels = geometry.warp_crop(image, roi)
+        if mask is not None and not mask.all():
+            pixels[mask] = pixels[~mask].mean(axis=0)
         crop = pixels.astype(np.float32) / 255
-        mirror = self._pool.submit(lambda: look(self._second, np.ascontiguousarray(crop[:, ::-1])))
-        return merged(look(self._network, crop), mirror.result().mirrored(), roi)
+        flipped = self._pool.submit(
+            lambda: infer_landmarks(self._flip_model, np.ascontiguousarray(crop[:, ::-1]))
+        )
+        return fuse_flip(infer_landmarks(self._model, crop), flipped.result().flip(), roi)
 
 
-def look(network: Network, crop: Array) -> Look:
+def infer_landmarks(model: LiteRTModel, crop: Array) -> LandmarkOutput:
     """Run the landmark network on a crop (256, 256, 3), float32 in 0..1."""
-    return read(network(crop))
+    return decode_landmarks(model(crop))
 
 
-def read(outputs: list[Array]) -> Look:
+def decode_landmarks(outputs: list[Array]) -> LandmarkOutput:
     """What the landmark network says: landmarks (195), score, a mask, heat maps (64, 64, 39), places in space (117)."""
-    landmarks, score, _, heat, world = outputs
+    landmarks, score, _, heatmaps, landmarks_3d = outputs
     rows = landmarks.reshape(-1, 5)
-    points, peak = refined(rows[:LANDMARKS, :2], _sigmoid(heat[..., :LANDMARKS]))
-    return Look(
+    points, heatmap_peak = refine_from_heatmap(rows[:LANDMARKS, :2], _sigmoid(heatmaps[..., :LANDMARKS]))
+    return LandmarkOutput(
         score=float(score[0]),
         points=points,
-        circle=rows[33:35, :2],
+        alignment_points=rows[33:35, :2],
         confidence=_sigmoid(rows[:LANDMARKS, 3:]).prod(axis=1),
-        peak=peak,
-        world=world.reshape(-1, 3)[:LANDMARKS],
+        heatmap_peak=heatmap_peak,
+        landmarks_3d=landmarks_3d.reshape(-1, 3)[:LANDMARKS],
     )
 
 
-def refined(points: Array, heat: Array) -> tuple[Array, Array]:
+def refine_from_heatmap(points: Array, heatmaps: Array) -> tuple[Array, Array]:
     """Landmarks (N, 2), px of the crop, moved to the mean of their heat near them where it is warm enough.
 
-    `heat` is (64, 64, N); cell i stands for the coordinate 4 i px (found by comparing looks at mirrored crops).
+    `heatmaps` is (64, 64, N); cell i stands for the coordinate 4 i px (found by comparing looks at mirrored crops).
     Returns the points and the highest heat near each, (N,).
     """
-    moved, peak = points.copy(), np.zeros(len(points), np.float32)
-    for k, (x, y) in enumerate(np.floor(points / CELL).astype(int)):
-        rows = slice(max(0, y - WINDOW), max(0, y + WINDOW + 1))
-        columns = slice(max(0, x - WINDOW), max(0, x + WINDOW + 1))
-        patch = heat[rows, columns, k]
+    refined_points, peak = points.copy(), np.zeros(len(points), np.float32)
+    for k, (x, y) in enumerate(np.floor(points / HEATMAP_STRIDE).astype(int)):
+        rows = slice(max(0, y - HEATMAP_WINDOW), max(0, y + HEATMAP_WINDOW + 1))
+        columns = slice(max(0, x - HEATMAP_WINDOW), max(0, x + HEATMAP_WINDOW + 1))
+        patch = heatmaps[rows, columns, k]
         peak[k] = patch.max(initial=0)
-        if peak[k] >= PEAK:
-            weight = CELL / patch.sum()
-            moved[k, 0] = (np.arange(HEATMAP)[columns] * patch.sum(axis=0)).sum() * weight
-            moved[k, 1] = (np.arange(HEATMAP)[rows] * patch.sum(axis=1)).sum() * weight
-    return moved, peak
+        if peak[k] >= MIN_HEATMAP_PEAK:
+            weight = HEATMAP_STRIDE / patch.sum()
+            refined_points[k, 0] = (np.arange(HEATMAP_SIZE)[columns] * patch.sum(axis=0)).sum() * weight
+            refined_points[k, 1] = (np.arange(HEATMAP_SIZE)[rows] * patch.sum(axis=1)).sum() * weight
+    return refined_points, peak
 
 
-def merged(first: Look, second: Look, roi: Array) -> Pose:
+def fuse_flip(first: LandmarkOutput, second: LandmarkOutput, roi: Array) -> PersonPose:
     """Two looks at one crop as one pose in the image and camera frames.
 
     Where the second look has a person's legs, arms or trunk the other way round, it is turned to agree with the first.
     """
-    doubtful = []
+    side_ambiguous = []
     for limbs in (pair.ravel() for pair in LIMBS):
-        turned = second.exchanged(limbs)
-        doubtful.append(_distance(first, turned, limbs) + APART < _distance(first, second, limbs))
-        second = turned if doubtful[-1] else second
-    apart = np.linalg.norm(first.points - second.points, axis=1)
-    weights = np.stack([first.peak, second.peak]) + 1e-3
-    weights[:, apart > APART] = weights[:, apart > APART] == weights[:, apart > APART].max(axis=0)
-    share = (weights[1] / weights.sum(axis=0))[:, None]
-    points = first.points * (1 - share) + second.points * share
+        swapped = second.swap_sides(limbs)
+        side_ambiguous.append(
+            _distance(first, swapped, limbs) + MAX_DISAGREEMENT < _distance(first, second, limbs)
+        )
+        second = swapped if side_ambiguous[-1] else second
+    disagreement = np.linalg.norm(first.points - second.points, axis=1)
+    weights = np.stack([first.heatmap_peak, second.heatmap_peak]) + 1e-3
+    weights[:, disagreement > MAX_DISAGREEMENT] = weights[:, disagreement > MAX_DISAGREEMENT] == weights[
+        :, disagreement > MAX_DISAGREEMENT
+    ].max(axis=0)
+    second_weight = (weights[1] / weights.sum(axis=0))[:, None]
+    points = first.points * (1 - second_weight) + second.points * second_weight
     confidence = (
         (first.confidence + second.confidence)
         / 2
-        * (first.peak + second.peak)
+        * (first.heatmap_peak + second.heatmap_peak)
         / 2
-        / (1 + (apart / APART) ** 2)
+        / (1 + (disagreement / MAX_DISAGREEMENT) ** 2)
     )
-    centre, rim = geometry.to_image((first.circle + second.circle) / 2, roi)
-    return Pose(
+    center, circle_top = geometry.to_image((first.alignment_points + second.alignment_points) / 2, roi)
+    return PersonPose(
         score=min(first.score, second.score),
         roi=roi,
         keypoints=geometry.to_image(points, roi),
         confidence=confidence,
-        world=geometry.to_camera((first.world + second.world) / 2, roi),
-        next_roi=geometry.around(centre, rim),
-        doubtful=np.array(doubtful),
+        landmarks_3d=geometry.to_camera((first.landmarks_3d + second.landmarks_3d) / 2, roi),
+        next_roi=geometry.roi_from_circle(center, circle_top),
+        side_ambiguous=np.array(side_ambiguous),
     )
 
 
-def _distance(first: Look, second: Look, limbs: Array) -> float:
+def _distance(first: LandmarkOutput, second: LandmarkOutput, limbs: Array) -> float:
     return float(np.linalg.norm(first.points[limbs] - second.points[limbs], axis=1).mean())
 
 

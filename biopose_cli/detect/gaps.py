@@ -9,16 +9,16 @@ import numpy as np
 from biopose_cli.typing import Array
 
 
-def fillable(time: Array, visible: Array, longest: float) -> Array:
-    """Frames (T,) bool in gaps of at most `longest` s from the last frame seen to the next one.
+def fillable(time: Array, visible: Array, max_gap: float) -> Array:
+    """Frames (T,) bool in gaps of at most `max_gap` s from the last frame seen to the next one.
 
     `time` (T,) s, `visible` (T,) bool. Before the first and after the last frame seen there is no gap.
     """
-    seen = np.flatnonzero(visible)
+    visible_frames = np.flatnonzero(visible)
     result = np.zeros(len(visible), bool)
-    for before, after in pairwise(seen):
+    for before, after in pairwise(visible_frames):
         # a hundredth of a millisecond: times are stored with the rounding of the file's clock
-        result[before + 1 : after] = time[after] - time[before] <= longest + 1e-5
+        result[before + 1 : after] = time[after] - time[before] <= max_gap + 1e-5
     return result
 
 

@@ -6,38 +6,41 @@ from collections.abc import Callable
 
 import numpy as np
 
-from biopose_cli.detect.tracker import COLOUR, RESIZE, TRUNK, Tracklet, difference
+from biopose_cli.detect.tracker import MAX_COLOR_DISTANCE, MAX_RESIZE, TRUNK, Tracklet, appearance_distance
 from biopose_cli.typing import Array
 
-REACH = 0.3, 2.0  # how far a person may have moved unseen, over the ROI's side: at once, and per second
-FORGET = 2.0  # s, after which a person may come back anywhere and at another size
-SHORTEST = 0.5  # s, of being seen: less is dropped when others are seen for longer
-CERTAIN = 0.3  # lowest mean confidence of the trunk and thighs
+MAX_DISPLACEMENT = (
+    0.3,
+    2.0,
+)  # how far a person may have moved unseen, over the ROI's side: at once, and per second
+MAX_OCCLUSION = 2.0  # s, after which a person may come back anywhere and at another size
+MIN_DURATION = 0.5  # s, of being seen: less is dropped when others are seen for longer
+MIN_CONFIDENCE = 0.3  # lowest mean confidence of the trunk and thighs
 # wander of the landmarks over the ROI's side below which a person is a picture on the wall: 0.0006 was measured on a
 # still picture with camera noise, 0.0034 on the stillest second of somebody standing
-STILL = 0.0015
+MIN_WANDER = 0.0015
 
 Person = list[Tracklet]  # in the order of time, without overlap
 
 
-def people(tracklets: list[Tracklet], times: Array) -> list[Person]:
+def identify_people(tracklets: list[Tracklet], times: Array) -> list[Person]:
     """Everybody in the clip, the longest and largest first. `times` (T,) s are the frames' times.
 
     Dropped, unless nobody else is there: people seen too briefly or too dimly, and pictures of people.
     """
-    found = joined(tracklets, times)
+    persons = link_tracklets(tracklets, times)
     interval = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     conditions: list[Callable[[Person], bool]] = [
-        lambda person: sum(len(tracklet.frames) for tracklet in person) * interval >= SHORTEST,
-        lambda person: confidence(person) >= CERTAIN,
-        lambda person: not is_picture(person, times),
+        lambda person: sum(len(tracklet.frames) for tracklet in person) * interval >= MIN_DURATION,
+        lambda person: mean_confidence(person) >= MIN_CONFIDENCE,
+        lambda person: not is_static_image(person, times),
     ]
-    for good in conditions:
-        found = [person for person in found if good(person)] or found
-    return sorted(found, key=prominence, reverse=True)
+    for keep in conditions:
+        persons = [person for person in persons if keep(person)] or persons
+    return sorted(persons, key=prominence, reverse=True)
 
 
-def joined(tracklets: list[Tracklet], times: Array) -> list[Person]:
+def link_tracklets(tracklets: list[Tracklet], times: Array) -> list[Person]:
     """Tracklets linked into people, the most certain links first."""
     links = sorted(
         (cost, i, k)
@@ -45,18 +48,18 @@ def joined(tracklets: list[Tracklet], times: Array) -> list[Person]:
         for k, after in enumerate(tracklets)
         if (cost := link_cost(before, after, times)) is not None
     )
-    following: dict[int, int] = {}
-    preceded: set[int] = set()
+    successor: dict[int, int] = {}
+    has_predecessor: set[int] = set()
     for _, i, k in links:
-        if i not in following and k not in preceded:
-            following[i] = k
-            preceded.add(k)
+        if i not in successor and k not in has_predecessor:
+            successor[i] = k
+            has_predecessor.add(k)
     result = []
     for i in range(len(tracklets)):
-        if i not in preceded:
+        if i not in has_predecessor:
             chain = [i]
-            while chain[-1] in following:
-                chain.append(following[chain[-1]])
+            while chain[-1] in successor:
+                chain.append(successor[chain[-1]])
             result.append([tracklets[k] for k in chain])
     return result
 
@@ -67,12 +70,19 @@ def link_cost(before: Tracklet, after: Tracklet, times: Array) -> float | None:
     gap = float(times[after.frames[0]] - times[before.frames[-1]])
     if gap <= 0:
         return None
-    colour = difference(np.median(before.looks, axis=0), np.median(after.looks, axis=0)) / COLOUR
-    distance = float(np.hypot(*(first[:2] - last[:2]))) / max(first[2], last[2]) / (REACH[0] + REACH[1] * gap)
-    resize = abs(np.log(first[2] / last[2])) / np.log(RESIZE)
-    if colour > 1 or (gap <= FORGET and max(distance, resize) > 1):
+    color = (
+        appearance_distance(np.median(before.appearances, axis=0), np.median(after.appearances, axis=0))
+        / MAX_COLOR_DISTANCE
+    )
+    distance = (
+        float(np.hypot(*(first[:2] - last[:2])))
+        / max(first[2], last[2])
+        / (MAX_DISPLACEMENT[0] + MAX_DISPLACEMENT[1] * gap)
+    )
+    resize = abs(np.log(first[2] / last[2])) / np.log(MAX_RESIZE)
+    if color > 1 or (gap <= MAX_OCCLUSION and max(distance, resize) > 1):
         return None
-    return float(colour + min(distance, 1) + min(resize, 1) + gap / FORGET)
+    return float(color + min(distance, 1) + min(resize, 1) + gap / MAX_OCCLUSION)
 
 
 def prominence(person: Person) -> float:
@@ -80,16 +90,16 @@ def prominence(person: Person) -> float:
     return float(sum(pose.next_roi[2] for tracklet in person for pose in tracklet.poses))
 
 
-def confidence(person: Person) -> float:
+def mean_confidence(person: Person) -> float:
     """Mean confidence of the trunk and thighs over all frames."""
     return float(np.mean([pose.confidence[TRUNK].mean() for tracklet in person for pose in tracklet.poses]))
 
 
-def is_picture(person: Person, times: Array) -> bool:
+def is_static_image(person: Person, times: Array) -> bool:
     """Whether somebody, seen for a second or longer, does not stir at all: standing still, people sway more."""
     poses = [pose for tracklet in person for pose in tracklet.poses]
     if times[person[-1].frames[-1]] - times[person[0].frames[0]] < 1:
         return False
     keypoints = np.stack([pose.keypoints for pose in poses])
     wander = np.linalg.norm(keypoints.std(axis=0), axis=1)
-    return bool(np.median(wander) < STILL * np.median([pose.next_roi[2] for pose in poses]))
+    return bool(np.median(wander) < MIN_WANDER * np.median([pose.next_roi[2] for pose in poses]))

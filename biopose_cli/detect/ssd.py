@@ -12,7 +12,7 @@ import numpy as np
 
 from biopose_cli.typing import Array
 
-INPUT = 224  # px, side of the detector's square input
+INPUT_SIZE = 224  # px, side of the detector's square input
 STRIDES = (8, 16, 32, 32, 32)  # px, one per layer; each puts two anchors into each of its cells
 
 
@@ -21,14 +21,14 @@ def anchors() -> Array:
     """Centres of the detector's 2254 anchors, (2254, 2), as fractions of the input's side. All have size 1."""
     layers = []
     for stride in sorted(set(STRIDES)):
-        cells = INPUT // stride
-        centre = (np.arange(cells) + 0.5) / cells
-        y, x = np.meshgrid(centre, centre, indexing="ij")
+        cells = INPUT_SIZE // stride
+        centers = (np.arange(cells) + 0.5) / cells
+        y, x = np.meshgrid(centers, centers, indexing="ij")
         layers.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), 2 * STRIDES.count(stride), axis=0))
     return np.concatenate(layers).astype(np.float32)
 
 
-def decode(boxes: Array, logits: Array, threshold: float) -> tuple[Array, Array]:
+def decode_boxes(boxes: Array, logits: Array, threshold: float) -> tuple[Array, Array]:
     """The network's raw boxes as rows x0, y0, x1, y1, then four points x, y, as fractions of the input's side.
 
     Parameters
@@ -43,26 +43,27 @@ def decode(boxes: Array, logits: Array, threshold: float) -> tuple[Array, Array]
     detections (N, 12) and their scores (N,), 0..1, in no particular order.
     """
     scores = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
-    kept = scores >= threshold
-    raw = boxes[kept].reshape(-1, 6, 2) / INPUT
-    centre = raw[:, 0] + anchors()[kept]
+    keep = scores >= threshold
+    raw = boxes[keep].reshape(-1, 6, 2) / INPUT_SIZE
+    centers = raw[:, 0] + anchors()[keep]
     half = raw[:, 1] / 2
-    points = raw[:, 2:] + anchors()[kept][:, None]
-    rows = np.concatenate([centre - half, centre + half, points.reshape(-1, 8)], axis=1)
-    return rows, scores[kept]
+    points = raw[:, 2:] + anchors()[keep][:, None]
+    rows = np.concatenate([centers - half, centers + half, points.reshape(-1, 8)], axis=1)
+    return rows, scores[keep]
 
 
-def overlap(box: Array, others: Array) -> Array:
+def iou(box: Array, others: Array) -> Array:
     """Intersection over union of one box (4,) with others (N, 4), rows x0, y0, x1, y1: (N,)."""
     low = np.maximum(box[:2], others[:, :2])
     high = np.minimum(box[2:4], others[:, 2:4])
-    shared = np.prod(np.maximum(high - low, 0), axis=1)
-    area = np.prod(box[2:4] - box[:2]) + np.prod(others[:, 2:4] - others[:, :2], axis=1) - shared
-    return np.asarray(shared / np.maximum(area, 1e-9))
+    intersection = np.prod(np.maximum(high - low, 0), axis=1)
+    union = np.prod(box[2:4] - box[:2]) + np.prod(others[:, 2:4] - others[:, :2], axis=1) - intersection
+    return np.asarray(intersection / np.maximum(union, 1e-9))
 
 
-def suppress(detections: Array, scores: Array, limit: float = 0.3) -> tuple[Array, Array]:
-    """Weighted non-maximum suppression: detections that overlap more than `limit` become their score-weighted mean.
+def weighted_nms(detections: Array, scores: Array, iou_threshold: float = 0.3) -> tuple[Array, Array]:
+    """Weighted non-maximum suppression: detections that overlap more than `iou_threshold` become their
+    score-weighted mean.
 
     Returns the means, (M, 12), and for each the highest score of its group, (M,), best first.
     """
@@ -70,7 +71,7 @@ def suppress(detections: Array, scores: Array, limit: float = 0.3) -> tuple[Arra
     detections, scores = detections[order], scores[order]
     means, best = [], []
     while len(scores):
-        group = overlap(detections[0], detections) > limit
+        group = iou(detections[0], detections) > iou_threshold
         group[0] = True
         means.append(np.average(detections[group], axis=0, weights=scores[group]))
         best.append(scores[0])

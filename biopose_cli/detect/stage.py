@@ -1,4 +1,5 @@
-"""The detect stage: everybody's keypoints from the pictures (`track`); one person's, with the camera (`choose`)."""
+"""The detect stage: everybody's keypoints from the pictures (`track`); one person's, with the camera
+(`select_person`)."""
 
 from __future__ import annotations
 
@@ -6,25 +7,25 @@ import numpy as np
 
 from biopose_cli.detect.blazepose import LIMBS, Detector, Landmarker
 from biopose_cli.detect.gaps import fill, fillable
-from biopose_cli.detect.identity import FORGET, Person, people
-from biopose_cli.detect.left_right import repair
+from biopose_cli.detect.identity import MAX_OCCLUSION, Person, identify_people
+from biopose_cli.detect.left_right import repair_left_right
 from biopose_cli.detect.tracker import Tracker
 from biopose_cli.errors import PersonError
-from biopose_cli.geometry.runs import holes
+from biopose_cli.geometry.runs import frame_gaps
 from biopose_cli.io import assets
 from biopose_cli.io.results import LANDMARKS, Detection, Tracks
-from biopose_cli.io.video.intrinsics import resolve
+from biopose_cli.io.video.intrinsics import resolve_intrinsics
 from biopose_cli.io.video.probe import VideoInfo
-from biopose_cli.io.video.reader import expected_frames, frames
+from biopose_cli.io.video.reader import expected_frames, read_frames
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
-SHORTEST = 0.5  # s that a person must be seen in
-CLEAR = 0.1  # confidence of a landmark that counts for the box
+MIN_DURATION = 0.5  # s that a person must be seen in
+MIN_BOX_CONFIDENCE = 0.1  # confidence of a landmark that counts for the box
 # landmarks; fingers and the rest of the face may leave the picture without harm
-_PARTS = {"head": [0], "arms": range(11, 17), "hips or knees": range(23, 27), "feet": range(27, 33)}
-GUESSED = 0.5  # what an interpolated landmark keeps of its confidence
+_BODY_PARTS = {"head": [0], "arms": range(11, 17), "hips or knees": range(23, 27), "feet": range(27, 33)}
+INTERPOLATED_CONFIDENCE = 0.5  # what an interpolated landmark keeps of its confidence
 
 
 def track(info: VideoInfo, settings: Settings, progress: Progress) -> Tracks:
@@ -40,45 +41,53 @@ def track(info: VideoInfo, settings: Settings, progress: Progress) -> Tracks:
     SettingError, VideoError
         There is nothing between start and end, or it cannot be decoded.
     """
-    pictures = frames(info, settings.start, settings.end)
-    paths = assets.ensure(assets.needed(settings.weights), progress)
+    video_frames = read_frames(info, settings.start, settings.end)
+    paths = assets.ensure(assets.required_assets(settings.weights), progress)
     tracker = Tracker(Detector(paths["detector"]), Landmarker(paths[settings.weights]))
     progress.start("detect", expected_frames(info, settings.start, settings.end))
-    pace = info.frame_rate / settings.capture_rate if settings.capture_rate else 1.0
+    time_scale = info.frame_rate / settings.capture_rate if settings.capture_rate else 1.0
     times: list[float] = []
-    numbers: list[int] = []
-    for position, picture in enumerate(pictures):
-        times.append(pace * picture.time)
-        tracker.step(position, times[-1], picture.image)
-        numbers.append(picture.index)
+    frame_indices: list[int] = []
+    for position, video_frame in enumerate(video_frames):
+        times.append(time_scale * video_frame.time)
+        tracker.step(position, times[-1], video_frame.image)
+        frame_indices.append(video_frame.index)
         progress.advance()
     time = np.array(times)
-    return assembled(
-        people(tracker.tracklets, time), time, np.array(numbers), (info.width, info.height), pictures.warnings
+    return assemble_tracks(
+        identify_people(tracker.tracklets, time),
+        time,
+        np.array(frame_indices),
+        (info.width, info.height),
+        video_frames.warnings,
     )
 
 
-def assembled(
+def assemble_tracks(
     persons: list[Person], time: Array, frame: Array, size: tuple[int, int], warnings: tuple[str, ...]
 ) -> Tracks:
     """The people's tracklets as arrays over all frames, left and right repaired."""
     shape = len(persons), len(time)
     keypoints = np.full((*shape, LANDMARKS, 2), np.nan)
     confidence = np.zeros((*shape, LANDMARKS))
-    world = np.full((*shape, LANDMARKS, 3), np.nan)
+    landmarks_3d = np.full((*shape, LANDMARKS, 3), np.nan)
     roi, box = np.full((*shape, 4), np.nan), np.full((*shape, 4), np.nan)
     visible, swapped = np.zeros(shape, bool), np.zeros(shape, bool)
     for p, person in enumerate(persons):
-        doubtful = np.zeros((len(time), len(LIMBS)), bool)
+        side_ambiguous = np.zeros((len(time), len(LIMBS)), bool)
         for tracklet in person:
             for t, pose in zip(tracklet.frames, tracklet.poses, strict=True):
-                keypoints[p, t], confidence[p, t], world[p, t] = pose.keypoints, pose.confidence, pose.world
-                roi[p, t], doubtful[t], visible[p, t] = pose.roi, pose.doubtful, True
-        keypoints[p], confidence[p], world[p], swapped[p] = repair(
-            keypoints[p], confidence[p], world[p], roi[p, :, 2], doubtful, visible[p], time
+                keypoints[p, t], confidence[p, t], landmarks_3d[p, t] = (
+                    pose.keypoints,
+                    pose.confidence,
+                    pose.landmarks_3d,
+                )
+                roi[p, t], side_ambiguous[t], visible[p, t] = pose.roi, pose.side_ambiguous, True
+        keypoints[p], confidence[p], landmarks_3d[p], swapped[p] = repair_left_right(
+            keypoints[p], confidence[p], landmarks_3d[p], roi[p, :, 2], side_ambiguous, visible[p], time
         )
-        for seen in np.flatnonzero(visible[p]):
-            box[p, seen] = bounds(keypoints[p, seen], confidence[p, seen])
+        for row in np.flatnonzero(visible[p]):
+            box[p, row] = bounds(keypoints[p, row], confidence[p, row])
     return Tracks(
         time=time,
         frame=frame,
@@ -87,7 +96,7 @@ def assembled(
         roi=roi,
         keypoints_2d=keypoints,
         confidence=confidence,
-        landmarks_3d=world,
+        landmarks_3d=landmarks_3d,
         visible=visible,
         swapped=swapped,
         warnings=warnings,
@@ -96,12 +105,12 @@ def assembled(
 
 def bounds(keypoints: Array, confidence: Array) -> Array:
     """x0, y0, x1, y1 of the landmarks that are seen clearly, or of all when none is."""
-    clear = confidence > CLEAR
-    points = keypoints[clear] if clear.any() else keypoints
+    confident = confidence > MIN_BOX_CONFIDENCE
+    points = keypoints[confident] if confident.any() else keypoints
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
+def select_person(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
     """One person from the first to the last frame they are seen in, short gaps filled, with the camera.
 
     Raises
@@ -119,43 +128,43 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
         )
     person = settings.person or 1
     if person > count:
-        found = "1 person was" if count == 1 else f"{count} people were"
+        count_text = "1 person was" if count == 1 else f"{count} people were"
         raise PersonError(
-            f"--person {person}: only {found} found in {info.path}",
+            f"--person {person}: only {count_text} found in {info.path}",
             f"Choose --person 1{f' to {count}' * (count > 1)}",
         )
-    camera = resolve(info, settings)
-    seen = np.flatnonzero(tracks.visible[person - 1])
-    span = slice(seen[0], seen[-1] + 1)
+    camera = resolve_intrinsics(info, settings)
+    visible_frames = np.flatnonzero(tracks.visible[person - 1])
+    span = slice(visible_frames[0], visible_frames[-1] + 1)
     time, visible = tracks.time[span], tracks.visible[person - 1, span]
     interval = float(np.median(np.diff(tracks.time))) if len(tracks.time) > 1 else 0.0
-    if len(seen) * interval < SHORTEST:
+    if len(visible_frames) * interval < MIN_DURATION:
         raise PersonError(
-            f"person {person} is in view for {len(seen) * interval:.2f} s only in {info.path}",
-            f"At least {SHORTEST:g} s are needed",
+            f"person {person} is in view for {len(visible_frames) * interval:.2f} s only in {info.path}",
+            f"At least {MIN_DURATION:g} s are needed",
         )
     filled = fillable(time, visible, settings.max_gap)
     size = tracks.image_size
 
-    def whole(values: Array) -> Array:
+    def extract(values: Array) -> Array:
         return fill(values[person - 1, span], time, visible, filled)
 
-    keypoints, confidence = whole(tracks.keypoints_2d), whole(tracks.confidence)
-    confidence[filled] *= GUESSED
+    keypoints, confidence = extract(tracks.keypoints_2d), extract(tracks.confidence)
+    confidence[filled] *= INTERPOLATED_CONFIDENCE
     swapped = tracks.swapped[person - 1, span]
-    lost = holes(time)
-    away = float(np.diff(tracks.time[seen]).max(initial=0.0))
+    video_gaps = frame_gaps(time)
+    longest_absence = float(np.diff(tracks.time[visible_frames]).max(initial=0.0))
     warnings = [
-        len(lost)
-        and f"pictures are missing in the video {len(lost)} times, up to {np.diff(time)[lost].max():.2f} s",
+        len(video_gaps)
+        and f"pictures are missing in the video {len(video_gaps)} times, up to {np.diff(time)[video_gaps].max():.2f} s",
         (count > 1 and settings.person is None)
         and f"{count} people are in view: person 1 was chosen, the longest and largest in view; others by --person",
         filled.any()
         and f"{filled.sum()} of {len(time)} frames, in which the person was not found, were interpolated",
         (missing := int((~visible & ~filled).sum()))
         and f"{missing} of {len(time)} frames are in gaps longer than {settings.max_gap:g} s and stay empty",
-        away > FORGET
-        and f"the person was out of sight for {away:.1f} s and recognised by the clothes' colours only",
+        longest_absence > MAX_OCCLUSION
+        and f"the person was out of sight for {longest_absence:.1f} s and recognised by the clothes' colours only",
         swapped.any()
         and f"left and right were exchanged by the network in {swapped.sum()} frames, and repaired",
         _out_of_view(keypoints[visible], size),
@@ -164,11 +173,11 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
         time=time,
         frame=tracks.frame[span],
         image_size=size,
-        box=whole(tracks.box),
-        roi=whole(tracks.roi),
+        box=extract(tracks.box),
+        roi=extract(tracks.roi),
         keypoints_2d=keypoints,
         confidence=confidence,
-        landmarks_3d=whole(tracks.landmarks_3d),
+        landmarks_3d=extract(tracks.landmarks_3d),
         visible=visible,
         swapped=swapped,
         interpolated=filled,
@@ -184,9 +193,11 @@ def choose(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
 def _out_of_view(keypoints: Array, size: Array) -> str:
     """What of the person (T, 33, 2) px is beyond the image, and what that means; nothing if all is within."""
     outside: Array = np.any((keypoints < 0) | (keypoints > size), axis=-1)
-    counts = {part: int(outside[:, list(landmarks)].any(axis=1).sum()) for part, landmarks in _PARTS.items()}
-    said = ", ".join(f"{part} in {count}" for part, count in counts.items() if count)
-    if not said:
+    counts = {
+        part: int(outside[:, list(landmarks)].any(axis=1).sum()) for part, landmarks in _BODY_PARTS.items()
+    }
+    listed = ", ".join(f"{part} in {count}" for part, count in counts.items() if count)
+    if not listed:
         return ""
-    seen = f"{said} of {len(keypoints)} frames with the person"
-    return f"beyond the image: {seen}; the joints there and next to there are a guess"
+    summary = f"{listed} of {len(keypoints)} frames with the person"
+    return f"beyond the image: {summary}; the joints there and next to there are a guess"

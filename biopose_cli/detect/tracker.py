@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from biopose_cli.detect.blazepose import Detector, Landmarker, Pose
+from biopose_cli.detect.blazepose import Detector, Landmarker, PersonPose
 from biopose_cli.geometry import roi as geometry
 from biopose_cli.typing import Array
 
-SCORE = 0.5  # lowest score of a pose
-SEEN = 0.3  # lowest mean confidence of a new person's trunk and thighs
-SAME_BODY = 0.05  # mean landmark distance over the ROI's side under which two poses are of one body
-JUMP = 0.15  # furthest the mid-hip may be from its prediction, over the ROI's side
-RESIZE = 1.5  # largest change of the ROI's side from one measurement to the next
-COLOUR = 28.0  # largest distance of a body's colours from the tracklet's (Lab units, see `colours`)
-PATIENCE = 0.3  # s, how long a tracklet waits for its person before it ends
+MIN_SCORE = 0.5  # lowest score of a pose
+MIN_NEW_CONFIDENCE = 0.3  # lowest mean confidence of a new person's trunk and thighs
+MAX_SAME_BODY_DISTANCE = (
+    0.05  # mean landmark distance over the ROI's side under which two poses are of one body
+)
+MAX_JUMP = 0.15  # furthest the mid-hip may be from its prediction, over the ROI's side
+MAX_RESIZE = 1.5  # largest change of the ROI's side from one measurement to the next
+MAX_COLOR_DISTANCE = (
+    28.0  # largest distance of a body's colours from the tracklet's (Lab units, see `body_colors`)
+)
+MAX_MISSING_TIME = 0.3  # s, how long a tracklet waits for its person before it ends
 SEARCH_EVERY = 2  # frames between looks for new people, each at one window of the image
 TRUNK = np.array([11, 12, 23, 24, 25, 26])
 
@@ -32,40 +36,48 @@ class Tracklet:
     """One person, followed without doubt. Row i of the lists belongs to the i-th measured frame."""
 
     frames: list[int] = field(default_factory=list)  # positions in the sequence of frames
-    poses: list[Pose] = field(default_factory=list)
-    looks: list[Array] = field(default_factory=list)  # colours of the body
-    colour: Array = field(default_factory=lambda: np.zeros(12))  # running mean
+    poses: list[PersonPose] = field(default_factory=list)
+    appearances: list[Array] = field(default_factory=list)  # colours of the body
+    mean_appearance: Array = field(default_factory=lambda: np.zeros(12))  # running mean
     roi: Array = field(default_factory=lambda: np.zeros(4))  # where to look next
     velocity: Array = field(default_factory=lambda: np.zeros(2))  # px per frame
     last_time: float = 0.0  # s, of the last measurement
 
-    def accept(self, position: int, time: float, pose: Pose, look: Array) -> None:
+    def update(self, position: int, time: float, pose: PersonPose, appearance: Array) -> None:
         """Take a measurement, and move the ROI on: smoothed, since a calm ROI makes calm landmarks."""
         if self.frames:
-            share = 1 / min(len(self.frames) + 1, 20)
-            self.colour = self.colour * (1 - share) + look * share
+            weight = 1 / min(len(self.frames) + 1, 20)
+            self.mean_appearance = self.mean_appearance * (1 - weight) + appearance * weight
             error = pose.next_roi[:2] - self.roi[:2]
             self.velocity = self.velocity + error / 8
-            turn = np.angle(np.exp(1j * (pose.next_roi[3] - self.roi[3])))
+            rotation_change = np.angle(np.exp(1j * (pose.next_roi[3] - self.roi[3])))
             side = self.roi[2] + (pose.next_roi[2] - self.roi[2]) / 4
-            self.roi = np.array([*(self.roi[:2] + error / 2 + self.velocity), side, self.roi[3] + turn / 2])
+            self.roi = np.array(
+                [*(self.roi[:2] + error / 2 + self.velocity), side, self.roi[3] + rotation_change / 2]
+            )
         else:
-            self.colour, self.roi = look, pose.next_roi
+            self.mean_appearance, self.roi = appearance, pose.next_roi
         self.frames.append(position)
         self.poses.append(pose)
-        self.looks.append(look)
+        self.appearances.append(appearance)
         self.last_time = time
 
-    def miss(self) -> None:
+    def mark_missed(self) -> None:
         """No measurement in this frame: move on as before, ever slower."""
         self.velocity = self.velocity * 0.9
         self.roi = np.array([*(self.roi[:2] + self.velocity), *self.roi[2:]])
 
-    def misfit(self, pose: Pose, look: Array) -> float:
+    def match_cost(self, pose: PersonPose, appearance: Array) -> float:
         """How little a pose fits this person: 0 perfectly, above 1 too little."""
         distance = float(np.hypot(*(pose.next_roi[:2] - self.roi[:2]))) / self.roi[2]
         resize = abs(np.log(pose.next_roi[2] / self.roi[2]))
-        return float(max(distance / JUMP, resize / np.log(RESIZE), difference(look, self.colour) / COLOUR))
+        return float(
+            max(
+                distance / MAX_JUMP,
+                resize / np.log(MAX_RESIZE),
+                appearance_distance(appearance, self.mean_appearance) / MAX_COLOR_DISTANCE,
+            )
+        )
 
 
 class Tracker:
@@ -74,78 +86,81 @@ class Tracker:
     def __init__(self, detector: Detector, landmarker: Landmarker) -> None:
         self._detector, self._landmarker = detector, landmarker
         self._live: list[Tracklet] = []
-        self._window = 0
+        self._tile_index = 0
         self.tracklets: list[Tracklet] = []
 
     def step(self, position: int, time: float, image: Array) -> None:
         """Follow everybody into the frame at `position` of the sequence: `time` s, `image` (H, W, 3) uint8."""
-        found = [(track, *self._measure(image, track)) for track in self._live]
-        fitting = sorted(
+        measurements = [(track, *self._measure(image, track)) for track in self._live]
+        candidates = sorted(
             (
-                (track.misfit(pose, look), k)
-                for k, (track, pose, look) in enumerate(found)
-                if pose.score >= SCORE
+                (track.match_cost(pose, appearance), k)
+                for k, (track, pose, appearance) in enumerate(measurements)
+                if pose.score >= MIN_SCORE
             ),
         )
-        taken: list[Pose] = []
-        for misfit, k in fitting:
-            track, pose, look = found[k]
-            if misfit <= 1 and not any(same_body(pose, other) for other in taken):
-                taken.append(pose)
-                track.accept(position, time, pose, look)
+        accepted: list[PersonPose] = []
+        for cost, k in candidates:
+            track, pose, appearance = measurements[k]
+            if cost <= 1 and not any(same_body(pose, other) for other in accepted):
+                accepted.append(pose)
+                track.update(position, time, pose, appearance)
         for track in self._live:
             if track.frames[-1] != position:
-                track.miss()
-        self._live = [track for track in self._live if time - track.last_time <= PATIENCE]
-        for pose in self._newcomers(position, image, taken):
+                track.mark_missed()
+        self._live = [track for track in self._live if time - track.last_time <= MAX_MISSING_TIME]
+        for pose in self._newcomers(position, image, accepted):
             track = Tracklet()
-            track.accept(position, time, pose, colours(image, pose))
+            track.update(position, time, pose, body_colors(image, pose))
             self._live.append(track)
             self.tracklets.append(track)
 
-    def _measure(self, image: Array, track: Tracklet) -> tuple[Pose, Array]:
+    def _measure(self, image: Array, track: Tracklet) -> tuple[PersonPose, Array]:
         others = [other.poses[-1] for other in self._live if other is not track]
         pose = self._landmarker(image, track.roi, others_mask(track, others))
-        return pose, colours(image, pose)
+        return pose, body_colors(image, pose)
 
-    def _newcomers(self, position: int, image: Array, known: list[Pose]) -> list[Pose]:
-        """People in the image that are not among the `known` poses, each confirmed by a second look."""
+    def _newcomers(self, position: int, image: Array, known_poses: list[PersonPose]) -> list[PersonPose]:
+        """People in the image that are not among the `known_poses`, each confirmed by a second look."""
         if self._live and position % SEARCH_EVERY:
             return []
-        new: list[Pose] = []
-        tiles = windows(*image.shape[:2])
-        chosen = tiles if position == 0 else [tiles[self._window % len(tiles)]]
-        self._window += 1
+        new: list[PersonPose] = []
+        tiles = search_tiles(*image.shape[:2])
+        chosen = tiles if position == 0 else [tiles[self._tile_index % len(tiles)]]
+        self._tile_index += 1
         for left, top, right, bottom in chosen:
             rois, _ = self._detector(image[top:bottom, left:right])
             for roi in np.add(rois, (left, top, 0, 0)):
                 if any(
-                    np.hypot(*(roi[:2] - pose.next_roi[:2])) < 0.15 * pose.next_roi[2] for pose in known + new
+                    np.hypot(*(roi[:2] - pose.next_roi[:2])) < 0.15 * pose.next_roi[2]
+                    for pose in known_poses + new
                 ):
                     continue
                 first = self._landmarker(image, roi)
-                if first.score < SCORE:
+                if first.score < MIN_SCORE:
                     continue
                 second = self._landmarker(image, first.next_roi)
-                certain = second.score >= SCORE and second.confidence[TRUNK].mean() >= SEEN
+                confirmed = (
+                    second.score >= MIN_SCORE and second.confidence[TRUNK].mean() >= MIN_NEW_CONFIDENCE
+                )
                 if (
-                    certain
+                    confirmed
                     and same_body(first, second)
-                    and not any(same_body(second, p) for p in known + new)
+                    and not any(same_body(second, p) for p in known_poses + new)
                 ):
                     new.append(second)
         return new
 
 
-def others_mask(track: Tracklet, others: list[Pose]) -> Array | None:
+def others_mask(track: Tracklet, others: list[PersonPose]) -> Array | None:
     """The crop's pixels (256, 256) bool that belong to other people and not to this one; None when there are none."""
-    mask = np.zeros((geometry.CROP, geometry.CROP), np.uint8)
+    mask = np.zeros((geometry.CROP_SIZE, geometry.CROP_SIZE), np.uint8)
     for other in others:
         paint(mask, geometry.to_crop(other.keypoints, track.roi), other.next_roi[2] / track.roi[2], 255)
     if not mask.any():
         return None
-    own = track.poses[-1].keypoints + track.velocity
-    paint(mask, geometry.to_crop(own, track.roi), 1.3, 0)
+    own_points = track.poses[-1].keypoints + track.velocity
+    paint(mask, geometry.to_crop(own_points, track.roi), 1.3, 0)
     return mask > 0
 
 
@@ -167,7 +182,7 @@ def paint(mask: Array, points: Array, size: float, value: int) -> None:
     cv2.circle(mask, ears.tolist(), width, value, -1)
 
 
-def windows(height: int, width: int) -> list[tuple[int, int, int, int]]:
+def search_tiles(height: int, width: int) -> list[tuple[int, int, int, int]]:
     """Where to look for people, x0, y0, x1, y1: the whole image, then overlapping tiles of 0.6 of its longer side.
 
     Three tiles in a row cover a long image, two by two one that is nearer to a square. A tile makes a small person
@@ -181,15 +196,15 @@ def windows(height: int, width: int) -> list[tuple[int, int, int, int]]:
     return [(0, 0, width, height), *tiles]
 
 
-def same_body(first: Pose, second: Pose) -> bool:
+def same_body(first: PersonPose, second: PersonPose) -> bool:
     """Whether two poses are of the same body: their landmarks coincide."""
     weights = first.confidence * second.confidence + 1e-3
     distance = np.linalg.norm(first.keypoints - second.keypoints, axis=1)
-    limit = SAME_BODY * min(first.next_roi[2], second.next_roi[2])
+    limit = MAX_SAME_BODY_DISTANCE * min(first.next_roi[2], second.next_roi[2])
     return bool(np.average(distance, weights=weights) < limit)
 
 
-def colours(image: Array, pose: Pose) -> Array:
+def body_colors(image: Array, pose: PersonPose) -> Array:
     """Mean colour (12,) of upper trunk, lower trunk, thighs and shanks: Lab in 0..255, lightness halved."""
     left, right = pose.keypoints[[11, 23, 25, 27]], pose.keypoints[[12, 24, 26, 28]]
     across, along = np.linspace(0.2, 0.8, 6)[:, None, None], np.linspace(0.1, 0.45, 6)[None, :, None]
@@ -204,6 +219,6 @@ def colours(image: Array, pose: Pose) -> Array:
     return np.asarray((lab.mean(axis=1) * (0.5, 1, 1)).ravel())
 
 
-def difference(first: Array, second: Array) -> float:
+def appearance_distance(first: Array, second: Array) -> float:
     """Distance of two bodies' colours: root mean square over the four parts."""
     return float(np.sqrt(((first - second) ** 2).sum() / 4))

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli.errors import SolverError
-from biopose_cli.export.summary import deviations, write_summary
-from biopose_cli.geometry.runs import holes
-from biopose_cli.io.atomic import explained, replacing
-from biopose_cli.io.results import Detection, Joints, Refined
+from biopose_cli.export.summary import angle_std_deg, write_summary
+from biopose_cli.geometry.runs import frame_gaps
+from biopose_cli.io.atomic import atomic_write, translate_os_errors
+from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.storage import write_mot
 from biopose_cli.io.trc import write_trc
 from biopose_cli.io.video.probe import VideoInfo
@@ -30,7 +30,7 @@ def run(
     info: VideoInfo,
     detection: Detection,
     refined: Refined,
-    joints: Joints,
+    kinematics: JointKinematics,
     settings: Settings,
     folder: Path,
     name: str,
@@ -48,68 +48,68 @@ def run(
         No frame has joint angles.
     VideoError, BodyFileError, DiskFullError, OutputError
     """
-    parts = motion_parts(joints)
+    parts = motion_parts(kinematics)
     if not parts:
         raise SolverError(
             f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person"
         )
     motions = [folder / f"{name}.mot"] + [folder / f"{name}_part{i}.mot" for i in range(2, len(parts) + 1)]
-    names, degrees = deviations(joints)
-    doubts = [path.with_name(f"{path.stem}_sd.sto") for path in motions if names]
+    std_names, std_deg = angle_std_deg(kinematics)
+    std_files = [path.with_name(f"{path.stem}_sd.sto") for path in motions if std_names]
     model, markers = folder / f"{name}.osim", folder / f"{name}.trc"
     overlay, summary = folder / f"{name}_overlay.mp4", folder / f"{name}_summary.json"
 
-    progress.start("files", len(motions) + len(doubts) + 2, unit="files")
+    progress.start("files", len(motions) + len(std_files) + 2, unit="files")
     _remove_old_parts(
         folder, name, keep=motions
     )  # no old standard deviations beside new angles, even if stopped here
-    values = _file_units(joints)
+    values = _file_units(kinematics)
     for path, part in zip(motions, parts, strict=True):
-        write_mot(path, joints.time[part], [str(c) for c in joints.coordinates], values[part])
+        write_mot(path, kinematics.time[part], [str(c) for c in kinematics.coordinates], values[part])
         progress.advance()
-    for path, part in zip(doubts, parts, strict=False):
-        write_mot(path, joints.time[part], names, degrees[part])
+    for path, part in zip(std_files, parts, strict=False):
+        write_mot(path, kinematics.time[part], std_names, std_deg[part])
         progress.advance()
-    with replacing(model) as temporary:
-        temporary.write_text(joints.model_xml, encoding="utf-8", newline="\n")
+    with atomic_write(model) as temporary:
+        temporary.write_text(kinematics.model_xml, encoding="utf-8", newline="\n")
     progress.advance()
-    positions = np.where(joints.valid[:, None, None], joints.markers, np.nan)
-    write_trc(markers, joints.time, [str(m) for m in joints.marker_names], positions)
+    positions = np.where(kinematics.valid[:, None, None], kinematics.markers, np.nan)
+    write_trc(markers, kinematics.time, [str(m) for m in kinematics.marker_names], positions)
     progress.advance()
-    write_overlay(overlay, info, detection, refined, joints, settings, progress)
+    write_overlay(overlay, info, detection, refined, kinematics, settings, progress)
 
-    notes = warnings(joints, name)
+    notes = warnings(kinematics, name)
     for note in notes:
         progress.note(note)
-    files = [*motions, *doubts, model, markers, overlay]
-    write_summary(summary, info, detection, refined, joints, settings, files, notes)
+    files = [*motions, *std_files, model, markers, overlay]
+    write_summary(summary, info, detection, refined, kinematics, settings, files, notes)
     return [*files, summary]
 
 
-def motion_parts(joints: Joints) -> list[slice]:
+def motion_parts(kinematics: JointKinematics) -> list[slice]:
     """The unbroken parts of the angles as slices of frames: the longest first, then the others in order of time."""
-    known = np.flatnonzero(joints.valid & np.isfinite(joints.q).all(axis=1))
-    last = np.union1d(holes(joints.time), known[np.flatnonzero(np.diff(known) > 1)])
-    runs = np.split(known, np.searchsorted(known, last, side="right"))
+    valid_frames = np.flatnonzero(kinematics.valid & np.isfinite(kinematics.q).all(axis=1))
+    last = np.union1d(frame_gaps(kinematics.time), valid_frames[np.flatnonzero(np.diff(valid_frames) > 1)])
+    runs = np.split(valid_frames, np.searchsorted(valid_frames, last, side="right"))
     parts = [slice(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
     longest = max(parts, key=lambda part: part.stop - part.start, default=None)
     return sorted(parts, key=lambda part: (part is not longest, part.start))
 
 
-def warnings(joints: Joints, name: str) -> tuple[str, ...]:
+def warnings(kinematics: JointKinematics, name: str) -> tuple[str, ...]:
     """What the user should know about the files, one line each."""
-    parts = motion_parts(joints)
+    parts = motion_parts(kinematics)
     if len(parts) < 2:
         return ()
-    spans = ", ".join(f"{joints.time[p.start]:.2f} to {joints.time[p.stop - 1]:.2f} s" for p in parts)
+    spans = ", ".join(f"{kinematics.time[p.start]:.2f} to {kinematics.time[p.stop - 1]:.2f} s" for p in parts)
     files = f"{len(parts)} files, {name}.mot to {name}_part{len(parts)}.mot"
     return (f"out of sight, or a hole in the video, for too long: the angles are in {files} ({spans})",)
 
 
-def _file_units(joints: Joints) -> Array:
+def _file_units(kinematics: JointKinematics) -> Array:
     """(T, D) values in degrees and m. Coupled coordinates (the patella's) are not `rotational`: they stay in rad."""
-    q = joints.q.astype(np.float64)
-    return np.where(joints.rotational, np.rad2deg(q), q)
+    q = kinematics.q.astype(np.float64)
+    return np.where(kinematics.rotational, np.rad2deg(q), q)
 
 
 def _remove_old_parts(folder: Path, name: str, keep: list[Path]) -> None:
@@ -118,5 +118,5 @@ def _remove_old_parts(folder: Path, name: str, keep: list[Path]) -> None:
     pattern = re.compile(re.escape(name) + r"(_part\d+(\.mot|_sd\.sto)|_sd\.sto)")
     for path in folder.iterdir():
         if pattern.fullmatch(path.name) and path not in keep:
-            with explained(path):
+            with translate_os_errors(path):
                 path.unlink()

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from biopose_cli import __version__
-from biopose_cli.geometry.camera import lean_of
-from biopose_cli.io.atomic import replacing
-from biopose_cli.io.results import Detection, Joints, Refined
+from biopose_cli.geometry.camera import roll_pitch_from_up
+from biopose_cli.io.atomic import atomic_write
+from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.video.probe import VideoInfo, content_hash
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
-_LEVEL = 1e-3  # degrees
+_LEVEL_TOLERANCE = 1e-3  # degrees
 SCHEMA = 1  # grows when a key changes its meaning or goes away
 PACKAGES = ("opensim", "torch", "smplx", "numpy", "scipy", "opencv-python-headless", "av", "ai-edge-litert")
 
@@ -30,7 +30,7 @@ def write_summary(
     info: VideoInfo,
     detection: Detection,
     refined: Refined,
-    joints: Joints,
+    kinematics: JointKinematics,
     settings: Settings,
     files: Sequence[Path],
     warnings: Sequence[str] = (),
@@ -54,30 +54,30 @@ def write_summary(
             "focal_source": detection.focal_source,
             "camera_matrix": detection.camera_matrix,
             "dist_coeffs": detection.dist_coeffs,
-            **_lean(joints, settings),
+            **_camera_tilt(kinematics, settings),
         },
         "person": {
             "number": detection.person,
             "people": len(detection.people_box),
             "height_m": refined.stature_m,
             "height_source": refined.stature_source,
-            "mass_kg": joints.mass_kg,
-            "mass_source": joints.mass_source,
+            "mass_kg": kinematics.mass_kg,
+            "mass_source": kinematics.mass_source,
         },
-        "frames": _frames(detection, joints),
-        "quality": _quality(detection, refined, joints),
-        "range_of_motion": _ranges(joints),
-        "scale_factors": {str(b): s for b, s in zip(joints.bodies, joints.scale, strict=True)},
-        "ground_from_camera": joints.ground_from_camera,
+        "frames": _frames(detection, kinematics),
+        "quality": _quality(detection, refined, kinematics),
+        "range_of_motion": _range_of_motion(kinematics),
+        "scale_factors": {str(b): s for b, s in zip(kinematics.bodies, kinematics.scale, strict=True)},
+        "ground_from_camera": kinematics.ground_from_camera,
         "warnings": list(
             dict.fromkeys(
-                [*info.warnings, *detection.warnings, *refined.warnings, *joints.warnings, *warnings]
+                [*info.warnings, *detection.warnings, *refined.warnings, *kinematics.warnings, *warnings]
             )
         ),
         "files": {file.name: {"sha256": content_hash(file), "bytes": file.stat().st_size} for file in files},
     }
-    with replacing(path) as temporary:
-        text = json.dumps(_plain(summary), indent=2, allow_nan=False, ensure_ascii=False)
+    with atomic_write(path) as temporary:
+        text = json.dumps(_to_json(summary), indent=2, allow_nan=False, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
@@ -115,19 +115,21 @@ def _video(info: VideoInfo) -> dict[str, Any]:
     }
 
 
-def _lean(joints: Joints, settings: Settings) -> dict[str, Any]:
+def _camera_tilt(kinematics: JointKinematics, settings: Settings) -> dict[str, Any]:
     """How the camera leaned, degrees, and from where that is known."""
-    roll, pitch = np.degrees(lean_of(joints.ground_from_camera[1, :3]))
-    found = {"pitch": (pitch, settings.camera_pitch), "roll": (roll, settings.camera_roll)}
+    roll, pitch = np.degrees(roll_pitch_from_up(kinematics.ground_from_camera[1, :3]))
+    angles = {"pitch": (pitch, settings.camera_pitch), "roll": (roll, settings.camera_roll)}
     summary: dict[str, Any] = {}
-    for name, (angle, given) in found.items():
-        guessed = "assumed: level" if abs(angle) < _LEVEL else "the person's balance and the floor"
+    for name, (angle, given) in angles.items():
+        default_source = (
+            "assumed: level" if abs(angle) < _LEVEL_TOLERANCE else "the person's balance and the floor"
+        )
         summary[f"{name}_deg"] = angle
-        summary[f"{name}_source"] = guessed if given is None else f"--camera-{name}"
+        summary[f"{name}_source"] = default_source if given is None else f"--camera-{name}"
     return summary
 
 
-def _frames(detection: Detection, joints: Joints) -> dict[str, Any]:
+def _frames(detection: Detection, kinematics: JointKinematics) -> dict[str, Any]:
     return {
         "count": len(detection.time),
         "first_s": detection.time[0],
@@ -136,56 +138,58 @@ def _frames(detection: Detection, joints: Joints) -> dict[str, Any]:
         "filled": detection.interpolated.sum(),
         "left_right_repaired": detection.swapped.sum(),
         "not_seen": (~(detection.visible | detection.interpolated)).sum(),
-        "with_angles": joints.valid.sum(),
+        "with_angles": kinematics.valid.sum(),
     }
 
 
-def _quality(detection: Detection, refined: Refined, joints: Joints) -> dict[str, Any]:
+def _quality(detection: Detection, refined: Refined, kinematics: JointKinematics) -> dict[str, Any]:
     """How far the body is from the keypoints, and the skeleton from the body's markers."""
     pixels = refined.reprojection_px[np.isfinite(refined.reprojection_px)]
-    tall = detection.box[:, 3] - detection.box[:, 1]
-    residual = 1000 * np.where(joints.valid[:, None], joints.marker_residual, np.nan)
-    by_marker = {str(n): _mean(residual[:, i]) for i, n in enumerate(joints.marker_names)}
+    person_height_px = detection.box[:, 3] - detection.box[:, 1]
+    residual = 1000 * np.where(kinematics.valid[:, None], kinematics.marker_residual, np.nan)
+    by_marker = {str(n): _mean(residual[:, i]) for i, n in enumerate(kinematics.marker_names)}
     return {
         "reprojection_px_mean": _mean(pixels),
         "reprojection_px_max": pixels.max() if pixels.size else None,
-        "reprojection_of_height": _mean(pixels) / _mean(tall),
+        "reprojection_of_height": _mean(pixels) / _mean(person_height_px),
         "marker_residual_mm_mean": _mean(residual),
         "marker_residual_mm_max": np.nanmax(residual) if np.isfinite(residual).any() else None,
         "marker_residual_mm_by_marker": by_marker,
-        "standard_deviation_deg": _deviations(joints),
+        "angle_sd_deg": _angle_std_summary(kinematics),
     }
 
 
-def _deviations(joints: Joints) -> dict[str, Any] | None:
+def _angle_std_summary(kinematics: JointKinematics) -> dict[str, Any] | None:
     """By how much each angle may be wrong, on average and at worst; None where that is not known."""
-    names, degrees = deviations(joints)
+    names, std_deg = angle_std_deg(kinematics)
     if not names:
         return None
-    columns = zip(names, degrees[joints.valid].T, strict=True)
+    columns = zip(names, std_deg[kinematics.valid].T, strict=True)
     return {name: {"mean": column.mean(), "max": column.max()} for name, column in columns}
 
 
-def deviations(joints: Joints) -> tuple[list[str], Array]:
+def angle_std_deg(kinematics: JointKinematics) -> tuple[list[str], Array]:
     """The angles of which it is known by how much they may be wrong, and that (T, A), degrees, NaN in frames without
     angles. Angles that the model locks, or that follow another, are not among them."""
-    if not len(joints.deviation):
+    if not len(kinematics.q_std):
         return [], np.zeros((0, 0))
-    free = joints.rotational & np.isfinite(joints.deviation[joints.valid]).all(axis=0)
-    return list(map(str, joints.coordinates[free])), np.rad2deg(joints.deviation[:, free].astype(np.float64))
+    free = kinematics.rotational & np.isfinite(kinematics.q_std[kinematics.valid]).all(axis=0)
+    return list(map(str, kinematics.coordinates[free])), np.rad2deg(
+        kinematics.q_std[:, free].astype(np.float64)
+    )
 
 
-def _ranges(joints: Joints) -> dict[str, Any]:
+def _range_of_motion(kinematics: JointKinematics) -> dict[str, Any]:
     """Least, greatest and their difference per coordinate, over the frames with angles."""
-    q = joints.q[joints.valid].astype(np.float64)
+    q = kinematics.q[kinematics.valid].astype(np.float64)
     ranges = {}
-    for i, name in enumerate(map(str, joints.coordinates)):
+    for i, name in enumerate(map(str, kinematics.coordinates)):
         if name.endswith("_beta"):  # the patella follows the knee
             continue
-        turns = bool(joints.rotational[i])
-        values = np.rad2deg(q[:, i]) if turns else q[:, i]
+        is_rotation = bool(kinematics.rotational[i])
+        values = np.rad2deg(q[:, i]) if is_rotation else q[:, i]
         low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
-        ranges[name] = {"min": low, "max": high, "range": high - low, "unit": "deg" if turns else "m"}
+        ranges[name] = {"min": low, "max": high, "range": high - low, "unit": "deg" if is_rotation else "m"}
     return ranges
 
 
@@ -195,16 +199,16 @@ def _mean(values: Array) -> float:
     return float(finite.mean()) if finite.size else float("nan")
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """Python's own types, rounded to what the number is worth; None for what is not finite."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return _to_json(value.item())
     if isinstance(value, float):
         return float(f"{value:.7g}") if np.isfinite(value) else None
     return value

@@ -10,7 +10,7 @@ import numpy as np
 
 from biopose_cli.typing import Array
 
-_SMALL = 1e-6
+_EPS = 1e-6
 
 
 def skew(vector: Array) -> Array:
@@ -22,17 +22,17 @@ def skew(vector: Array) -> Array:
     return matrix
 
 
-def exp(vector: Array) -> Array:
+def axis_angle_to_matrix(axis_angle: Array) -> Array:
     """Rotation vector (..., 3) rad -> matrix (..., 3, 3)."""
-    vector = np.asarray(vector, np.float64)
-    angle = np.linalg.norm(vector, axis=-1)[..., None, None]
-    cross = skew(vector)
+    axis_angle = np.asarray(axis_angle, np.float64)
+    angle = np.linalg.norm(axis_angle, axis=-1)[..., None, None]
+    cross = skew(axis_angle)
     sine = np.sinc(angle / np.pi)
     versine = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
     return np.asarray(np.eye(3) + sine * cross + versine * (cross @ cross))
 
 
-def log(matrix: Array) -> Array:
+def matrix_to_axis_angle(matrix: Array) -> Array:
     """Matrix (..., 3, 3) -> rotation vector (..., 3) rad of length at most pi, by way of the quaternion: safe at pi."""
     m = np.asarray(matrix, np.float64)
     trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
@@ -53,23 +53,23 @@ def log(matrix: Array) -> Array:
     quaternion = np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
     sine = np.linalg.norm(quaternion[..., 1:], axis=-1, keepdims=True)
     angle = 2 * np.arctan2(sine, quaternion[..., :1])
-    factor = np.where(sine > _SMALL, angle / np.maximum(sine, _SMALL), 2.0)
+    factor = np.where(sine > _EPS, angle / np.maximum(sine, _EPS), 2.0)
     return np.asarray(factor * quaternion[..., 1:])
 
 
-def right_jacobian_inverse(vector: Array) -> Array:
+def right_jacobian_inverse(axis_angle: Array) -> Array:
     """(..., 3) -> (..., 3, 3): d log(exp(vector) exp(d)) / dd at d = 0."""
-    squared = (vector**2).sum(-1)[..., None, None]
+    squared = (axis_angle**2).sum(-1)[..., None, None]
     angle = np.sqrt(squared)
-    half = np.maximum(angle / 2, _SMALL)
+    half = np.maximum(angle / 2, _EPS)
     factor = np.where(
         angle > 1e-3, (1 - half / np.tan(np.minimum(half, np.pi / 2))) / np.maximum(squared, 1e-12), 1 / 12
     )
-    cross = skew(vector)
+    cross = skew(axis_angle)
     return np.asarray(np.eye(3) + 0.5 * cross + factor * (cross @ cross))
 
 
-def nearest(matrix: Array) -> Array:
+def project_to_so3(matrix: Array) -> Array:
     """The rotation nearest to `matrix` (..., 3, 3): takes away drift and averages."""
     u, _, vt = np.linalg.svd(matrix)
     sign = np.ones(matrix.shape[:-1])
@@ -77,7 +77,7 @@ def nearest(matrix: Array) -> Array:
     return np.asarray((u * sign[..., None, :]) @ vt)
 
 
-def between(source: Array, target: Array) -> Array:
+def rotation_between(source: Array, target: Array) -> Array:
     """The shortest rotation that turns direction `source` (..., 3) into `target` (..., 3)."""
     a = source / np.maximum(np.linalg.norm(source, axis=-1, keepdims=True), 1e-12)
     b = target / np.maximum(np.linalg.norm(target, axis=-1, keepdims=True), 1e-12)
@@ -86,24 +86,24 @@ def between(source: Array, target: Array) -> Array:
     angle = np.arctan2(sine, (a * b).sum(-1, keepdims=True))
     helper = np.cross(a, np.where(np.abs(a[..., :1]) < 0.9, [1.0, 0, 0], [0, 1.0, 0]))
     helper /= np.maximum(np.linalg.norm(helper, axis=-1, keepdims=True), 1e-12)
-    unit = np.where(sine > _SMALL, axis / np.maximum(sine, _SMALL), helper)
-    return exp(unit * angle)
+    unit = np.where(sine > _EPS, axis / np.maximum(sine, _EPS), helper)
+    return axis_angle_to_matrix(unit * angle)
 
 
-def interpolate(matrices: Array, known: Array, time: Array) -> Array:
-    """Fill the frames where `known` (T) is False, along the shortest turn between neighbours; ends are held.
+def interpolate(rotations: Array, valid: Array, time: Array) -> Array:
+    """Fill the frames where `valid` (T) is False, along the shortest turn between neighbours; ends are held.
 
-    `matrices` (T, ..., 3, 3), `time` (T) s.
+    `rotations` (T, ..., 3, 3), `time` (T) s.
     """
-    indices = np.flatnonzero(known)
-    result = np.array(matrices)
-    for t in np.flatnonzero(~np.asarray(known)):
+    indices = np.flatnonzero(valid)
+    result = np.array(rotations)
+    for t in np.flatnonzero(~np.asarray(valid)):
         after = int(np.searchsorted(indices, t))
         if after == 0 or after == len(indices):
-            result[t] = matrices[indices[min(after, len(indices) - 1)]]
+            result[t] = rotations[indices[min(after, len(indices) - 1)]]
             continue
         a, b = indices[after - 1], indices[after]
-        share = (time[t] - time[a]) / (time[b] - time[a])
-        turn = log(np.swapaxes(matrices[a], -1, -2) @ matrices[b])
-        result[t] = matrices[a] @ exp(share * turn)
+        fraction = (time[t] - time[a]) / (time[b] - time[a])
+        relative = matrix_to_axis_angle(np.swapaxes(rotations[a], -1, -2) @ rotations[b])
+        result[t] = rotations[a] @ axis_angle_to_matrix(fraction * relative)
     return result

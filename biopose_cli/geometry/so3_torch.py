@@ -6,29 +6,31 @@ import torch
 from torch import Tensor
 
 
-def of_vectors(vectors: Tensor) -> Tensor:
+def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     """(..., 3) rotation vectors -> (..., 3, 3), Rodrigues' formula."""
-    angle = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp(min=1e-8)
-    x, y, z = (vectors / angle).unbind(-1)
+    angle = torch.linalg.vector_norm(axis_angle, dim=-1, keepdim=True).clamp(min=1e-8)
+    x, y, z = (axis_angle / angle).unbind(-1)
     zero = torch.zeros_like(x)
-    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    sine, rest = angle.sin()[..., None], 1 - angle.cos()[..., None]
+    cross_matrix = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    sine, versine = angle.sin()[..., None], 1 - angle.cos()[..., None]
     rotation: Tensor = (
-        torch.eye(3, dtype=vectors.dtype, device=vectors.device) + sine * skew + rest * (skew @ skew)
+        torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+        + sine * cross_matrix
+        + versine * (cross_matrix @ cross_matrix)
     )
     return rotation
 
 
-def of_six(six: Tensor) -> Tensor:
+def rotation_6d_to_matrix(rot6d: Tensor) -> Tensor:
     """(..., 6) -> (..., 3, 3): the continuous representation of rotations (Zhou et al., CVPR 2019), two columns made
     orthonormal."""
-    first = torch.nn.functional.normalize(six[..., :3], dim=-1)
-    second = six[..., 3:] - (first * six[..., 3:]).sum(-1, keepdim=True) * first
+    first = torch.nn.functional.normalize(rot6d[..., :3], dim=-1)
+    second = rot6d[..., 3:] - (first * rot6d[..., 3:]).sum(-1, keepdim=True) * first
     second = torch.nn.functional.normalize(second, dim=-1)
     return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
 
 
-def nearest(matrix: Tensor) -> Tensor:
+def project_to_so3(matrix: Tensor) -> Tensor:
     """(..., 3, 3) -> (..., 3, 3): the proper rotation with the largest inner product."""
     left, _, right = torch.linalg.svd(matrix.cpu())  # not every device has it
     flip = torch.ones_like(left[..., 0])

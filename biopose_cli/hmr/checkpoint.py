@@ -13,24 +13,25 @@ from safetensors.torch import save_file
 
 from biopose_cli.device import choose_device
 from biopose_cli.errors import AssetError
-from biopose_cli.hmr.model import MQHMR, Size
-from biopose_cli.io.atomic import replacing
+from biopose_cli.hmr.model import MQHMR, MQHMRConfig
+from biopose_cli.io.atomic import atomic_write
 
-_FORM = 3  # of the file: since the second, segments are turned in the view; since the third, there may be an encoder
-SHIPPED = Path(__file__).parents[1] / "weights" / "mqhmr.safetensors"
+# Of the file: since the second, segments are turned in the view; since the third, there may be an encoder
+_FORMAT_VERSION = 3
+PRETRAINED = Path(__file__).parents[1] / "weights" / "mqhmr.safetensors"
 
 
-def shipped(device: str) -> MQHMR:
+def load_pretrained(device: str) -> MQHMR:
     """The network that comes with BioPose, on `--device`. Raises AssetError and SettingError."""
-    return load_network(SHIPPED).to(choose_device(device))
+    return load_network(PRETRAINED).to(choose_device(device))
 
 
 def save_network(path: Path, network: MQHMR, notes: dict[str, Any]) -> None:
     """Write the network, and `notes` on how it was made."""
     tensors = {name: value.to(torch.float16).contiguous() for name, value in network.state_dict().items()}
-    about = {"form": _FORM, "size": asdict(network.size), "notes": notes}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {"mqhmr": json.dumps(about)})
+    metadata = {"format_version": _FORMAT_VERSION, "config": asdict(network.config), "notes": notes}
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, {"mqhmr": json.dumps(metadata)})
 
 
 def load_network(path: Path) -> MQHMR:
@@ -43,13 +44,13 @@ def load_network(path: Path) -> MQHMR:
     """
     try:
         with safe_open(path, framework="pt") as stored:
-            about = json.loads(stored.metadata()["mqhmr"])
+            metadata = json.loads(stored.metadata()["mqhmr"])
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
-        if about.get("form") != _FORM:
+        if metadata.get("format_version") != _FORMAT_VERSION:
             raise AssetError(
                 f"the network's weights {path} are of another version of BioPose", "Train it anew"
             )
-        network = MQHMR(Size(**about["size"]), tensors["mean"])
+        network = MQHMR(MQHMRConfig(**metadata["config"]), tensors["mean_pose_6d"])
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AssetError(f"the network's weights {path} cannot be read", "Install biopose again") from error

@@ -16,71 +16,82 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 
-class DeformableAttention(nn.Module):
-    """The layer. width: of queries and maps, a multiple of `heads`. scales: how many maps there are. points: M.
+class MultiScaleDeformableAttention(nn.Module):
+    """The layer. embed_dim: of queries and maps, a multiple of `num_heads`. num_levels: how many maps there are.
+    num_points: M.
 
     Before training a head samples on a ray, M points 1, 2, ... cells from the reference; all count the same.
     """
 
-    def __init__(self, width: int, heads: int, scales: int, points: int) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"a width of {width} cannot be divided among {heads} heads")
-        self.heads, self.scales, self.points = heads, scales, points
-        self.value = nn.Conv2d(width, width, 1)
-        self.offsets = nn.Linear(width, heads * scales * points * 2)
-        self.weights = nn.Linear(width, heads * scales * points)
-        self.out = nn.Linear(width, width)
-        for layer in (self.offsets, self.weights):
+        if embed_dim % num_heads:
+            raise ValueError(f"a width of {embed_dim} cannot be divided among {num_heads} heads")
+        self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
+        self.value_proj = nn.Conv2d(embed_dim, embed_dim, 1)
+        self.sampling_offsets = nn.Linear(embed_dim, num_heads * num_levels * num_points * 2)
+        self.attention_weights = nn.Linear(embed_dim, num_heads * num_levels * num_points)
+        self.output_proj = nn.Linear(embed_dim, embed_dim)
+        for layer in (self.sampling_offsets, self.attention_weights):
             nn.init.zeros_(layer.weight)
-        nn.init.zeros_(self.weights.bias)
+        nn.init.zeros_(self.attention_weights.bias)
         with torch.no_grad():
-            self.offsets.bias.copy_(_rays(heads, scales, points).flatten())
+            self.sampling_offsets.bias.copy_(_init_offset_bias(num_heads, num_levels, num_points).flatten())
 
-    def values(self, maps: list[Tensor]) -> list[Tensor]:
+    def project_values(self, feature_maps: list[Tensor]) -> list[Tensor]:
         """W F^s for maps (N, width, H_s, W_s): all that does not depend on the queries, to be computed once."""
-        if len(maps) != self.scales:
-            raise ValueError(f"the layer was made for {self.scales} maps and got {len(maps)}")
-        return [self.value(one) for one in maps]
+        if len(feature_maps) != self.num_levels:
+            raise ValueError(f"the layer was made for {self.num_levels} maps and got {len(feature_maps)}")
+        return [self.value_proj(feature_map) for feature_map in feature_maps]
 
-    def forward(self, queries: Tensor, reference: Tensor, values: list[Tensor]) -> Tensor:
+    def forward(self, queries: Tensor, reference_points: Tensor, values: list[Tensor]) -> Tensor:
         """What the queries (N, K, width) see, of the same shape.
 
-        reference: (N, K, 2) or (K, 2), 0..1 of the picture (x right, y down). values: of `values`. Outside the picture
-        there is nothing (zero).
+        reference_points: (N, K, 2) or (K, 2), 0..1 of the picture (x right, y down). values: of `project_values`.
+        Outside the picture there is nothing (zero).
         """
-        split = (self.heads, self.scales, self.points)
-        offsets = self.offsets(queries).unflatten(-1, (*split, 2))
-        share = self.weights(queries).unflatten(-1, (self.heads, -1)).softmax(-1).unflatten(-1, split[1:])
-        # in cells of each map, so that a coarse map is searched further around
-        cells = queries.new_tensor([one.shape[:-3:-1] for one in values])[:, None]
-        places = 2 * (reference[..., None, None, None, :] + offsets / cells) - 1
-        places, share = (
-            places.transpose(1, 2).flatten(0, 1),
-            share.transpose(1, 2).flatten(0, 1),
-        )  # (N heads, K, ...)
-        seen = sum(
-            (
-                grid_sample(self._by_head(one), places[:, :, s], align_corners=False) * share[:, None, :, s]
-            ).sum(-1)
-            for s, one in enumerate(values)
+        split = (self.num_heads, self.num_levels, self.num_points)
+        offsets = self.sampling_offsets(queries).unflatten(-1, (*split, 2))
+        attention_weights = (
+            self.attention_weights(queries)
+            .unflatten(-1, (self.num_heads, -1))
+            .softmax(-1)
+            .unflatten(-1, split[1:])
         )
-        assert isinstance(seen, Tensor)
-        mixed: Tensor = self.out(seen.unflatten(0, (-1, self.heads)).flatten(1, 2).transpose(1, 2))
-        return mixed
+        # in cells of each map, so that a coarse map is searched further around
+        offset_normalizer = queries.new_tensor([value.shape[:-3:-1] for value in values])[:, None]
+        sampling_locations = (
+            2 * (reference_points[..., None, None, None, :] + offsets / offset_normalizer) - 1
+        )
+        sampling_locations, attention_weights = (
+            sampling_locations.transpose(1, 2).flatten(0, 1),
+            attention_weights.transpose(1, 2).flatten(0, 1),
+        )  # (N heads, K, ...)
+        output = sum(
+            (
+                grid_sample(self._by_head(value), sampling_locations[:, :, level], align_corners=False)
+                * attention_weights[:, None, :, level]
+            ).sum(-1)
+            for level, value in enumerate(values)
+        )
+        assert isinstance(output, Tensor)
+        result: Tensor = self.output_proj(
+            output.unflatten(0, (-1, self.num_heads)).flatten(1, 2).transpose(1, 2)
+        )
+        return result
 
-    def _by_head(self, value: Tensor) -> Tensor:
+    def _by_head(self, values: Tensor) -> Tensor:
         """(N, width, H, W) -> (N heads, width / heads, H, W)."""
-        split: Tensor = value.unflatten(1, (self.heads, -1)).flatten(0, 1)
+        split: Tensor = values.unflatten(1, (self.num_heads, -1)).flatten(0, 1)
         return split
 
 
-def _rays(heads: int, scales: int, points: int) -> Tensor:
+def _init_offset_bias(num_heads: int, num_levels: int, num_points: int) -> Tensor:
     """(heads, scales, points, 2), cells: a direction for each head, all around; on a square ring, not a circle, so that
     a step goes to a neighbouring cell."""
-    angles = torch.arange(heads) * (2 * math.pi / heads)
+    angles = torch.arange(num_heads) * (2 * math.pi / num_heads)
     directions = torch.stack([angles.cos(), angles.sin()], -1)
     directions = directions / directions.abs().amax(-1, keepdim=True)
-    steps = torch.arange(1, points + 1)
-    rays: Tensor = (directions[:, None, None] * steps[:, None]).expand(heads, scales, points, 2)
-    return rays
+    steps = torch.arange(1, num_points + 1)
+    bias: Tensor = (directions[:, None, None] * steps[:, None]).expand(num_heads, num_levels, num_points, 2)
+    return bias

@@ -9,7 +9,7 @@ absent: without keypoints the first pose is a learned constant, and the network 
 Segments are turned in the view, not against their parents: what is seen of one does not depend on the others, and is
 learned from fewer views so.
 
-N people; the view frame of `view.py` (x right, y down, z forward); m.
+N people; the view frame of `virtual_camera.py` (x right, y down, z forward); m.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from biopose_cli.body.kinematics import BETAS, JOINTS, MOVING
+from biopose_cli.body.kinematics import ACTIVE_JOINTS, NUM_BETAS, NUM_JOINTS
 from biopose_cli.body.smpl_io import SMPL_PARENTS
 from biopose_cli.geometry import so3_torch
-from biopose_cli.hmr.backbones.blazepose import CROP, TapNeck, channels
+from biopose_cli.hmr.backbones.blazepose import RAW_CROP, FeatureNeck, layer_channels
 from biopose_cli.hmr.backbones.vit import ViT, ViTEncoder
 from biopose_cli.hmr.decoder import Decoder
-from biopose_cli.hmr.virtual_camera import View
+from biopose_cli.hmr.virtual_camera import VirtualCamera
 from biopose_cli.io.results import LANDMARKS
 
-_TURNS = len(MOVING)  # the hands' roots stay straight
-_PARENTS = [MOVING.index(SMPL_PARENTS[joint - 1]) for joint in MOVING[1:]]
-_CODE = 6 * _TURNS + BETAS + 3
-_STATURE, _STATURE_SPREAD = 1.70, 0.10  # m
-_SIZE = 0.65  # m: half of a view is about so large at the person
-_LOOKS = 3 * LANDMARKS + 6
-_UNTRAINED = 0.3  # rad
-_DOUBTS = math.log(0.01), math.log(2.0)  # rad, least and most
+_NUM_ROTATIONS = len(ACTIVE_JOINTS)  # the hands' roots stay straight
+_PARENTS = [ACTIVE_JOINTS.index(SMPL_PARENTS[joint - 1]) for joint in ACTIVE_JOINTS[1:]]
+_PARAM_DIM = 6 * _NUM_ROTATIONS + NUM_BETAS + 3
+_STATURE_MEAN, _STATURE_STD = 1.70, 0.10  # m
+_HALF_EXTENT = 0.65  # m: half of a view is about so large at the person
+_INPUT_DIM = 3 * LANDMARKS + 6
+_INIT_STD = 0.3  # rad
+_LOG_STD_RANGE = math.log(0.01), math.log(2.0)  # rad, least and most
 
 
 @dataclass(frozen=True)
-class Size:
+class MQHMRConfig:
     """The network's dimensions. `hidden`, `blocks`: of the lifter. `queries`, `width`, `layers`, `heads`: of the
-    decoder; no layers: the lifter alone. `taps`: of the detector's network (`taps.py`), by name, with blanks between;
-    `encoder`: in their place, the size of a vision transformer (`vit.py`), and the `scales` of its maps; neither: no
-    images. `points`: that a head samples on each map."""
+    decoder; no layers: the lifter alone. `feature_layers`: of the detector's network (`backbones/blazepose.py`), by
+    name, with blanks between; `encoder`: instead, the size of a vision transformer (`backbones/vit.py`), and the
+    `scales` of its maps; neither: no images. `points`: that a head samples on each map."""
 
     keypoints: bool = True
     hidden: int = 1024
@@ -53,148 +53,188 @@ class Size:
     width: int = 128
     layers: int = 3
     heads: int = 4
-    taps: str = ""
+    feature_layers: str = ""
     encoder: str = ""
     scales: str = "1 4 8 16"
     points: int = 4
 
     @property
-    def maps(self) -> int:
+    def num_levels(self) -> int:
         """How many the decoder looks at."""
-        return len((self.scales if self.encoder else self.taps).split())
+        return len((self.scales if self.encoder else self.feature_layers).split())
 
     @property
-    def seen(self) -> list[str]:
-        """What the network is to be given of a picture, by the names of `taps.py`."""
-        return [CROP] if self.encoder else self.taps.split()
+    def image_inputs(self) -> list[str]:
+        """What the network is to be given of a picture, by the names of `backbones/blazepose.py`."""
+        return [RAW_CROP] if self.encoder else self.feature_layers.split()
 
 
 @dataclass(frozen=True)
-class Recovered:
+class SMPLPrediction:
     """`rotations` (N, 24, 3, 3): SMPL's, the root's in the view frame. `betas` (N, 10). `pelvis` (N, 3) m: the pelvis
-    joint in the view frame. `tokens` (N, K, width): the queries after the last layer. `spread` (N, 22, 3) rad: by how
-    much the rotations of `MOVING` may be wrong, about each axis of the joint."""
+    joint in the view frame. `tokens` (N, K, width): the queries after the last layer. `rotation_std` (N, 22, 3) rad:
+    by how much the rotations of `ACTIVE_JOINTS` may be wrong, about each axis of the joint."""
 
     rotations: Tensor
     betas: Tensor
     pelvis: Tensor
     tokens: Tensor
-    spread: Tensor
+    rotation_std: Tensor
 
 
 class MQHMR(nn.Module):
-    """The network. `mean` (22, 6): how the segments of the typical pose are turned (first two columns), from which all
-    is counted. `doubt`, learned when all else is (`training/uncertainty_head.py`), says how wrong it may be in a frame."""
+    """The network. `mean_pose_6d` (22, 6): how the segments of the typical pose are turned (first two columns), from
+    which all is counted. `log_std_head`, learned when all else is (`training/uncertainty_head.py`), says how wrong it
+    may be in a frame."""
 
-    mean: Tensor
+    mean_pose_6d: Tensor
 
-    def __init__(self, size: Size, mean: Tensor) -> None:
+    def __init__(self, config: MQHMRConfig, mean_pose_6d: Tensor) -> None:
         super().__init__()
-        self.size = size
-        self.register_buffer("mean", mean.float())
-        self.first = nn.Parameter(torch.zeros(_CODE))
-        self.lifter = Lifter(size) if size.keypoints else None
+        self.config = config
+        self.register_buffer("mean_pose_6d", mean_pose_6d.float())
+        self.init_params = nn.Parameter(torch.zeros(_PARAM_DIM))
+        self.lifter = Lifter(config) if config.keypoints else None
         self.decoder = (
-            Decoder(size.queries, size.width, size.layers, size.heads, size.maps, size.points, _TURNS + 2)
-            if size.layers
+            Decoder(
+                config.queries,
+                config.width,
+                config.layers,
+                config.heads,
+                config.num_levels,
+                config.points,
+                _NUM_ROTATIONS + 2,
+            )
+            if config.layers
             else None
         )
-        self.neck = TapNeck(channels(size.taps.split()), size.width) if size.taps else None
-        scales = tuple(int(scale) for scale in size.scales.split())
-        self.encoder = ViTEncoder(ViT(size.encoder), size.width, scales) if size.encoder else None
+        self.neck = (
+            FeatureNeck(layer_channels(config.feature_layers.split()), config.width)
+            if config.feature_layers
+            else None
+        )
+        scales = tuple(int(scale) for scale in config.scales.split())
+        self.encoder = ViTEncoder(ViT(config.encoder), config.width, scales) if config.encoder else None
         if self.decoder is not None:
-            self.pose_head = _nothing(nn.Linear(size.width, 6))
-            self.shape_head = _nothing(nn.Linear(size.width, BETAS))
-            self.camera_head = _nothing(nn.Linear(size.width, 3))
-        self.doubt = _nothing(nn.Linear(size.hidden if size.keypoints else size.width, 3 * _TURNS))
-        nn.init.constant_(self.doubt.bias, math.log(_UNTRAINED))
+            self.pose_head = _zero_init(nn.Linear(config.width, 6))
+            self.shape_head = _zero_init(nn.Linear(config.width, NUM_BETAS))
+            self.camera_head = _zero_init(nn.Linear(config.width, 3))
+        self.log_std_head = _zero_init(
+            nn.Linear(config.hidden if config.keypoints else config.width, 3 * _NUM_ROTATIONS)
+        )
+        nn.init.constant_(self.log_std_head.bias, math.log(_INIT_STD))
 
     def forward(
         self,
-        view: View,
+        view: VirtualCamera,
         stature: Tensor,
-        maps: list[Tensor] | None = None,
-        places: Tensor | None = None,
-    ) -> Recovered:
-        """stature: (N) m, NaN where it is not known. maps: of the taps, each (N, H, W, channels), or, for an encoder,
-        the crops (N, 256, 256, 3), RGB 0..255. places: (N, 33, 2) the keypoints on them, 0..1."""
-        code = self.first.expand(len(stature), -1)
-        memory = known = None
+        feature_maps: list[Tensor] | None = None,
+        keypoint_locations: Tensor | None = None,
+    ) -> SMPLPrediction:
+        """stature: (N) m, NaN where it is not known. feature_maps: of the layers, each (N, H, W, channels), or, for an
+        encoder, the crops (N, 256, 256, 3), RGB 0..255. keypoint_locations: (N, 33, 2) on them, 0..1."""
+        params = self.init_params.expand(len(stature), -1)
+        memory = features = None
         if self.lifter is not None:
-            lifted, memory, known = self.lifter(view, stature)
-            code = code + lifted
-        tokens = code.new_zeros(len(code), 0, self.size.width)
+            lifted, memory, features = self.lifter(view, stature)
+            params = params + lifted
+        tokens = params.new_zeros(len(params), 0, self.config.width)
         if self.decoder is not None:
-            if maps is not None and self.neck is not None:
-                maps = self.neck(maps)
-            elif maps is not None and self.encoder is not None:
-                maps = self.encoder(maps[0].movedim(-1, 1).float() / 255)
-            tokens, read = self.decoder(len(code), memory, maps, places)
-            angles, shape, camera = read.split([_TURNS, 1, 1], dim=1)
-            heads = [
-                self.pose_head(angles).flatten(1),
-                self.shape_head(shape[:, 0]),
-                self.camera_head(camera[:, 0]),
+            if feature_maps is not None and self.neck is not None:
+                feature_maps = self.neck(feature_maps)
+            elif feature_maps is not None and self.encoder is not None:
+                feature_maps = self.encoder(feature_maps[0].movedim(-1, 1).float() / 255)
+            tokens, readout = self.decoder(len(params), memory, feature_maps, keypoint_locations)
+            rotation_tokens, shape_token, camera_token = readout.split([_NUM_ROTATIONS, 1, 1], dim=1)
+            residuals = [
+                self.pose_head(rotation_tokens).flatten(1),
+                self.shape_head(shape_token[:, 0]),
+                self.camera_head(camera_token[:, 0]),
             ]
-            code = code + torch.cat(heads, 1)
-        doubt = self.doubt(tokens.mean(1) if known is None else known).float().clamp(*_DOUBTS)
+            params = params + torch.cat(residuals, 1)
+        log_std = (
+            self.log_std_head(tokens.mean(1) if features is None else features).float().clamp(*_LOG_STD_RANGE)
+        )
         # in bfloat16, while training, rotations would be bent by half a degree
-        with torch.autocast(code.device.type, enabled=False):
-            return self._recovered(code.float(), view, tokens, doubt.exp().unflatten(1, (_TURNS, 3)))
+        with torch.autocast(params.device.type, enabled=False):
+            return self._to_smpl(
+                params.float(), view, tokens, log_std.exp().unflatten(1, (_NUM_ROTATIONS, 3))
+            )
 
-    def _recovered(self, code: Tensor, view: View, tokens: Tensor, spread: Tensor) -> Recovered:
-        six, betas, camera = code.split([6 * _TURNS, BETAS, 3], dim=1)
-        turned = so3_torch.of_six(self.mean + six.unflatten(1, (_TURNS, 6)))
-        moving = torch.cat([turned[:, :1], turned[:, _PARENTS].transpose(-1, -2) @ turned[:, 1:]], 1)
-        unit = torch.eye(3, dtype=code.dtype, device=code.device).expand(len(code), JOINTS - _TURNS, 3, 3)
-        depth = _SIZE * camera[:, 0].exp() / view.half
-        aside = camera[:, 1:] * (view.half * depth)[:, None]
-        pelvis = torch.cat([aside, depth[:, None]], 1)
-        return Recovered(torch.cat([moving, unit], 1), betas, pelvis, tokens, spread)
+    def _to_smpl(
+        self, params: Tensor, view: VirtualCamera, tokens: Tensor, rotation_std: Tensor
+    ) -> SMPLPrediction:
+        rot6d, betas, camera = params.split([6 * _NUM_ROTATIONS, NUM_BETAS, 3], dim=1)
+        global_rotations = so3_torch.rotation_6d_to_matrix(
+            self.mean_pose_6d + rot6d.unflatten(1, (_NUM_ROTATIONS, 6))
+        )
+        local_rotations = torch.cat(
+            [
+                global_rotations[:, :1],
+                global_rotations[:, _PARENTS].transpose(-1, -2) @ global_rotations[:, 1:],
+            ],
+            1,
+        )
+        identity = torch.eye(3, dtype=params.dtype, device=params.device).expand(
+            len(params), NUM_JOINTS - _NUM_ROTATIONS, 3, 3
+        )
+        depth = _HALF_EXTENT * camera[:, 0].exp() / view.half_fov_tan
+        offset_xy = camera[:, 1:] * (view.half_fov_tan * depth)[:, None]
+        pelvis = torch.cat([offset_xy, depth[:, None]], 1)
+        return SMPLPrediction(torch.cat([local_rotations, identity], 1), betas, pelvis, tokens, rotation_std)
 
 
 class Lifter(nn.Module):
     """Keypoints, as seen in the view, to a first code of the pose and a token for every keypoint."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: MQHMRConfig) -> None:
         super().__init__()
-        self.enter = nn.Linear(_LOOKS, size.hidden)
+        self.in_proj = nn.Linear(_INPUT_DIM, config.hidden)
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.LayerNorm(size.hidden),
-                nn.Linear(size.hidden, size.hidden),
+                nn.LayerNorm(config.hidden),
+                nn.Linear(config.hidden, config.hidden),
                 nn.GELU(),
-                nn.Linear(size.hidden, size.hidden),
+                nn.Linear(config.hidden, config.hidden),
             )
-            for _ in range(size.blocks)
+            for _ in range(config.blocks)
         )
-        last = nn.Linear(size.hidden, _CODE)
+        last = nn.Linear(config.hidden, _PARAM_DIM)
         with torch.no_grad():
             last.weight.mul_(0.1)
-        self.leave = nn.Sequential(nn.LayerNorm(size.hidden), last)
-        self.tokens = size.layers > 0
-        if self.tokens:
-            self.point = nn.Linear(3, size.width)
-            self.whole = nn.Linear(size.hidden, size.width)
-            self.identity = nn.Parameter(0.02 * torch.randn(LANDMARKS, size.width))
+        self.head = nn.Sequential(nn.LayerNorm(config.hidden), last)
+        self.emit_tokens = config.layers > 0
+        if self.emit_tokens:
+            self.keypoint_proj = nn.Linear(3, config.width)
+            self.global_proj = nn.Linear(config.hidden, config.width)
+            self.keypoint_embed = nn.Parameter(0.02 * torch.randn(LANDMARKS, config.width))
 
-    def forward(self, view: View, stature: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    def forward(self, view: VirtualCamera, stature: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """(N, code); tokens (N, 33, width) if there is a decoder; and what the code is read off, (N, hidden)."""
-        points = torch.cat([view.rays, view.confidence[..., None]], -1)
-        known = torch.isfinite(stature)
-        tall = torch.where(known, (stature - _STATURE) / _STATURE_SPREAD, 0.0)
-        rest = [view.half.log()[:, None], view.up, tall[:, None], known[:, None].to(tall)]
-        x = self.enter(torch.cat([points.flatten(1), *rest], 1))
+        points = torch.cat([view.normalized_keypoints, view.confidence[..., None]], -1)
+        has_stature = torch.isfinite(stature)
+        stature_z = torch.where(has_stature, (stature - _STATURE_MEAN) / _STATURE_STD, 0.0)
+        scalars = [
+            view.half_fov_tan.log()[:, None],
+            view.up,
+            stature_z[:, None],
+            has_stature[:, None].to(stature_z),
+        ]
+        x = self.in_proj(torch.cat([points.flatten(1), *scalars], 1))
         for block in self.blocks:
             x = x + block(x)
-        norm, last = self.leave
-        known = norm(x)
-        if not self.tokens:
-            return last(known), None, known
-        return last(known), self.point(points) + self.identity + self.whole(x)[:, None], known
+        norm, last = self.head
+        features = norm(x)
+        if not self.emit_tokens:
+            return last(features), None, features
+        return (
+            last(features),
+            self.keypoint_proj(points) + self.keypoint_embed + self.global_proj(x)[:, None],
+            features,
+        )
 
 
-def _nothing(layer: nn.Linear) -> nn.Linear:
+def _zero_init(layer: nn.Linear) -> nn.Linear:
     """A head that says nothing before it has learned."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

@@ -11,131 +11,151 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biopose_cli.body.blazepose import SIDES
-from biopose_cli.body.kinematics import MOVING
-from biopose_cli.body.model import OTHER_SIDE
+from biopose_cli.body.blazepose import MIRROR_LANDMARK
+from biopose_cli.body.kinematics import ACTIVE_JOINTS
+from biopose_cli.body.model import MIRROR_JOINT
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import so3_torch
-from biopose_cli.geometry.roi import CROP, to_crop
-from biopose_cli.hmr.model import MQHMR, Recovered
+from biopose_cli.geometry.roi import CROP_SIZE, to_crop
+from biopose_cli.hmr.model import MQHMR, SMPLPrediction
 from biopose_cli.hmr.virtual_camera import (
-    View,
-    mirrored,
-    mirrored_places,
-    mirrored_rotations,
-    view_of,
-    view_of_roi,
+    VirtualCamera,
+    camera_from_keypoints,
+    camera_from_roi,
+    flip_camera,
+    flip_points,
+    flip_rotations,
 )
 from biopose_cli.typing import Array
 
-_OTHER_MOVING = [MOVING.index(OTHER_SIDE[joint]) for joint in MOVING]
-BATCH = 512  # frames in work at once
+_MIRROR_ACTIVE = [ACTIVE_JOINTS.index(MIRROR_JOINT[joint]) for joint in ACTIVE_JOINTS]
+CHUNK_SIZE = 512  # frames in work at once
 
 
 @dataclass(frozen=True)
-class Bodies:
+class SMPLEstimates:
     """`rotations` (N, 24, 3, 3): SMPL's, the root's in the camera frame. `betas` (N, 10). `pelvis` (N, 3) m: the pelvis
-    joint in the camera frame. `spread` (N, 22, 3) rad: by how much the rotations of `MOVING` may be wrong, about each
-    axis of the joint."""
+    joint in the camera frame. `rotation_std` (N, 22, 3) rad: by how much the rotations of `ACTIVE_JOINTS` may be
+    wrong, about each axis of the joint."""
 
     rotations: Array
     betas: Array
     pelvis: Array
-    spread: Array
+    rotation_std: Array
 
-    def part(self, frames: Array | slice) -> Bodies:
-        return Bodies(self.rotations[frames], self.betas[frames], self.pelvis[frames], self.spread[frames])
+    def select(self, frames: Array | slice) -> SMPLEstimates:
+        return SMPLEstimates(
+            self.rotations[frames], self.betas[frames], self.pelvis[frames], self.rotation_std[frames]
+        )
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """N frames as the detector's network saw them. `roi` (N, 4) px: where it looked (`geometry/roi.py`). `keypoints` (N,
-    33, 2) px: where in the picture, with the lens's distortion, it found them. `maps`: for each of the network's taps
-    (N, 2, side, side, channels), of the crop and of its mirror image (`taps.py`)."""
+class ImageFeatures:
+    """N frames as the detector's network saw them. `roi` (N, 4) px: where it looked (`geometry/roi.py`). `keypoints`
+    (N, 33, 2) px: where in the picture, with the lens's distortion, it found them. `feature_maps`: for each of the
+    network's layers (N, 2, side, side, channels), of the crop and of its mirror image (`backbones/blazepose.py`)."""
 
     roi: Array
     keypoints: Array
-    maps: list[Array]
+    feature_maps: list[Array]
 
 
-def recover(
+def predict_smpl(
     network: MQHMR,
     keypoints: Array,
     confidence: Array,
-    matrix: Array,
+    camera_matrix: Array,
     stature: float | None = None,
-    pictures: Pictures | None = None,
-) -> Bodies:
+    image_features: ImageFeatures | None = None,
+) -> SMPLEstimates:
     """What the network says of each frame: the mean of the picture and its mirror image.
 
-    keypoints: (N, 33, 2) px without lens distortion, finite. confidence: (N, 33). matrix: (3, 3) or (N, 3, 3).
-    stature: m. pictures: for a network that looks at them; without, it does with the keypoints. Computed where the
-    network is.
+    keypoints: (N, 33, 2) px without lens distortion, finite. confidence: (N, 33). camera_matrix: (3, 3) or
+    (N, 3, 3). stature: m. image_features: for a network that looks at pictures; without, it does with the keypoints.
+    Computed where the network is.
 
     Raises
     ------
     SettingError
         The network knows no keypoints, and there are no pictures.
     """
-    if pictures is None and not network.size.keypoints:
+    if image_features is None and not network.config.keypoints:
         raise SettingError("this network sees pictures only", "Choose one that knows keypoints")
-    device = network.mean.device
-    matrix = np.broadcast_to(matrix, (len(keypoints), 3, 3))
-    focal = np.stack([matrix[:, 0, 0], matrix[:, 1, 1]], -1)[:, None]
-    flat = torch.as_tensor((keypoints - matrix[:, None, :2, 2]) / focal).float().to(device)
-    trust = torch.as_tensor(confidence).float().to(device)
+    device = network.mean_pose_6d.device
+    camera_matrix = np.broadcast_to(camera_matrix, (len(keypoints), 3, 3))
+    focal = np.stack([camera_matrix[:, 0, 0], camera_matrix[:, 1, 1]], -1)[:, None]
+    normalized = torch.as_tensor((keypoints - camera_matrix[:, None, :2, 2]) / focal).float().to(device)
+    confidence_tensor = torch.as_tensor(confidence).float().to(device)
     parts = []
     with torch.inference_mode():
-        for start in range(0, max(1, len(flat)), BATCH):
-            some = slice(start, start + BATCH)
-            tall = torch.full((len(flat[some]),), torch.nan if stature is None else stature, device=device)
-            view = view_of(flat[some], trust[some])
-            if pictures is None:
-                parts.append(_both(network, view, tall))
+        for start in range(0, max(1, len(normalized)), CHUNK_SIZE):
+            chunk = slice(start, start + CHUNK_SIZE)
+            statures = torch.full(
+                (len(normalized[chunk]),), torch.nan if stature is None else stature, device=device
+            )
+            view = camera_from_keypoints(normalized[chunk], confidence_tensor[chunk])
+            if image_features is None:
+                parts.append(_predict_with_flip(network, view, statures))
                 continue
-            roi, places = pictures.roi[some], None
-            if network.size.keypoints:
-                on_crop = [to_crop(k, r) / CROP for k, r in zip(pictures.keypoints[some], roi, strict=True)]
-                places = _tensor(np.array(on_crop), device)
+            roi, keypoint_locations = image_features.roi[chunk], None
+            if network.config.keypoints:
+                crop_points = [
+                    to_crop(k, r) / CROP_SIZE
+                    for k, r in zip(image_features.keypoints[chunk], roi, strict=True)
+                ]
+                keypoint_locations = _tensor(np.array(crop_points), device)
             else:
-                view = view_of_roi(
-                    *(_tensor(x, device) for x in (roi, matrix[some, 0, 0], matrix[some, :2, 2]))
+                view = camera_from_roi(
+                    *(
+                        _tensor(x, device)
+                        for x in (roi, camera_matrix[chunk, 0, 0], camera_matrix[chunk, :2, 2])
+                    )
                 )
-            maps = [_tensor(one[some], device) for one in pictures.maps]
-            parts.append(_both(network, view, tall, maps, places))
-    return Bodies(*(torch.cat(values).cpu().double().numpy() for values in zip(*parts, strict=True)))
+            feature_maps = [
+                _tensor(feature_map[chunk], device) for feature_map in image_features.feature_maps
+            ]
+            parts.append(_predict_with_flip(network, view, statures, feature_maps, keypoint_locations))
+    return SMPLEstimates(*(torch.cat(values).cpu().double().numpy() for values in zip(*parts, strict=True)))
 
 
-def _both(
+def _predict_with_flip(
     network: MQHMR,
-    view: View,
+    view: VirtualCamera,
     stature: Tensor,
-    maps: list[Tensor] | None = None,
-    places: Tensor | None = None,
+    feature_maps: list[Tensor] | None = None,
+    keypoint_locations: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rotations, betas, pelvis and spread in the camera frame, of the view and its mirror image together."""
-    sides = torch.as_tensor(SIDES, device=stature.device)
-    own, turned = (None if maps is None else [one[:, k] for one in maps] for k in (0, 1))
-    there = None if places is None else mirrored_places(places, sides)
-    straight = network(view, stature, own, places)
-    other = _unmirrored(network(mirrored(view, sides), stature, turned, there))
-    rotations = so3_torch.nearest(straight.rotations + other.rotations)
-    pelvis = (straight.pelvis + other.pelvis) / 2
-    back = view.rotation.transpose(1, 2)
-    rotations = torch.cat([(back @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
-    betas, spread = ((getattr(straight, name) + getattr(other, name)) / 2 for name in ("betas", "spread"))
-    return rotations, betas, (back @ pelvis[..., None])[..., 0], spread
+    """Rotations, betas, pelvis and `rotation_std` in the camera frame, of the view and its mirror image together."""
+    mirror_landmark = torch.as_tensor(MIRROR_LANDMARK, device=stature.device)
+    features, flipped_features = (
+        None if feature_maps is None else [feature_map[:, k] for feature_map in feature_maps] for k in (0, 1)
+    )
+    flipped_locations = (
+        None if keypoint_locations is None else flip_points(keypoint_locations, mirror_landmark)
+    )
+    pred = network(view, stature, features, keypoint_locations)
+    flipped_pred = _unflip(
+        network(flip_camera(view, mirror_landmark), stature, flipped_features, flipped_locations)
+    )
+    rotations = so3_torch.project_to_so3(pred.rotations + flipped_pred.rotations)
+    pelvis = (pred.pelvis + flipped_pred.pelvis) / 2
+    camera_from_view = view.rotation.transpose(1, 2)
+    rotations = torch.cat([(camera_from_view @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
+    betas, rotation_std = (
+        (getattr(pred, name) + getattr(flipped_pred, name)) / 2 for name in ("betas", "rotation_std")
+    )
+    return rotations, betas, (camera_from_view @ pelvis[..., None])[..., 0], rotation_std
 
 
-def _unmirrored(found: Recovered) -> Recovered:
+def _unflip(pred: SMPLPrediction) -> SMPLPrediction:
     """What was recovered from a mirror image, for the picture itself."""
-    flip = found.pelvis.new_tensor([-1.0, 1, 1])
-    return Recovered(
-        mirrored_rotations(found.rotations[:, list(OTHER_SIDE)]),
-        found.betas,
-        found.pelvis * flip,
-        found.tokens,
-        found.spread[:, _OTHER_MOVING],
+    sign = pred.pelvis.new_tensor([-1.0, 1, 1])
+    return SMPLPrediction(
+        flip_rotations(pred.rotations[:, list(MIRROR_JOINT)]),
+        pred.betas,
+        pred.pelvis * sign,
+        pred.tokens,
+        pred.rotation_std[:, _MIRROR_ACTIVE],
     )
 
 

@@ -13,71 +13,84 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from biopose_cli.ik.normal_equations import Normal
+from biopose_cli.ik.normal_equations import NormalEquations
 
 DAMPING = 1e-3  # of the first step, in parts of the matrix's diagonal
-HOLD = 1e-7  # m2/rad2, holds what no marker sees where it is; a marker 1 cm from an axis weighs a thousand times that
-GAIN = (
+RIDGE = 1e-7  # m2/rad2, holds what no marker sees where it is; a marker 1 cm from an axis weighs a thousand times that
+COST_TOL = (
     1e-8  # a step that lowers the cost by a smaller part ends the search; 0.001 degrees or less is then left
 )
-STEP = 1e-6  # rad or m: so does one that moves no coordinate further, where the caller says no other
-STUCK = 1e8  # damping at which no step helps any more
-LONGEST = 0.7  # rad, of one step: the linear picture holds only nearby
-_SPREAD = 0.7  # frames that still move, in parts of those in work: below it the others are put aside
+STEP_TOL = 1e-6  # rad or m: so does one that moves no coordinate further, where the caller says no other
+MAX_DAMPING = 1e8  # damping at which no step helps any more
+MAX_STEP = 0.7  # rad, of one step: the linear picture holds only nearby
+_COMPACT_BELOW = 0.7  # frames that still move, in parts of those in work: below it the others are put aside
 
-Evaluate = Callable[[Tensor, Tensor], Normal]  # (q (B, D), rows (B) of all frames) -> Normal
+Evaluate = Callable[
+    [Tensor, Tensor], NormalEquations
+]  # (q (B, D), rows (B) of all frames) -> NormalEquations
 
 
-def minimise(
+def minimize(
     evaluate: Evaluate,
     start: Tensor,
     lower: Tensor,
     upper: Tensor,
     free: Tensor,
     iterations: int,
-    shortest: float = STEP,
+    step_tol: float = STEP_TOL,
 ) -> tuple[Tensor, Tensor]:
     """The best poses found (T, D) and their costs (T).
 
     start: (T, D) inside the range. lower, upper: (D). free: (D) bool, coordinates that may move.
-    shortest: rad or m, the step that ends a frame's search.
+    step_tol: rad or m, the step that ends a frame's search.
     """
     q, cost = start.clone(), start.new_empty(len(start))
     rows = torch.arange(len(start))
-    here = start
-    now = evaluate(here, rows)
-    cost[:] = now.cost
-    damping = torch.full_like(now.cost, DAMPING)
-    moving = torch.ones_like(rows, dtype=torch.bool)
+    current = start
+    equations = evaluate(current, rows)
+    cost[:] = equations.cost
+    damping = torch.full_like(equations.cost, DAMPING)
+    unfinished = torch.ones_like(rows, dtype=torch.bool)
     for _ in range(iterations):
         trial = torch.minimum(
-            torch.maximum(here + _step(now, here, damping, lower, upper, free), lower), upper
+            torch.maximum(current + _step(equations, current, damping, lower, upper, free), lower), upper
         )
-        then = evaluate(trial, rows)
-        better = then.cost < now.cost
-        gain, length = now.cost - then.cost, (trial - here).abs().amax(1)
-        moving = (damping < STUCK) & ~(better & (gain <= GAIN * now.cost)) & (length > shortest)
-        here = torch.where(better[:, None], trial, here)
-        now = then.where(better, now)
-        damping = torch.where(better, (damping / 8).clamp(min=1e-9), damping * 5)
-        if moving.float().mean() < _SPREAD:
-            q[rows], cost[rows] = here, now.cost
-            rows, here, damping, now = rows[moving], here[moving], damping[moving], now.part(moving)
+        trial_equations = evaluate(trial, rows)
+        improved = trial_equations.cost < equations.cost
+        cost_decrease, step_size = equations.cost - trial_equations.cost, (trial - current).abs().amax(1)
+        unfinished = (
+            (damping < MAX_DAMPING)
+            & ~(improved & (cost_decrease <= COST_TOL * equations.cost))
+            & (step_size > step_tol)
+        )
+        current = torch.where(improved[:, None], trial, current)
+        equations = trial_equations.where(improved, equations)
+        damping = torch.where(improved, (damping / 8).clamp(min=1e-9), damping * 5)
+        if unfinished.float().mean() < _COMPACT_BELOW:
+            q[rows], cost[rows] = current, equations.cost
+            rows, current, damping, equations = (
+                rows[unfinished],
+                current[unfinished],
+                damping[unfinished],
+                equations.select(unfinished),
+            )
             if not len(rows):
                 break
-    q[rows], cost[rows] = here, now.cost
+    q[rows], cost[rows] = current, equations.cost
     return q, cost
 
 
-def _step(now: Normal, q: Tensor, damping: Tensor, lower: Tensor, upper: Tensor, free: Tensor) -> Tensor:
-    held = ((q <= lower) & (now.gradient > 0)) | ((q >= upper) & (now.gradient < 0)) | ~free
-    loose = (~held).to(q.dtype)
-    matrix = now.matrix * loose[:, :, None] * loose[:, None]
+def _step(
+    equations: NormalEquations, q: Tensor, damping: Tensor, lower: Tensor, upper: Tensor, free: Tensor
+) -> Tensor:
+    active = ((q <= lower) & (equations.gradient > 0)) | ((q >= upper) & (equations.gradient < 0)) | ~free
+    inactive = (~active).to(q.dtype)
+    matrix = equations.matrix * inactive[:, :, None] * inactive[:, None]
     diagonal = matrix.diagonal(dim1=1, dim2=2)
-    diagonal += diagonal * damping[:, None] + HOLD + held
+    diagonal += diagonal * damping[:, None] + RIDGE + active
     factor, _ = torch.linalg.cholesky_ex(matrix)
-    step = -torch.cholesky_solve((now.gradient * loose)[..., None], factor)[..., 0]
-    return step * (LONGEST / step.abs().amax(1, keepdim=True)).clamp(max=1.0)
+    step = -torch.cholesky_solve((equations.gradient * inactive)[..., None], factor)[..., 0]
+    return step * (MAX_STEP / step.abs().amax(1, keepdim=True)).clamp(max=1.0)
 
 
 @contextmanager

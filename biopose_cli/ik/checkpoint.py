@@ -14,30 +14,30 @@ from safetensors.torch import save_file
 
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.errors import AssetError
-from biopose_cli.ik.network import INNER, NeurIK, Size
-from biopose_cli.io.atomic import replacing
+from biopose_cli.ik.network import JOINT_COORDINATES, NeurIK, NeurIKConfig
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.typing import Array
 
-SHIPPED = Path(__file__).parents[1] / "weights" / "neurik.safetensors"
-_PLACES = "marker_places"
+PRETRAINED = Path(__file__).parents[1] / "weights" / "neurik.safetensors"
+_LOCATIONS_KEY = "marker_locations"
 
 
-def save_network(path: Path, network: NeurIK, places: Array, notes: dict[str, Any]) -> None:
-    """Write the network, the typical `places` (M, 3) of the markers on the unscaled bones, and `notes` on how it was
+def save_network(path: Path, network: NeurIK, marker_locations: Array, notes: dict[str, Any]) -> None:
+    """Write the network, the typical `marker_locations` (M, 3) on the unscaled bones, and `notes` on how it was
     made."""
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
-    tensors[_PLACES] = torch.as_tensor(places, dtype=torch.float32).contiguous()
-    about = {
-        "size": asdict(network.size),
+    tensors[_LOCATIONS_KEY] = torch.as_tensor(marker_locations, dtype=torch.float32).contiguous()
+    metadata = {
+        "config": asdict(network.config),
         "markers": MARKER_NAMES,
         "coordinates": _coordinates(),
         "notes": notes,
     }
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {"neurik": json.dumps(about)})
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, {"neurik": json.dumps(metadata)})
 
 
-def load_network(path: Path = SHIPPED) -> tuple[NeurIK, Array]:
+def load_network(path: Path = PRETRAINED) -> tuple[NeurIK, Array]:
     """The network, ready for use, and the markers' typical places (M, 3) on the unscaled bones.
 
     Raises
@@ -47,19 +47,21 @@ def load_network(path: Path = SHIPPED) -> tuple[NeurIK, Array]:
     """
     try:
         with safe_open(path, framework="pt") as stored:
-            about = json.loads(stored.metadata()["neurik"])
+            metadata = json.loads(stored.metadata()["neurik"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        if tuple(about["markers"]) != MARKER_NAMES or about["coordinates"] != _coordinates():
+        if tuple(metadata["markers"]) != MARKER_NAMES or metadata["coordinates"] != _coordinates():
             raise AssetError(
                 f"the weights {path} were trained for other markers or coordinates", "Train them anew"
             )
-        places = tensors.pop(_PLACES).double().numpy()
-        network = NeurIK(Size(**about["size"]), tensors["template"], tensors["axes"], tensors["toe_joints"])
+        marker_locations = tensors.pop(_LOCATIONS_KEY).double().numpy()
+        network = NeurIK(
+            NeurIKConfig(**metadata["config"]), tensors["template"], tensors["axes"], tensors["toe_joints"]
+        )
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AssetError(f"the network's weights {path} cannot be read", "Install biopose again") from error
-    return network.eval(), np.asarray(places)
+    return network.eval(), np.asarray(marker_locations)
 
 
 def _coordinates() -> list[list[Any]]:
-    return [list(row) for row in INNER]
+    return [list(row) for row in JOINT_COORDINATES]

@@ -14,27 +14,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biopose_cli.geometry.camera import lean_of
+from biopose_cli.geometry.camera import roll_pitch_from_up
 from biopose_cli.typing import Array
 
 CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may stand (a swinging foot moves at 2 to 4 m/s)
 CONTACT_HEIGHT = 0.06  # m above the lowest sole point of the frame
-HEIGHT_NOISE = 0.03  # m, one standard deviation of a foothold's height in a fitted body; our choice
-LEAN_PRIOR = np.radians([3.0, 6.0])  # rad, how far from level a camera is in roll and pitch; our choice
-BALANCE_NOISE = np.radians(2.5)  # rad, one standard deviation of the up that balance tells, about each axis
-OBSERVED = 2.0  # footholds count where they divide the uncertainty without them by this; our choice
-MAX_LEAN = np.radians(15.0)  # rad: a steeper "floor" is stairs or a mistake
-WALKED = 0.6  # m: who moves this far, walks
-LYING = 0.5  # of a unit vector horizontal, or less: the pelvis faces up or down, over 60 degrees
-WALK_CONE = np.radians(45.0)  # rad: walking forward means within this of where the pelvis faces
+FOOTHOLD_HEIGHT_STD = 0.03  # m, one standard deviation of a foothold's height in a fitted body; our choice
+CAMERA_TILT_PRIOR = np.radians(
+    [3.0, 6.0]
+)  # rad, how far from level a camera is in roll and pitch; our choice
+BALANCE_STD = np.radians(2.5)  # rad, one standard deviation of the up that balance tells, about each axis
+MIN_STD_REDUCTION = 2.0  # footholds count where they divide the uncertainty without them by this; our choice
+MAX_TILT = np.radians(15.0)  # rad: a steeper "floor" is stairs or a mistake
+MIN_WALK_DISTANCE = 0.6  # m: who moves this far, walks
+MIN_HORIZONTAL_FACING = (
+    0.5  # of a unit vector horizontal, or less: the pelvis faces up or down, over 60 degrees
+)
+MAX_WALK_ANGLE = np.radians(45.0)  # rad: walking forward means within this of where the pelvis faces
 
 
 @dataclass(frozen=True)
 class Ground:
-    """`matrix` (4, 4): ground = matrix @ camera. `leaned`: (roll, pitch) in degrees, as used."""
+    """`matrix` (4, 4): ground = matrix @ camera. `roll_pitch_deg`: (roll, pitch), as used."""
 
     matrix: Array
-    leaned: tuple[float, float]
+    roll_pitch_deg: tuple[float, float]
     warnings: tuple[str, ...]
 
 
@@ -46,29 +50,29 @@ def camera_to_ground(
     soles: Array,
     pitch: float | None = None,
     roll: float | None = None,
-    balanced: Array | None = None,
+    balance_up: Array | None = None,
 ) -> Ground:
     """The change from camera to ground for a clip.
 
     time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. trunk: (T, 3) unit
     vectors square to them, the pelvis's own up. soles: (T, K, 3) m, points under the feet. pitch, roll: degrees,
-    positive when the camera looks down, and when it is rolled clockwise; None: not known. balanced: (3) unit, what
-    the person's balance says of up; None: nothing. All vectors in the camera frame, without NaN.
+    positive when the camera looks down, and when it is rolled clockwise; None: not known. balance_up: (3) unit,
+    what the person's balance says of up; None: nothing. All vectors in the camera frame, without NaN.
     """
-    lean, unsure = _lean(pitch, roll, balanced)
-    footholds = _footholds(time, soles, up_vector(*lean))
+    tilt, sigma = _tilt_prior(pitch, roll, balance_up)
+    footholds = _footholds(time, soles, up_vector(*tilt))
     warnings: tuple[str, ...] = ()
-    if unsure.any() and len(footholds):
-        lean, warnings = _lean_from_floor(footholds, lean, unsure)
-    up = up_vector(*lean)
-    standing = footholds @ up if len(footholds) else np.min(soles @ up, axis=1)
-    floor = float(np.median(standing)) if len(footholds) else float(np.percentile(standing, 10))
+    if sigma.any() and len(footholds):
+        tilt, warnings = _tilt_from_floor(footholds, tilt, sigma)
+    up = up_vector(*tilt)
+    heights = footholds @ up if len(footholds) else np.min(soles @ up, axis=1)
+    floor = float(np.median(heights)) if len(footholds) else float(np.percentile(heights, 10))
     forward = _heading(pelvis, facing, trunk, up)
     rotation = np.stack([forward, up, np.cross(forward, up)])
     matrix = np.eye(4)
     matrix[:3, :3] = rotation
     matrix[:3, 3] = -rotation @ (pelvis[0] - (pelvis[0] @ up - floor) * up)
-    return Ground(matrix, (float(np.degrees(lean[0])), float(np.degrees(lean[1]))), warnings)
+    return Ground(matrix, (float(np.degrees(tilt[0])), float(np.degrees(tilt[1]))), warnings)
 
 
 def up_vector(roll: float, pitch: float) -> Array:
@@ -76,18 +80,20 @@ def up_vector(roll: float, pitch: float) -> Array:
     return np.array([-np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
 
 
-def _lean(pitch: float | None, roll: float | None, balanced: Array | None) -> tuple[Array, Array]:
+def _tilt_prior(pitch: float | None, roll: float | None, balance_up: Array | None) -> tuple[Array, Array]:
     """Roll and pitch (2) as given, or as balance and the prior have them, and how unsure that is (2), rad."""
     free = np.array([roll is None, pitch is None])
-    lean = np.radians([roll or 0.0, pitch or 0.0])
-    unsure = np.where(free, LEAN_PRIOR, 0.0)
-    if balanced is None:
-        return lean, unsure
-    share = unsure**2 / (unsure**2 + BALANCE_NOISE**2)
-    return lean + share * (lean_of(balanced) - lean), np.sqrt(share) * BALANCE_NOISE
+    tilt = np.radians([roll or 0.0, pitch or 0.0])
+    sigma = np.where(free, CAMERA_TILT_PRIOR, 0.0)
+    if balance_up is None:
+        return tilt, sigma
+    balance_weight = sigma**2 / (sigma**2 + BALANCE_STD**2)
+    return tilt + balance_weight * (roll_pitch_from_up(balance_up) - tilt), np.sqrt(
+        balance_weight
+    ) * BALANCE_STD
 
 
-def apply(matrix: Array, points: Array) -> Array:
+def transform_points(matrix: Array, points: Array) -> Array:
     """Points (..., 3) through a homogeneous (4, 4) matrix."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
@@ -108,58 +114,60 @@ def _footholds(time: Array, soles: Array, up: Array) -> Array:
     return np.array(stances).reshape(-1, 3)
 
 
-def _lean_from_floor(footholds: Array, lean: Array, unsure: Array) -> tuple[Array, tuple[str, ...]]:
-    """Add to `lean` (roll, pitch), known within `unsure`, what the slope of the footholds' plane says of it.
+def _tilt_from_floor(footholds: Array, tilt: Array, sigma: Array) -> tuple[Array, tuple[str, ...]]:
+    """Add to `tilt` (roll, pitch), known within `sigma`, what the slope of the footholds' plane says of it.
 
     A Gaussian holds the lean where it was. A walk shows the slope along it, which is roll and pitch in one, and
     nothing across it. So both are found at once, along the axes in which the footholds show most and least next to
-    `unsure`; an axis counts when the footholds halve its uncertainty, else it stays as it is.
+    `sigma`; an axis counts when the footholds halve its uncertainty, else it stays as it is.
     """
-    up = up_vector(*lean)
-    ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up  # the camera's forward, made horizontal
-    ahead /= np.linalg.norm(ahead)
-    right = np.cross(ahead, up)  # not from the picture's right, which is the left of a camera upside down
+    up = up_vector(*tilt)
+    forward = np.array([0.0, 0.0, 1.0]) - up[2] * up  # the camera's forward, made horizontal
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, up)  # not from the picture's right, which is the left of a camera upside down
     # to a camera taken as level, the floor rises to the right when it is rolled clockwise, ahead when it looks down
-    rise = np.stack([right * np.cos(lean[1]), ahead], axis=1)
-    centred = footholds - footholds.mean(axis=0)
-    height = centred @ up / HEIGHT_NOISE  # this and what follows: in standard deviations
-    across = centred @ rise * unsure / HEIGHT_NOISE
-    information, axes = np.linalg.eigh(across.T @ across)
-    along = np.where(1 + information >= OBSERVED**2, axes.T @ (across.T @ height) / (1 + information), 0.0)
-    leaned = lean + np.arctan(unsure * (axes @ along))
-    slope = float(np.arccos(np.clip(up @ up_vector(*leaned), -1.0, 1.0)))
-    if slope > MAX_LEAN:
-        steep = f"the footholds lie on a slope of {np.degrees(slope):.0f} degrees"
-        return lean, (f"{steep}, which no floor has: they were not asked how the camera leans",)
-    return leaned, ()
+    rise = np.stack([right * np.cos(tilt[1]), forward], axis=1)
+    centered = footholds - footholds.mean(axis=0)
+    height = centered @ up / FOOTHOLD_HEIGHT_STD  # this and what follows: in standard deviations
+    design = centered @ rise * sigma / FOOTHOLD_HEIGHT_STD
+    information, axes = np.linalg.eigh(design.T @ design)
+    coefficients = np.where(
+        1 + information >= MIN_STD_REDUCTION**2, axes.T @ (design.T @ height) / (1 + information), 0.0
+    )
+    updated = tilt + np.arctan(sigma * (axes @ coefficients))
+    slope = float(np.arccos(np.clip(up @ up_vector(*updated), -1.0, 1.0)))
+    if slope > MAX_TILT:
+        message = f"the footholds lie on a slope of {np.degrees(slope):.0f} degrees"
+        return tilt, (f"{message}, which no floor has: they were not asked how the camera leans",)
+    return updated, ()
 
 
 def _heading(pelvis: Array, facing: Array, trunk: Array, up: Array) -> Array:
     """Forward (3): along the walk if the person walks forward, else where the pelvis first faces; horizontal, unit."""
     start = min(len(facing), 5)
-    forward = _forward(facing[:start], trunk[:start], up)
-    away = _flat(pelvis - pelvis[0], up)
-    far = np.flatnonzero(np.linalg.norm(away, axis=-1) > WALKED)
-    if far.size:
-        end = int(far[0])
-        walk = away[end] / np.linalg.norm(away[end])
-        if walk @ _forward(facing[: end + 1], trunk[: end + 1], up) > np.cos(WALK_CONE):
+    forward = _mean_facing(facing[:start], trunk[:start], up)
+    displacement = _horizontal(pelvis - pelvis[0], up)
+    walked = np.flatnonzero(np.linalg.norm(displacement, axis=-1) > MIN_WALK_DISTANCE)
+    if walked.size:
+        end = int(walked[0])
+        walk = displacement[end] / np.linalg.norm(displacement[end])
+        if walk @ _mean_facing(facing[: end + 1], trunk[: end + 1], up) > np.cos(MAX_WALK_ANGLE):
             return np.asarray(walk)
     return forward
 
 
-def _forward(facing: Array, trunk: Array, up: Array) -> Array:
+def _mean_facing(facing: Array, trunk: Array, up: Array) -> Array:
     """Where a pelvis faces on average (3), horizontal, unit.
 
     One that faces up or down points anywhere by chance; where its own up axis points is where it will face, or
     its back, once it is upright again.
     """
     mean = facing.mean(axis=0)
-    level = _flat(mean, up)
-    if np.linalg.norm(level) < LYING * np.linalg.norm(mean):
-        level = -np.sign(mean @ up) * _flat(trunk.mean(axis=0), up)
-    return np.asarray(level / max(float(np.linalg.norm(level)), 1e-9))
+    horizontal = _horizontal(mean, up)
+    if np.linalg.norm(horizontal) < MIN_HORIZONTAL_FACING * np.linalg.norm(mean):
+        horizontal = -np.sign(mean @ up) * _horizontal(trunk.mean(axis=0), up)
+    return np.asarray(horizontal / max(float(np.linalg.norm(horizontal)), 1e-9))
 
 
-def _flat(vectors: Array, up: Array) -> Array:
+def _horizontal(vectors: Array, up: Array) -> Array:
     return np.asarray(vectors - (vectors @ up)[..., None] * up)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from biopose_cli.geometry import so3_torch
-from biopose_cli.geometry.euler import angles_of
-from biopose_cli.ik.network import BODIES, INNER, ROOT, NeurIK
+from biopose_cli.geometry.euler import matrix_to_euler_zxy
+from biopose_cli.ik.network import BODIES, JOINT_COORDINATES, PELVIS_COORDINATES, NeurIK
 from biopose_cli.typing import Array
 
-WINDOWS = 32  # in work at once
+WINDOW_BATCH = 32  # in work at once
 
 
 @dataclass(frozen=True)
@@ -40,33 +40,39 @@ def predict(
     counting most. A clip shorter than a window is continued by its last frame.
     """
     points = torch.as_tensor(markers, dtype=torch.float32)
-    seen = torch.isfinite(points).all(-1)
-    points = torch.where(seen[..., None], points, 0.0)
-    frames, window = len(points), network.size.window
+    visible = torch.isfinite(points).all(-1)
+    points = torch.where(visible[..., None], points, 0.0)
+    frames, window = len(points), network.config.window
     starts = _starts(frames, window)
     rows = (starts[:, None] + torch.arange(window)).clamp(max=frames - 1)  # (N, W)
     weight = (torch.arange(window) + 0.5).minimum(window - torch.arange(window) - 0.5) / window
-    inside = (starts[:, None] + torch.arange(window)) < frames
-    total = torch.zeros(frames, 1).index_add(0, rows.flatten(), (weight * inside).reshape(-1, 1))
+    in_clip = (starts[:, None] + torch.arange(window)) < frames
+    total_weight = torch.zeros(frames, 1).index_add(0, rows.flatten(), (weight * in_clip).reshape(-1, 1))
 
-    def blended(parts: list[Tensor]) -> Tensor:
+    def blend(parts: list[Tensor]) -> Tensor:
         """(N, W, ...) per window -> (T, ...)."""
         values = torch.cat(parts).flatten(2)
-        weighted = (values * (weight * inside)[..., None]).flatten(0, 1)
-        return torch.zeros(frames, values.shape[-1]).index_add(0, rows.flatten(), weighted) / total
+        weighted = (values * (weight * in_clip)[..., None]).flatten(0, 1)
+        return torch.zeros(frames, values.shape[-1]).index_add(0, rows.flatten(), weighted) / total_weight
 
     network = network.to(device)
     outputs = []
     with torch.inference_mode():
-        for some in rows.split(WINDOWS):
-            outputs.append(network(points[some].to(device), seen[some].to(device)))
-        scale = network.scales(torch.cat([o.log_scale for o in outputs]).mean(0)).cpu().double().numpy()
-    angles = blended([o.angles.cpu() for o in outputs])
-    place = blended([o.place.cpu() for o in outputs])
-    rotation = so3_torch.nearest(blended([o.rotation.cpu() for o in outputs]).unflatten(-1, (3, 3)))
-    angles_in_time = np.unwrap(angles_of(rotation).double().numpy(), axis=0)
-    values = np.concatenate([angles_in_time, place.double().numpy(), angles.double().numpy()], axis=1)
-    names = (*ROOT, *(name for name, _, _ in INNER))
+        for chunk in rows.split(WINDOW_BATCH):
+            outputs.append(network(points[chunk].to(device), visible[chunk].to(device)))
+        scale = (
+            network.scale_factors(torch.cat([o.log_scale for o in outputs]).mean(0)).cpu().double().numpy()
+        )
+    angles = blend([o.angles.cpu() for o in outputs])
+    pelvis_position = blend([o.pelvis_position.cpu() for o in outputs])
+    pelvis_orientation = so3_torch.project_to_so3(
+        blend([o.pelvis_orientation.cpu() for o in outputs]).unflatten(-1, (3, 3))
+    )
+    pelvis_angles = np.unwrap(matrix_to_euler_zxy(pelvis_orientation).double().numpy(), axis=0)
+    values = np.concatenate(
+        [pelvis_angles, pelvis_position.double().numpy(), angles.double().numpy()], axis=1
+    )
+    names = (*PELVIS_COORDINATES, *(name for name, _, _ in JOINT_COORDINATES))
     q = np.zeros((frames, len(coordinates)))
     for column, name in enumerate(coordinates):
         if name in names:

@@ -13,25 +13,27 @@ from biopose_cli.typing import Array
 
 @dataclass(frozen=True)
 class Targets:
-    """`places` (T, M, 3) m, ground, zero where not seen; `weights` (T, M), zero there as well."""
+    """`positions` (T, M, 3) m, ground, zero where not seen; `weights` (T, M), zero there as well."""
 
-    places: Tensor
+    positions: Tensor
     weights: Tensor
 
     @staticmethod
-    def of(markers: Array, weights: Array | None) -> Targets:
+    def from_markers(markers: Array, weights: Array | None) -> Targets:
         """markers: (T, M, 3), NaN where not seen. weights: (M); None: all alike."""
         points = torch.as_tensor(markers, dtype=torch.float64)
-        seen = torch.isfinite(points).all(-1)
-        each = torch.as_tensor(np.ones(points.shape[1]) if weights is None else weights, dtype=torch.float64)
-        return Targets(torch.where(seen[..., None], points, 0.0), seen * each)
+        visible = torch.isfinite(points).all(-1)
+        marker_weights = torch.as_tensor(
+            np.ones(points.shape[1]) if weights is None else weights, dtype=torch.float64
+        )
+        return Targets(torch.where(visible[..., None], points, 0.0), visible * marker_weights)
 
-    def part(self, rows: Tensor) -> Targets:
-        return Targets(self.places[rows], self.weights[rows])
+    def select(self, rows: Tensor) -> Targets:
+        return Targets(self.positions[rows], self.weights[rows])
 
     def weighted(self, factor: Tensor) -> Targets:
         """factor: (M)."""
-        return Targets(self.places, self.weights * factor)
+        return Targets(self.positions, self.weights * factor)
 
     def rms(self, cost: Tensor) -> Tensor:
         """(T) weighted root mean square distance of the seen markers, m, from half the sum of squares."""

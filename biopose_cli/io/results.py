@@ -17,16 +17,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from biopose_cli.errors import ArtifactError
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.typing import Array
 
 LANDMARKS = 33  # BlazePose's body landmarks
 # coordinates, without the side
-LEGS = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+LEG_COORDINATES = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")
+_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
-def _array(*shape: str | int, dtype: type = np.float32) -> Any:
+def _array_field(*shape: str | int, dtype: type = np.float32) -> Any:
     """A field of this shape; a letter stands for one length throughout the artefact."""
     return field(metadata={"shape": shape, "dtype": dtype})
 
@@ -67,7 +67,7 @@ class Artifact:
         DiskFullError, OutputError
         """
         values = {spec.name: np.asarray(getattr(self, spec.name)) for spec in fields(self)}
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             values |= {"_kind": np.array(self.name), "_fingerprint": np.array(fingerprint)}
             np.savez(temporary, allow_pickle=False, **values)
 
@@ -84,9 +84,9 @@ class Artifact:
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
                 if stored["_kind"].item() != cls.name:
                     raise ValueError(f"it holds stage {stored['_kind'].item()!r}")
-                values = {spec.name: _plain(stored[spec.name], spec.type) for spec in fields(cls)}
+                values = {spec.name: _to_python(stored[spec.name], spec.type) for spec in fields(cls)}
                 return cls(**values), str(stored["_fingerprint"].item())
-        except _UNREADABLE as error:
+        except _READ_ERRORS as error:
             reason = (
                 "it is missing"
                 if isinstance(error, FileNotFoundError)
@@ -103,11 +103,11 @@ def read_fingerprint(path: Path) -> str | None:
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
             return str(stored["_fingerprint"].item())
-    except _UNREADABLE:
+    except _READ_ERRORS:
         return None
 
 
-def _plain(value: Array, annotation: Any) -> Any:
+def _to_python(value: Array, annotation: Any) -> Any:
     """Scalars and tuples of text back from their 0-d and 1-d arrays."""
     if annotation == "tuple[str, ...]":
         return tuple(str(item) for item in value)
@@ -120,20 +120,20 @@ class Tracks(Artifact):
 
     name: ClassVar[str] = "tracks"
 
-    time: Array = _array("T", dtype=np.float64)  # s, true presentation times
-    frame: Array = _array("T", dtype=np.int64)  # index in the file, from 0
-    image_size: Array = _array(2, dtype=np.int64)  # width, height, px
-    box: Array = _array("P", "T", 4)  # x0, y0, x1, y1, px: bounds of the visible landmarks
-    roi: Array = _array(
+    time: Array = _array_field("T", dtype=np.float64)  # s, true presentation times
+    frame: Array = _array_field("T", dtype=np.int64)  # index in the file, from 0
+    image_size: Array = _array_field(2, dtype=np.int64)  # width, height, px
+    box: Array = _array_field("P", "T", 4)  # x0, y0, x1, y1, px: bounds of the visible landmarks
+    roi: Array = _array_field(
         "P", "T", 4
     )  # crop: centre x, y (px), side (px), rotation (rad, clockwise in the image)
-    keypoints_2d: Array = _array("P", "T", LANDMARKS, 2)  # px
-    confidence: Array = _array("P", "T", LANDMARKS)  # 0..1
-    landmarks_3d: Array = _array(
+    keypoints_2d: Array = _array_field("P", "T", LANDMARKS, 2)  # px
+    confidence: Array = _array_field("P", "T", LANDMARKS)  # 0..1
+    landmarks_3d: Array = _array_field(
         "P", "T", LANDMARKS, 3
     )  # m, the network's own guess, hip-centred, camera axes
-    visible: Array = _array("P", "T", dtype=np.bool_)  # measured in this frame
-    swapped: Array = _array(
+    visible: Array = _array_field("P", "T", dtype=np.bool_)  # measured in this frame
+    swapped: Array = _array_field(
         "P", "T", dtype=np.bool_
     )  # left and right legs or arms were exchanged here, and repaired
     warnings: tuple[str, ...] = ()
@@ -148,20 +148,20 @@ class Detection(Artifact):
 
     name: ClassVar[str] = "detect"
 
-    time: Array = _array("T", dtype=np.float64)
-    frame: Array = _array("T", dtype=np.int64)
-    image_size: Array = _array(2, dtype=np.int64)
-    box: Array = _array("T", 4)
-    roi: Array = _array("T", 4)
-    keypoints_2d: Array = _array("T", LANDMARKS, 2)  # px, as in the image (lens distortion not removed)
-    confidence: Array = _array("T", LANDMARKS)
-    landmarks_3d: Array = _array("T", LANDMARKS, 3)
-    visible: Array = _array("T", dtype=np.bool_)
-    swapped: Array = _array("T", dtype=np.bool_)
-    interpolated: Array = _array("T", dtype=np.bool_)  # filled across a short gap
-    people_box: Array = _array("P", "T", 4)  # everybody's boxes, for the overlay; row k is person k + 1
-    camera_matrix: Array = _array(3, 3, dtype=np.float64)  # px
-    dist_coeffs: Array = _array(5, dtype=np.float64)  # OpenCV's k1, k2, p1, p2, k3
+    time: Array = _array_field("T", dtype=np.float64)
+    frame: Array = _array_field("T", dtype=np.int64)
+    image_size: Array = _array_field(2, dtype=np.int64)
+    box: Array = _array_field("T", 4)
+    roi: Array = _array_field("T", 4)
+    keypoints_2d: Array = _array_field("T", LANDMARKS, 2)  # px, as in the image (lens distortion not removed)
+    confidence: Array = _array_field("T", LANDMARKS)
+    landmarks_3d: Array = _array_field("T", LANDMARKS, 3)
+    visible: Array = _array_field("T", dtype=np.bool_)
+    swapped: Array = _array_field("T", dtype=np.bool_)
+    interpolated: Array = _array_field("T", dtype=np.bool_)  # filled across a short gap
+    people_box: Array = _array_field("P", "T", 4)  # everybody's boxes, for the overlay; row k is person k + 1
+    camera_matrix: Array = _array_field(3, 3, dtype=np.float64)  # px
+    dist_coeffs: Array = _array_field(5, dtype=np.float64)  # OpenCV's k1, k2, p1, p2, k3
     focal_source: str = ""  # "metadata", "--focal", "--fov", "--intrinsics" or "default"
     person: int = 1  # 1-based, as drawn in the overlay
     warnings: tuple[str, ...] = ()
@@ -173,13 +173,13 @@ class Mesh(Artifact):
 
     name: ClassVar[str] = "mesh"
 
-    body_pose: Array = _array("T", 23, 3)  # axis-angle, rad
-    global_orient: Array = _array("T", 3)  # axis-angle, rad
-    betas: Array = _array(10)  # one shape per clip
-    transl: Array = _array("T", 3)  # m
-    query_tokens: Array = _array("T", "K", "d")  # K = 0 for the fitted body
-    reprojection_px: Array = _array("T")  # confidence-weighted mean distance of the keypoints, px
-    landmark_shape: Array = field(  # how this person's keypoints sit on the body, in standard deviations
+    body_pose: Array = _array_field("T", 23, 3)  # axis-angle, rad
+    global_orient: Array = _array_field("T", 3)  # axis-angle, rad
+    betas: Array = _array_field(10)  # one shape per clip
+    transl: Array = _array_field("T", 3)  # m
+    query_tokens: Array = _array_field("T", "K", "d")  # K = 0 for the fitted body
+    reprojection_px: Array = _array_field("T")  # confidence-weighted mean distance of the keypoints, px
+    landmark_offsets: Array = field(  # how this person's keypoints sit on the body, in standard deviations
         default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("L",), "dtype": np.float32}
     )
     stature_m: float = 0.0  # of the fitted shape, standing
@@ -196,33 +196,33 @@ class Refined(Mesh):
     loss: Array = field(
         default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("I",), "dtype": np.float32}
     )
-    # rad: by how much the joints of `mesh.kinematics.MOVING` may be turned wrongly, about each of their axes; no rows
-    # where no network said so (`--mesh fit`, an imported track)
-    spread: Array = field(
+    # rad: by how much the joints of `body.kinematics.ACTIVE_JOINTS` may be turned wrongly, about each of their axes;
+    # no rows where no network said so (`--mesh fit`, an imported track)
+    rotation_std: Array = field(
         default_factory=lambda: np.zeros((0, 22, 3), np.float32),
         metadata={"shape": ("S", 22, 3), "dtype": np.float32},
     )
 
 
 @dataclass(frozen=True)
-class Joints(Artifact):
+class JointKinematics(Artifact):
     """Joint angles, the scaled skeleton and the virtual markers, ground frame."""
 
     name: ClassVar[str] = "neurik"
 
-    time: Array = _array("T", dtype=np.float64)
-    q: Array = _array("T", "D")  # rad and m; NaN where the person was not seen for too long
-    coordinates: Array = _array("D", dtype=str)
-    rotational: Array = _array("D", dtype=np.bool_)  # rad (True) or m
-    scale: Array = _array("B", 3)  # per body, x y z in the body's frame
-    bodies: Array = _array("B", dtype=str)
-    markers: Array = _array("T", "M", 3)  # m
-    marker_names: Array = _array("M", dtype=str)
-    marker_residual: Array = _array("T", "M")  # m, distance from the model's marker
-    valid: Array = _array("T", dtype=np.bool_)
-    ground_from_camera: Array = _array(4, 4, dtype=np.float64)  # homogeneous: ground = matrix @ camera
+    time: Array = _array_field("T", dtype=np.float64)
+    q: Array = _array_field("T", "D")  # rad and m; NaN where the person was not seen for too long
+    coordinates: Array = _array_field("D", dtype=str)
+    rotational: Array = _array_field("D", dtype=np.bool_)  # rad (True) or m
+    scale: Array = _array_field("B", 3)  # per body, x y z in the body's frame
+    bodies: Array = _array_field("B", dtype=str)
+    markers: Array = _array_field("T", "M", 3)  # m
+    marker_names: Array = _array_field("M", dtype=str)
+    marker_residual: Array = _array_field("T", "M")  # m, distance from the model's marker
+    valid: Array = _array_field("T", dtype=np.bool_)
+    ground_from_camera: Array = _array_field(4, 4, dtype=np.float64)  # homogeneous: ground = matrix @ camera
     # rad and m: standard deviations of q, NaN also for coordinates that are not free; no rows where they are not known
-    deviation: Array = field(
+    q_std: Array = field(
         default_factory=lambda: np.zeros((0, 0), np.float32),
         metadata={"shape": ("S", "E"), "dtype": np.float32},
     )
@@ -238,6 +238,6 @@ class Exported(Artifact):
 
     name: ClassVar[str] = "export"
 
-    files: Array = _array("F", dtype=str)  # names inside the clip's folder
-    sha256: Array = _array("F", dtype=str)
+    files: Array = _array_field("F", dtype=str)  # names inside the clip's folder
+    sha256: Array = _array_field("F", dtype=str)
     warnings: tuple[str, ...] = ()

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Send what is written to the process's standard error nowhere: LiteRT announces its XNNPACK delegate there and
     offers no way to turn that off. Its errors are exceptions."""
     try:
-        kept = os.dup(2)
+        saved_fd = os.dup(2)
     except OSError:  # a program without a console has none
         yield
         return
@@ -21,6 +21,6 @@ def quiet() -> Iterator[None]:
     try:
         yield
     finally:
-        os.dup2(kept, 2)
+        os.dup2(saved_fd, 2)
         os.close(sink)
-        os.close(kept)
+        os.close(saved_fd)

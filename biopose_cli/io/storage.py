@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from biopose_cli.errors import MotionFileError
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.typing import Array
 
-MOST_RADIANS = 3 * np.pi  # no joint turns by more: a larger "radian" is a degree
+MAX_RADIANS = 3 * np.pi  # no joint turns by more: a larger "radian" is a degree
 _TRANSLATION = re.compile(r"(^|_)t[xyz123](_|$)")  # pelvis_tx, sh_ty_r, Abs_t1
 _STATE_PATH = re.compile(r"^/?(?:[^/]+/)*([^/]+)/value$")  # /jointset/hip_r/hip_flexion_r/value
 _DERIVED = re.compile(r"/(speed|activation|fiber_length|normalized_tendon_force)$|^/forceset/")
@@ -81,7 +81,7 @@ def write_mot(path: Path, time: ArrayLike, names: Sequence[str], values: ArrayLi
         raise ValueError(f"{path.name}: time does not increase")
     size = f"nRows={len(times)}\nnColumns={len(names) + 1}"
     header = f"Coordinates\nversion=1\n{size}\ninDegrees=yes\n\nendheader\n"
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(header + "\t".join(["time", *names]) + "\n")
         for instant, row in zip(times, table, strict=True):
             file.write("\t".join(f"{value:.8f}" for value in (instant, *row)) + "\n")
@@ -120,7 +120,7 @@ def read_motion(path: Path) -> Motion:
     table = _table(path, lines, first, labels)
 
     keep = [i for i, label in enumerate(labels[1:], 1) if not _DERIVED.search(label)]
-    names = tuple(_plain_name(labels[i]) for i in keep)
+    names = tuple(_coordinate_name(labels[i]) for i in keep)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise MotionFileError(f"{path} has more than one column for {', '.join(repeated)}")
@@ -152,7 +152,7 @@ def _header(lines: list[str]) -> dict[str, str]:
     return {key.strip().lower(): value.strip().lower() for key, _, value in pairs}
 
 
-def _plain_name(label: str) -> str:
+def _coordinate_name(label: str) -> str:
     state = _STATE_PATH.match(label)
     return state.group(1) if state else label.rpartition("/")[2]
 
@@ -213,7 +213,7 @@ def _in_degrees(path: Path, names: tuple[str, ...], values: Array, *, stated: bo
     rotation = np.array([is_rotation(name) for name in names])
     joint = rotation & ~np.char.startswith(np.array(names), "pelvis")  # a turning person winds the pelvis up
     largest = np.abs(values[:, joint]).max(initial=0.0)
-    if largest > MOST_RADIANS:
+    if largest > MAX_RADIANS:
         column = names[int(np.argmax(np.abs(values).max(axis=0) * joint))]
         says = "says inDegrees=no" if stated else "has no inDegrees line, which means radians"
         raise MotionFileError(

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from biopose_cli.errors import MotionFileError
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.typing import Array
 
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+METERS_PER_UNIT = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
         raise ValueError(f"{path.name}: time {times.shape}, positions {points.shape}, {len(names)} names")
     if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError(f"{path.name}: time does not increase")
-    known: Array = np.asarray(np.isfinite(points).all(axis=2))
-    rows = np.flatnonzero(known.any(axis=1))
+    present: Array = np.asarray(np.isfinite(points).all(axis=2))
+    rows = np.flatnonzero(present.any(axis=1))
     if not len(rows):
         raise ValueError(f"{path.name}: no marker is known in any frame")
     if any(not name or name.split() != [name] for name in names):
@@ -69,14 +69,17 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
         "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t\n"
         f"\t\t{axes}\n\n"
     )
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(header)
         for row in rows:
-            row_points = zip(points[row].tolist(), known[row].tolist(), strict=True)
+            row_points = zip(points[row].tolist(), present[row].tolist(), strict=True)
             cells = [
-                "{:.7f}\t{:.7f}\t{:.7f}".format(*point) if seen else "\t\t" for point, seen in row_points
+                "{:.7f}\t{:.7f}\t{:.7f}".format(*point) if is_present else "\t\t"
+                for point, is_present in row_points
             ]
-            end = "" if known[row, -1] else "\t"  # OpenSim drops an empty last cell, and then misses a column
+            end = (
+                "" if present[row, -1] else "\t"
+            )  # OpenSim drops an empty last cell, and then misses a column
             file.write(f"{row + 1}\t{times[row]:.8f}\t" + "\t".join(cells) + end + "\n")
 
 
@@ -97,11 +100,11 @@ def read_trc(path: Path) -> Markers:
         raise MotionFileError(f"{path} is not a .trc file (it does not begin with PathFileType)")
     header = dict(zip(lines[1].split(), lines[2].split(), strict=False))
     unit = header.get("Units", "").lower()
-    if unit not in METRES:
+    if unit not in METERS_PER_UNIT:
         raise MotionFileError(f"{path} is in {unit or 'no stated'} units", "Use m, cm or mm")
     names = tuple(name.strip() for name in lines[3].split("\t")[2:] if name.strip())
 
-    times, found = [], []
+    times, rows = [], []
     for number, line in enumerate(lines[5:], 6):
         if not line.strip():
             continue
@@ -109,12 +112,12 @@ def read_trc(path: Path) -> Markers:
         cells += [""] * (2 + 3 * len(names) - len(cells))  # cells at the end of a line may be left out
         try:
             times.append(float(cells[1]))
-            found.append([float(cell) if cell else np.nan for cell in cells[2 : 2 + 3 * len(names)]])
+            rows.append([float(cell) if cell else np.nan for cell in cells[2 : 2 + 3 * len(names)]])
         except ValueError as error:
             raise MotionFileError(f"{path}, line {number}: {error}") from None
         if len(times) > 1 and times[-1] <= times[-2]:
             raise MotionFileError(f"{path}, line {number}: time {times[-1]:g} s is not after {times[-2]:g} s")
-    if not found or not names:
+    if not rows or not names:
         raise MotionFileError(f"{path} holds no markers", "It was probably not written to its end")
-    positions = METRES[unit] * np.array(found).reshape(len(found), len(names), 3)
+    positions = METERS_PER_UNIT[unit] * np.array(rows).reshape(len(rows), len(names), 3)
     return Markers(np.array(times), names, positions)

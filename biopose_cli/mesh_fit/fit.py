@@ -6,56 +6,63 @@ from collections.abc import Callable
 
 import numpy as np
 
-from biopose_cli.body.kinematics import MOVING, Chain, Pose
+from biopose_cli.body.kinematics import ACTIVE_JOINTS, KinematicChain, Pose
 from biopose_cli.mesh_fit import priors
-from biopose_cli.mesh_fit.costs import Landmarks3D, Reprojection, ShapePrior, Smoothness, State, Term
-from biopose_cli.mesh_fit.initialization import first_pose, on_keypoints
+from biopose_cli.mesh_fit.costs import Cost, Landmarks3D, Reprojection, ShapePrior, Smoothness, State
+from biopose_cli.mesh_fit.initialization import align_translation, initial_pose
 from biopose_cli.mesh_fit.observations import Observations
-from biopose_cli.mesh_fit.solver import minimise
+from biopose_cli.mesh_fit.solver import levenberg_marquardt
 from biopose_cli.typing import Array
 
 PASSES = (12, 25, 25)  # most iterations: to the 3D guess, to the keypoints with the guess, to the keypoints
 ITERATIONS = 2 * sum(PASSES)
-_GUESS_SIGMA = 0.08  # m, spread of the network's 3D landmarks about the truth
+_LANDMARK_SIGMA = 0.08  # m, spread of the network's 3D landmarks about the truth
 # (rad/s^2)^2 s: a cut-off near 6 Hz for an arm; pushing off, an ankle turns by 30 degrees within an eighth of a second
 _ARM, _TRUNK, _LEG, _ANKLE = 80.0, 10.0, 240.0, 800.0
-_MOVING = np.full(3, 8.0)  # (m/s^2)^2 s
+_LINEAR_DENSITY = np.full(3, 8.0)  # (m/s^2)^2 s
 _PRIOR_WEIGHT = 0.3  # poses of neighbouring frames are nearly one observation
-_DENSITY = (
+_ANGULAR_DENSITY = (
     dict.fromkeys((0, 3, 6, 9, 12, 13, 14, 15), _TRUNK)
     | dict.fromkeys((1, 2, 4, 5), _LEG)
     | dict.fromkeys((7, 8), _ANKLE)
 )
 
 
-def smoothness(time: Array) -> Smoothness:
-    density = np.array([_DENSITY.get(joint, _ARM) for joint in MOVING])
-    return Smoothness(time, density, _MOVING, delta=3.0)
+def smoothness_cost(time: Array) -> Smoothness:
+    density = np.array([_ANGULAR_DENSITY.get(joint, _ARM) for joint in ACTIVE_JOINTS])
+    return Smoothness(time, density, _LINEAR_DENSITY, delta=3.0)
 
 
-def pose_terms(seen: Observations, shape: ShapePrior, *, standing: bool) -> list[Term]:
+def prior_costs(observations: Observations, shape_prior: ShapePrior, *, standing: bool) -> list[Cost]:
     """All but the observations; the pose prior is the last."""
-    poses = priors.pose_prior(_PRIOR_WEIGHT * seen.share, standing=standing)
-    return [priors.limits(seen.share), smoothness(seen.time), shape, poses]
+    pose_prior = priors.pose_prior(_PRIOR_WEIGHT * observations.frame_weight, standing=standing)
+    return [
+        priors.joint_limits(observations.frame_weight),
+        smoothness_cost(observations.time),
+        shape_prior,
+        pose_prior,
+    ]
 
 
-def reprojection(seen: Observations, delta: float) -> Reprojection:
-    return Reprojection(seen.keypoints, seen.matrix, seen.sigma, seen.weight, delta)
+def reprojection_cost(observations: Observations, delta: float) -> Reprojection:
+    return Reprojection(
+        observations.keypoints, observations.camera_matrix, observations.sigma, observations.weight, delta
+    )
 
 
-def guess(seen: Observations, strength: float) -> Landmarks3D:
-    weight = (seen.weight > 0) * (strength * seen.share[:, None])
-    return Landmarks3D(seen.guess, weight, _GUESS_SIGMA, delta=2.0)
+def landmarks_cost(observations: Observations, strength: float) -> Landmarks3D:
+    weight = (observations.weight > 0) * (strength * observations.frame_weight[:, None])
+    return Landmarks3D(observations.landmarks_3d, weight, _LANDMARK_SIGMA, delta=2.0)
 
 
 def fit_clip(
-    chain: Chain,
-    seen: Observations,
-    shape: ShapePrior,
+    chain: KinematicChain,
+    observations: Observations,
+    shape_prior: ShapePrior,
     on_iteration: Callable[[], None] = lambda: None,
-    known_shape: Array | None = None,
+    fixed_shape: Array | None = None,
 ) -> Pose:
-    """Fit from nothing: pose and translation per frame and one shape (`known_shape`, when given).
+    """Fit from nothing: pose and translation per frame and one shape (`fixed_shape`, when given).
 
     Seen from the front, a bent leg looks like a short one. So the clip is fitted twice, with and without quiet
     standing among the likely poses, and what explains the keypoints better, with smooth motion and a likely shape,
@@ -63,7 +70,7 @@ def fit_clip(
     """
     best, lowest = None, np.inf
     for standing in (False, True):
-        pose, energy = _fit(chain, seen, shape, standing, on_iteration, known_shape)
+        pose, energy = _fit(chain, observations, shape_prior, standing, on_iteration, fixed_shape)
         if best is None or energy < lowest:
             best, lowest = pose, energy
     assert best is not None
@@ -71,27 +78,33 @@ def fit_clip(
 
 
 def _fit(
-    chain: Chain,
-    seen: Observations,
-    shape: ShapePrior,
+    chain: KinematicChain,
+    observations: Observations,
+    shape_prior: ShapePrior,
     standing: bool,
     on_iteration: Callable[[], None],
-    known_shape: Array | None,
+    fixed_shape: Array | None,
 ) -> tuple[Pose, float]:
     """The fit, and its energy without the pose prior."""
-    common = pose_terms(seen, shape, standing=standing)
-    pose = first_pose(chain, seen, known_shape)
-    begin: list[Term] = [guess(seen, 1.0), *common]
-    pose, _ = minimise(
-        chain, pose, begin, PASSES[0], free_shape=False, tolerance=1e-3, on_iteration=on_iteration
+    common = prior_costs(observations, shape_prior, standing=standing)
+    pose = initial_pose(chain, observations, fixed_shape)
+    init_costs: list[Cost] = [landmarks_cost(observations, 1.0), *common]
+    pose, _ = levenberg_marquardt(
+        chain, pose, init_costs, PASSES[0], free_shape=False, tolerance=1e-3, on_iteration=on_iteration
     )
-    pose = on_keypoints(chain, pose, seen)
-    free = known_shape is None
-    rough: list[Term] = [reprojection(seen, 5.0), guess(seen, 0.2), *common]
-    pose, _ = minimise(
-        chain, pose, rough, PASSES[1], free_shape=free, tolerance=1e-3, on_iteration=on_iteration
+    pose = align_translation(chain, pose, observations)
+    free_shape = fixed_shape is None
+    coarse_costs: list[Cost] = [
+        reprojection_cost(observations, 5.0),
+        landmarks_cost(observations, 0.2),
+        *common,
+    ]
+    pose, _ = levenberg_marquardt(
+        chain, pose, coarse_costs, PASSES[1], free_shape=free_shape, tolerance=1e-3, on_iteration=on_iteration
     )
-    final: list[Term] = [reprojection(seen, 3.0), *common]
-    pose, _ = minimise(chain, pose, final, PASSES[2], free_shape=free, on_iteration=on_iteration)
+    fine_costs: list[Cost] = [reprojection_cost(observations, 3.0), *common]
+    pose, _ = levenberg_marquardt(
+        chain, pose, fine_costs, PASSES[2], free_shape=free_shape, on_iteration=on_iteration
+    )
     state = State(chain, pose)
-    return pose, sum(term.energy(state) for term in final[:-1])
+    return pose, sum(cost.energy(state) for cost in fine_costs[:-1])

@@ -8,34 +8,41 @@ from typing import Any
 import numpy as np
 import torch
 
-from biopose_cli.body.kinematics import BETAS, JOINTS, Chain, Pose, load_chain, place
+from biopose_cli.body.kinematics import (
+    NUM_BETAS,
+    NUM_JOINTS,
+    KinematicChain,
+    Pose,
+    build_kinematic_chain,
+    forward_kinematics,
+)
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import so3
-from biopose_cli.hmr.checkpoint import shipped
+from biopose_cli.hmr.checkpoint import load_pretrained
 from biopose_cli.hmr.model import MQHMR
 from biopose_cli.io.results import Detection, Mesh
 from biopose_cli.mesh_fit import network_prior
 from biopose_cli.mesh_fit.costs import ShapePrior
 from biopose_cli.mesh_fit.fit import ITERATIONS, fit_clip
-from biopose_cli.mesh_fit.network_prior import fit_guided, guide
-from biopose_cli.mesh_fit.observations import Observations, observe
-from biopose_cli.mesh_fit.windows import in_windows, sample, spans
+from biopose_cli.mesh_fit.network_prior import fit_with_network_prior, run_network
+from biopose_cli.mesh_fit.observations import Observations, build_observations
+from biopose_cli.mesh_fit.windows import shape_frames, solve_in_windows, window_slices
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
 METHODS = ("mqhmr", "fit")
-_SHORTEST, _TALLEST = 0.5, 2.5  # m
+_MIN_HEIGHT, _MAX_HEIGHT = 0.5, 2.5  # m
 # betas and landmark deviations, in their standard deviations: keypoint errors repeat themselves from frame to frame, so
 # the clip tells less about the shape than its number of frames makes believe
-_SHAPE_SPREAD = 0.35
-_STATURE_KNOWN, _STATURE_UNKNOWN = 0.002, 0.03  # m
-_FRONTAL = np.cos(np.radians(25))  # of the angle between the line of sight and where the pelvis points
-_FACING = (
+_SHAPE_SIGMA = 0.35
+_GIVEN_STATURE_SIGMA, _ASSUMED_STATURE_SIGMA = 0.002, 0.03  # m
+_FRONTAL_COS = np.cos(np.radians(25))  # of the angle between the line of sight and where the pelvis points
+_FRONTAL_WARNING = (
     "seen from the front or behind: how far the knees are bent is a guess; film from the side or at an angle"
 )
-_UNSURE = "the stature is unknown, an adult's mean is assumed: angles hold, lengths are to scale only; give --height"
+_STATURE_WARNING = "the stature is unknown, an adult's mean is assumed: angles hold, lengths are to scale only; give --height"
 
 
 def run(detection: Detection, settings: Settings, progress: Progress, network: MQHMR | None = None) -> Mesh:
@@ -57,33 +64,40 @@ def run(detection: Detection, settings: Settings, progress: Progress, network: M
     if settings.mesh not in METHODS:
         raise SettingError(f"--mesh {settings.mesh} does not exist", f"Choose from: {', '.join(METHODS)}")
     body = load_body(settings.body)
-    chain = load_chain(body)
-    shape = shape_prior(body, settings.height)
-    seen = observe(detection)
+    chain = build_kinematic_chain(body)
+    prior = build_shape_prior(body, settings.height)
+    observations = build_observations(detection)
     if settings.mesh == "mqhmr":
-        told = guide(network or shipped(settings.device), seen, settings.height)
+        predictions = run_network(network or load_pretrained(settings.device), observations, settings.height)
         iterations = network_prior.ITERATIONS
 
-        def fit(frames: slice | Array, known: Array | None = None) -> Pose:
-            return fit_guided(chain, seen.part(frames), shape, told.part(frames), progress.advance, known)
+        def fit(frames: slice | Array, fixed_shape: Array | None = None) -> Pose:
+            return fit_with_network_prior(
+                chain,
+                observations.select(frames),
+                prior,
+                predictions.select(frames),
+                progress.advance,
+                fixed_shape,
+            )
     else:
         iterations = ITERATIONS
 
-        def fit(frames: slice | Array, known: Array | None = None) -> Pose:
-            return fit_clip(chain, seen.part(frames), shape, progress.advance, known)
+        def fit(frames: slice | Array, fixed_shape: Array | None = None) -> Pose:
+            return fit_clip(chain, observations.select(frames), prior, progress.advance, fixed_shape)
 
-    frames = len(seen.time)
-    windows = spans(frames)
+    frames = len(observations.time)
+    windows = window_slices(frames)
     progress.start("mesh", iterations * (1 if len(windows) == 1 else 1 + len(windows)), unit="iterations")
     if len(windows) == 1:
         pose = fit(windows[0])
     else:
-        known = fit(sample(frames)).shape
-        pose = in_windows(frames, lambda window: fit(window, known))
-    return Mesh(**fields(body, chain, pose, seen, settings.height))
+        shape_params = fit(shape_frames(frames)).shape_params
+        pose = solve_in_windows(frames, lambda window: fit(window, shape_params))
+    return Mesh(**artifact_fields(body, chain, pose, observations, settings.height))
 
 
-def shape_prior(body: Body, height: float | None) -> ShapePrior:
+def build_shape_prior(body: Body, height: float | None) -> ShapePrior:
     """The prior on the shape of `body`, held to `height` (m), or near the mean: one view hardly shows size.
 
     Raises
@@ -91,60 +105,71 @@ def shape_prior(body: Body, height: float | None) -> ShapePrior:
     SettingError
         No human has that height.
     """
-    if height is not None and not _SHORTEST <= height <= _TALLEST:
-        raise SettingError(f"--height {height:g} is not possible", f"Give metres, {_SHORTEST} to {_TALLEST}")
-    betas = torch.zeros(BETAS, requires_grad=True)
+    if height is not None and not _MIN_HEIGHT <= height <= _MAX_HEIGHT:
+        raise SettingError(
+            f"--height {height:g} is not possible", f"Give metres, {_MIN_HEIGHT} to {_MAX_HEIGHT}"
+        )
+    betas = torch.zeros(NUM_BETAS, requires_grad=True)
     stature = body.stature(betas)
     (gradient,) = torch.autograd.grad(stature.sum(), betas)
     mean = float(stature.detach())
-    known, sigma = (mean, _STATURE_UNKNOWN) if height is None else (height, _STATURE_KNOWN)
-    return ShapePrior(_SHAPE_SPREAD, mean, gradient.double().numpy(), known, sigma)
+    target, sigma = (mean, _ASSUMED_STATURE_SIGMA) if height is None else (height, _GIVEN_STATURE_SIGMA)
+    return ShapePrior(_SHAPE_SIGMA, mean, gradient.double().numpy(), target, sigma)
 
 
-def fields(body: Body, chain: Chain, pose: Pose, seen: Observations, height: float | None) -> dict[str, Any]:
+def artifact_fields(
+    body: Body, chain: KinematicChain, pose: Pose, observations: Observations, height: float | None
+) -> dict[str, Any]:
     """The values of a `Mesh` artefact."""
-    vectors = so3.log(pose.rotations)
+    axis_angles = so3.matrix_to_axis_angle(pose.rotations)
     with torch.no_grad():
-        stature = float(body.stature(torch.tensor(pose.shape[:BETAS], dtype=torch.float32)))
+        stature = float(body.stature(torch.tensor(pose.shape_params[:NUM_BETAS], dtype=torch.float32)))
     return {
-        "body_pose": vectors[:, 1:JOINTS],
-        "global_orient": continuous(vectors[:, 0]),
-        "betas": pose.shape[:BETAS],
-        "landmark_shape": pose.shape[BETAS:],
+        "body_pose": axis_angles[:, 1:NUM_JOINTS],
+        "global_orient": unwrap_axis_angles(axis_angles[:, 0]),
+        "betas": pose.shape_params[:NUM_BETAS],
+        "landmark_offsets": pose.shape_params[NUM_BETAS:],
         "transl": pose.transl,
-        "query_tokens": np.zeros((len(vectors), 0, 0)),
-        "reprojection_px": reprojection_error(chain, pose, seen),
+        "query_tokens": np.zeros((len(axis_angles), 0, 0)),
+        "reprojection_px": reprojection_error(chain, pose, observations),
         "stature_m": stature,
         "stature_source": "--height" if height is not None else "assumed: about the adult mean",
-        "warnings": warnings(chain, pose, seen, height),
+        "warnings": warnings(chain, pose, observations, height),
     }
 
 
-def warnings(chain: Chain, pose: Pose, seen: Observations, height: float | None) -> tuple[str, ...]:
+def warnings(
+    chain: KinematicChain, pose: Pose, observations: Observations, height: float | None
+) -> tuple[str, ...]:
     """What to say of a body that the keypoints do not tell. A leg seen end on looks like a short one."""
-    pelvis = (pose.transl + chain.rest[0])[seen.usable]
-    along = (pose.rotations[seen.usable, 0, :, 2] * pelvis).sum(1) / np.linalg.norm(pelvis, axis=1)
-    frontal = np.abs(along) > _FRONTAL
-    found = [(_UNSURE, height is None), (_FACING, frontal.mean() > 0.5)]
-    return tuple(text for text, holds in found if holds)
+    pelvis = (pose.transl + chain.rest_joints[0])[observations.usable]
+    facing_cos = (pose.rotations[observations.usable, 0, :, 2] * pelvis).sum(1) / np.linalg.norm(
+        pelvis, axis=1
+    )
+    frontal = np.abs(facing_cos) > _FRONTAL_COS
+    candidates = [(_STATURE_WARNING, height is None), (_FRONTAL_WARNING, frontal.mean() > 0.5)]
+    return tuple(text for text, holds in candidates if holds)
 
 
-def reprojection_error(chain: Chain, pose: Pose, seen: Observations) -> Array:
+def reprojection_error(chain: KinematicChain, pose: Pose, observations: Observations) -> Array:
     """Confidence-weighted mean distance of the keypoints from the body's, (T) px; 0 where nothing was seen."""
-    points = place(chain, pose).landmarks
-    image = points[..., :2] / np.maximum(points[..., 2:], 0.1) * np.diag(seen.matrix)[:2] + seen.matrix[:2, 2]
-    distance = np.linalg.norm(image - seen.keypoints, axis=-1)
-    return np.asarray((seen.weight * distance).sum(1) / np.maximum(seen.weight.sum(1), 1e-9))
+    points = forward_kinematics(chain, pose).landmarks
+    projected = (
+        points[..., :2] / np.maximum(points[..., 2:], 0.1) * np.diag(observations.camera_matrix)[:2]
+        + observations.camera_matrix[:2, 2]
+    )
+    distance = np.linalg.norm(projected - observations.keypoints, axis=-1)
+    return np.asarray((observations.weight * distance).sum(1) / np.maximum(observations.weight.sum(1), 1e-9))
 
 
-def continuous(vectors: Array) -> Array:
+def unwrap_axis_angles(axis_angles: Array) -> Array:
     """Rotation vectors (T,3) without the jumps of a turn past half a circle; the rotations are the same."""
-    result = np.array(vectors)
+    result = np.array(axis_angles)
     for t in range(1, len(result)):
         angle = np.linalg.norm(result[t])
         if angle < 1e-6:
             continue
-        other = result[t] * (1 - 2 * np.pi / angle)
-        if np.linalg.norm(other - result[t - 1]) < np.linalg.norm(result[t] - result[t - 1]):
-            result[t] = other
+        equivalent = result[t] * (1 - 2 * np.pi / angle)
+        if np.linalg.norm(equivalent - result[t - 1]) < np.linalg.norm(result[t] - result[t - 1]):
+            result[t] = equivalent
     return result

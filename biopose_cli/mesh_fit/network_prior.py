@@ -11,30 +11,32 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from biopose_cli.body.kinematics import MOVING, Chain, Pose
+from biopose_cli.body.kinematics import ACTIVE_JOINTS, KinematicChain, Pose
 from biopose_cli.geometry import so3
 from biopose_cli.hmr.model import MQHMR
-from biopose_cli.hmr.predict import Bodies, recover
+from biopose_cli.hmr.predict import SMPLEstimates, predict_smpl
 from biopose_cli.mesh_fit import priors
-from biopose_cli.mesh_fit.costs import ShapePrior, State, Term, add_joint_blocks, robust
-from biopose_cli.mesh_fit.fit import reprojection, smoothness
-from biopose_cli.mesh_fit.initialization import on_keypoints
+from biopose_cli.mesh_fit.costs import Cost, ShapePrior, State, add_joint_blocks, pseudo_huber
+from biopose_cli.mesh_fit.fit import reprojection_cost, smoothness_cost
+from biopose_cli.mesh_fit.initialization import align_translation
 from biopose_cli.mesh_fit.observations import Observations
-from biopose_cli.mesh_fit.solver import minimise
-from biopose_cli.optim.banded import System
+from biopose_cli.mesh_fit.solver import levenberg_marquardt
+from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 
 ITERATIONS = 20
 TOLERANCE = 1e-3  # of the energy: going on changes joints by 0.04 degrees on average, in twice the time
-_DELTA = 3.0  # standard deviations from which a keypoint counts less
-_FILLED = 1 / 16  # of what the network says of a frame, if that lies between what it says of others
-_FAR = 0.5  # standard deviations from which what the network says of a joint counts less
+_KEYPOINT_DELTA = 3.0  # standard deviations from which a keypoint counts less
+_INTERPOLATED_WEIGHT = (
+    1 / 16
+)  # of what the network says of a frame, if that lies between what it says of others
+_ROTATION_DELTA = 0.5  # standard deviations from which what the network says of a joint counts less
 
 
 @dataclass(frozen=True)
-class Guidance:
-    """Joints are turned as a network says. `target` (T,22,3,3), relative to the parents, of `MOVING`; `sigma` (T,22,3)
-    rad, by how much it may be wrong about each axis of the joint; `weight` (T)."""
+class RotationPrior:
+    """Joints are turned as a network says. `target` (T,22,3,3), relative to the parents, of `ACTIVE_JOINTS`; `sigma`
+    (T,22,3) rad, by how much it may be wrong about each axis of the joint; `weight` (T)."""
 
     target: Array
     sigma: Array
@@ -42,63 +44,87 @@ class Guidance:
 
     def _residual(self, state: State) -> Array:
         """(T,22,3), in the frame of the joint, in standard deviations."""
-        turns = np.swapaxes(self.target, -1, -2) @ state.pose.rotations[:, list(MOVING)]
-        return np.asarray(so3.log(turns) / self.sigma)
+        errors = np.swapaxes(self.target, -1, -2) @ state.pose.rotations[:, list(ACTIVE_JOINTS)]
+        return np.asarray(so3.matrix_to_axis_angle(errors) / self.sigma)
 
     def energy(self, state: State) -> float:
-        loss, _ = robust((self._residual(state) ** 2).sum(-1), _FAR)
+        loss, _ = pseudo_huber((self._residual(state) ** 2).sum(-1), _ROTATION_DELTA)
         return float(0.5 * (self.weight[:, None] * loss).sum())
 
-    def add(self, state: State, system: System) -> None:
+    def add_to(self, state: State, equations: BandedNormalEquations) -> None:
         residual = self._residual(state)
-        _, down = robust((residual**2).sum(-1), _FAR)
-        scale = np.sqrt(self.weight[:, None] * down)[..., None]
-        inner = so3.right_jacobian_inverse(residual * self.sigma)
-        blocks = (scale / self.sigma)[..., None] * inner
-        add_joint_blocks(system.blocks[0], np.swapaxes(blocks, -1, -2) @ blocks)
-        pull = np.einsum("tjab,tja->tjb", blocks, scale * residual)
-        system.gradient[:, :-3] += pull.reshape(len(pull), -1)
+        _, robust_weight = pseudo_huber((residual**2).sum(-1), _ROTATION_DELTA)
+        scale = np.sqrt(self.weight[:, None] * robust_weight)[..., None]
+        inverse_jacobian = so3.right_jacobian_inverse(residual * self.sigma)
+        blocks = (scale / self.sigma)[..., None] * inverse_jacobian
+        add_joint_blocks(equations.blocks[0], np.swapaxes(blocks, -1, -2) @ blocks)
+        gradient = np.einsum("tjab,tja->tjb", blocks, scale * residual)
+        equations.gradient[:, :-3] += gradient.reshape(len(gradient), -1)
 
 
-def guide(network: MQHMR, seen: Observations, stature: float | None) -> Bodies:
+def run_network(network: MQHMR, observations: Observations, stature: float | None) -> SMPLEstimates:
     """Ask the network about every frame of a clip that was seen; others get what lies between their neighbours'.
 
     stature: m.
     """
-    known = np.flatnonzero(seen.measured)
-    found = recover(network, seen.keypoints[known], seen.confidence[known], seen.matrix, stature)
-    at = np.rint(np.interp(np.arange(len(seen.time)), known, np.arange(len(known)))).astype(int)
-    bodies = found.part(at)
-    turned = so3.interpolate(bodies.rotations, seen.measured, seen.time)
-    return replace(bodies, rotations=turned)
+    measured = np.flatnonzero(observations.measured)
+    predictions = predict_smpl(
+        network,
+        observations.keypoints[measured],
+        observations.confidence[measured],
+        observations.camera_matrix,
+        stature,
+    )
+    nearest = np.rint(
+        np.interp(np.arange(len(observations.time)), measured, np.arange(len(measured)))
+    ).astype(int)
+    estimates = predictions.select(nearest)
+    rotations = so3.interpolate(estimates.rotations, observations.measured, observations.time)
+    return replace(estimates, rotations=rotations)
 
 
-def guided_terms(seen: Observations, shape: ShapePrior, told: Bodies) -> list[Term]:
+def network_prior_costs(
+    observations: Observations, shape_prior: ShapePrior, predictions: SMPLEstimates
+) -> list[Cost]:
     """All but the observations."""
-    weight = seen.share * np.where(seen.measured, 1.0, _FILLED)
-    towards = Guidance(told.rotations[:, list(MOVING)], told.spread, weight)
-    return [priors.limits(seen.share), smoothness(seen.time), shape, towards]
+    weight = observations.frame_weight * np.where(observations.measured, 1.0, _INTERPOLATED_WEIGHT)
+    rotation_prior = RotationPrior(
+        predictions.rotations[:, list(ACTIVE_JOINTS)], predictions.rotation_std, weight
+    )
+    return [
+        priors.joint_limits(observations.frame_weight),
+        smoothness_cost(observations.time),
+        shape_prior,
+        rotation_prior,
+    ]
 
 
-def first_guess(chain: Chain, seen: Observations, bodies: Bodies, shape: Array | None = None) -> Pose:
-    """The network's bodies as one person on the keypoints. shape: (S), when it is known, else the mean."""
-    shape = np.zeros(chain.shapes) if shape is None else shape
-    rest = chain.rest[0] + chain.rest_shapes[0] @ shape
-    return on_keypoints(chain, Pose(bodies.rotations, bodies.pelvis - rest, shape), seen)
-
-
-def fit_guided(
-    chain: Chain,
-    seen: Observations,
-    shape: ShapePrior,
-    told: Bodies,
-    on_iteration: Callable[[], None] = lambda: None,
-    known_shape: Array | None = None,
+def initial_pose_from_network(
+    chain: KinematicChain, observations: Observations, predictions: SMPLEstimates, shape: Array | None = None
 ) -> Pose:
-    """Fit from the network's bodies: pose and translation per frame, and one shape (`known_shape`, if given)."""
-    start = first_guess(chain, seen, told, known_shape)
-    terms = [reprojection(seen, _DELTA), *guided_terms(seen, shape, told)]
-    free = known_shape is None
-    return minimise(
-        chain, start, terms, ITERATIONS, free_shape=free, tolerance=TOLERANCE, on_iteration=on_iteration
+    """The network's bodies as one person on the keypoints. shape: (S), when it is known, else the mean."""
+    shape = np.zeros(chain.num_shape_params) if shape is None else shape
+    rest_pelvis = chain.rest_joints[0] + chain.joint_shapedirs[0] @ shape
+    return align_translation(
+        chain, Pose(predictions.rotations, predictions.pelvis - rest_pelvis, shape), observations
+    )
+
+
+def fit_with_network_prior(
+    chain: KinematicChain,
+    observations: Observations,
+    shape_prior: ShapePrior,
+    predictions: SMPLEstimates,
+    on_iteration: Callable[[], None] = lambda: None,
+    fixed_shape: Array | None = None,
+) -> Pose:
+    """Fit from the network's bodies: pose and translation per frame, and one shape (`fixed_shape`, if given)."""
+    init = initial_pose_from_network(chain, observations, predictions, fixed_shape)
+    costs = [
+        reprojection_cost(observations, _KEYPOINT_DELTA),
+        *network_prior_costs(observations, shape_prior, predictions),
+    ]
+    free_shape = fixed_shape is None
+    return levenberg_marquardt(
+        chain, init, costs, ITERATIONS, free_shape=free_shape, tolerance=TOLERANCE, on_iteration=on_iteration
     )[0]

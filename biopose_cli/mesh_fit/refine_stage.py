@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from biopose_cli.body.kinematics import BETAS, MOVING, Pose, load_chain, place
+from biopose_cli.body.kinematics import (
+    ACTIVE_JOINTS,
+    NUM_BETAS,
+    Pose,
+    build_kinematic_chain,
+    forward_kinematics,
+)
 from biopose_cli.body.model import load_body
 from biopose_cli.geometry import so3
-from biopose_cli.hmr.checkpoint import shipped
+from biopose_cli.hmr.checkpoint import load_pretrained
 from biopose_cli.io.results import Detection, Mesh, Refined
-from biopose_cli.mesh_fit.contact import Planted, planted
-from biopose_cli.mesh_fit.costs import Term
-from biopose_cli.mesh_fit.fit import pose_terms, reprojection
-from biopose_cli.mesh_fit.mesh_stage import fields, shape_prior
-from biopose_cli.mesh_fit.network_prior import guide, guided_terms
-from biopose_cli.mesh_fit.observations import observe
-from biopose_cli.mesh_fit.solver import minimise
-from biopose_cli.mesh_fit.windows import in_windows, spans
+from biopose_cli.mesh_fit.contact import FootContact, detect_contacts
+from biopose_cli.mesh_fit.costs import Cost
+from biopose_cli.mesh_fit.fit import prior_costs, reprojection_cost
+from biopose_cli.mesh_fit.mesh_stage import artifact_fields, build_shape_prior
+from biopose_cli.mesh_fit.network_prior import network_prior_costs, run_network
+from biopose_cli.mesh_fit.observations import build_observations
+from biopose_cli.mesh_fit.solver import levenberg_marquardt
+from biopose_cli.mesh_fit.windows import solve_in_windows, window_slices
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 
 ITERATIONS = 20
-_DELTA = 2.0  # standard deviations from which a keypoint counts less
-_CREEP = 0.05  # m/s
+_KEYPOINT_DELTA = 2.0  # standard deviations from which a keypoint counts less
+_CREEP_SIGMA = 0.05  # m/s
 # rad/s: how fast somebody who is not seen parts from the way between what was seen before and after. Gaps of 7 and 14
 # frames in a walk: knees and hips are off by 6 to 15 degrees on average (a development measurement)
-_UNSEEN = 1.0
+_UNOBSERVED_DRIFT = 1.0
 
 
 def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress) -> Refined:
@@ -38,46 +44,55 @@ def run(detection: Detection, mesh: Mesh, settings: Settings, progress: Progress
     SettingError, PersonError, BodyFileError, AssetError
     """
     body = load_body(settings.body)
-    chain = load_chain(body)
-    shape = shape_prior(body, settings.height)
-    seen = observe(detection)
-    vectors = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1)
-    known_shape = np.zeros(chain.shapes)
-    known_shape[: BETAS + len(mesh.landmark_shape)] = np.concatenate([mesh.betas, mesh.landmark_shape])
-    start = Pose(so3.exp(vectors), mesh.transl.astype(np.float64), known_shape)
-    still = planted(seen, place(chain, start).landmarks)
-    told = None
+    chain = build_kinematic_chain(body)
+    prior = build_shape_prior(body, settings.height)
+    observations = build_observations(detection)
+    axis_angles = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1)
+    shape_params = np.zeros(chain.num_shape_params)
+    shape_params[: NUM_BETAS + len(mesh.landmark_offsets)] = np.concatenate(
+        [mesh.betas, mesh.landmark_offsets]
+    )
+    init = Pose(so3.axis_angle_to_matrix(axis_angles), mesh.transl.astype(np.float64), shape_params)
+    contacts = detect_contacts(observations, forward_kinematics(chain, init).landmarks)
+    predictions = None
     if settings.mesh == "mqhmr":
-        told = guide(shipped(settings.device), seen, settings.height)
-    frames = len(seen.time)
+        predictions = run_network(load_pretrained(settings.device), observations, settings.height)
+    frames = len(observations.time)
     loss: list[float] = []
 
-    def solve(span: slice, first: Pose, free_shape: bool) -> Pose:
-        part = seen.part(span)
-        likely = (
-            pose_terms(part, shape, standing=True)
-            if told is None
-            else guided_terms(part, shape, told.part(span))
+    def solve(window: slice, init_pose: Pose, free_shape: bool) -> Pose:
+        chunk = observations.select(window)
+        priors = (
+            prior_costs(chunk, prior, standing=True)
+            if predictions is None
+            else network_prior_costs(chunk, prior, predictions.select(window))
         )
-        terms: list[Term] = [
-            reprojection(part, _DELTA),
-            Planted(part.time, still[span][: len(part.time) - 1], _CREEP),
-            *likely,
+        costs: list[Cost] = [
+            reprojection_cost(chunk, _KEYPOINT_DELTA),
+            FootContact(chunk.time, contacts[window][: len(chunk.time) - 1], _CREEP_SIGMA),
+            *priors,
         ]
-        pose, history = minimise(
-            chain, first.part(span), terms, ITERATIONS, free_shape=free_shape, on_iteration=progress.advance
+        pose, history = levenberg_marquardt(
+            chain,
+            init_pose.select(window),
+            costs,
+            ITERATIONS,
+            free_shape=free_shape,
+            on_iteration=progress.advance,
         )
         loss[:] = loss or history
         return pose
 
-    windows = spans(frames)
+    windows = window_slices(frames)
     progress.start("refine", ITERATIONS * len(windows), unit="iterations")
     if len(windows) == 1:
-        pose = solve(windows[0], start, True)
+        pose = solve(windows[0], init, True)
     else:
-        pose = in_windows(frames, lambda span: solve(span, start, False))
-    spread = np.zeros((0, len(MOVING), 3))
-    if told is not None:
-        spread = np.hypot(told.spread, _UNSEEN * seen.away[:, None, None])
-    values = fields(body, chain, pose, seen, settings.height)
-    return Refined(**values, loss=np.array(loss), spread=spread)
+        pose = solve_in_windows(frames, lambda span: solve(span, init, False))
+    rotation_std = np.zeros((0, len(ACTIVE_JOINTS), 3))
+    if predictions is not None:
+        rotation_std = np.hypot(
+            predictions.rotation_std, _UNOBSERVED_DRIFT * observations.time_to_measurement[:, None, None]
+        )
+    values = artifact_fields(body, chain, pose, observations, settings.height)
+    return Refined(**values, loss=np.array(loss), rotation_std=rotation_std)

@@ -22,8 +22,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from biopose_cli.errors import MotionFileError, SettingError
-from biopose_cli.io.atomic import replacing
-from biopose_cli.io.results import LEGS
+from biopose_cli.io.atomic import atomic_write
+from biopose_cli.io.results import LEG_COORDINATES
 from biopose_cli.io.storage import Motion, is_rotation
 from biopose_cli.metrics.alignment import common_times, find_shift, sample
 from biopose_cli.metrics.conventions import THREE_TURNS, about_own_heading, canonical, named_as
@@ -37,7 +37,7 @@ def _both(*names: str) -> tuple[str, ...]:
 
 
 GROUPS = {
-    "legs": _both(*LEGS),
+    "legs": _both(*LEG_COORDINATES),
     "pelvis": PELVIS,
     "trunk": ("lumbar_extension", "lumbar_bending", "lumbar_rotation"),
     "neck": ("neck_extension", "neck_bending", "neck_rotation"),
@@ -273,5 +273,5 @@ def plot(comparison: Comparison, path: Path) -> None:
     figure.suptitle(
         f"Degrees over seconds of REF's clock; EST shifted by {comparison.shift_s:+.3f} s", size=10
     )
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli.body.kinematics import read_table
+from biopose_cli.body.kinematics import read_csv
 from biopose_cli.metrics import pose
 from biopose_cli.typing import Array
 
 LIMBS = (*range(11, 17), *range(23, 33))
-NAMES = tuple(read_table("landmarks.csv")[k]["name"] for k in LIMBS)
+NAMES = tuple(read_csv("landmarks.csv")[k]["name"] for k in LIMBS)
 _ROOT = tuple(LIMBS.index(k) for k in (23, 24))  # the hips
 ANGLES = {
     "left_knee": (23, 25, 27),

@@ -13,16 +13,16 @@ from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
 from biopose_cli.typing import Array
 
 
-class System:
-    """Accumulates `H` and `g` of the quadratic model 0.5 x'Hx + g'x over `frames` frames of `size` unknowns."""
+class BandedNormalEquations:
+    """Accumulates `H` and `g` of the quadratic model 0.5 x'Hx + g'x over `num_frames` frames of `num_unknowns`."""
 
-    def __init__(self, frames: int, size: int, shapes: int) -> None:
+    def __init__(self, num_frames: int, num_unknowns: int, num_shape_params: int) -> None:
         # [k][t]: rows of frame t + k, columns of frame t; the last k are of no frame and stay zero
-        self.blocks = np.zeros((3, frames, size, size))
-        self.gradient = np.zeros((frames, size))
-        self.cross = np.zeros((frames, size, shapes))
-        self.shape = np.zeros((shapes, shapes))
-        self.shape_gradient = np.zeros(shapes)
+        self.blocks = np.zeros((3, num_frames, num_unknowns, num_unknowns))
+        self.gradient = np.zeros((num_frames, num_unknowns))
+        self.coupling = np.zeros((num_frames, num_unknowns, num_shape_params))
+        self.shape_hessian = np.zeros((num_shape_params, num_shape_params))
+        self.shape_gradient = np.zeros(num_shape_params)
 
     def add_local(
         self,
@@ -36,9 +36,9 @@ class System:
         self.blocks[0][frames] += transposed @ jacobian
         self.gradient[frames] += (transposed @ residual[..., None])[..., 0]
         if shape_jacobian is not None:
-            self.cross[frames] += transposed @ shape_jacobian
+            self.coupling[frames] += transposed @ shape_jacobian
             flat = shape_jacobian.reshape(-1, shape_jacobian.shape[-1])
-            self.shape += flat.T @ flat
+            self.shape_hessian += flat.T @ flat
             self.shape_gradient += flat.T @ residual.reshape(-1)
 
     def solve(self, damping: float, free_shape: bool) -> tuple[Array, Array]:
@@ -54,13 +54,13 @@ class System:
         if not free_shape:
             step = cho_solve_banded((factor, True), -self.gradient.reshape(-1), check_finite=False)
             return step.reshape(frames, size), np.zeros(len(self.shape_gradient))
-        border = self.cross.reshape(frames * size, -1)
-        right = np.column_stack([self.gradient.reshape(-1), border])
-        solved = cho_solve_banded((factor, True), right, check_finite=False)
-        damped = self.shape + damping * np.diag(np.diag(self.shape))
-        complement = damped - border.T @ solved[:, 1:]
-        reduced = self.shape_gradient - border.T @ solved[:, 0]
-        shape_step = -np.linalg.solve(complement, reduced)
+        border = self.coupling.reshape(frames * size, -1)
+        rhs = np.column_stack([self.gradient.reshape(-1), border])
+        solved = cho_solve_banded((factor, True), rhs, check_finite=False)
+        damped = self.shape_hessian + damping * np.diag(np.diag(self.shape_hessian))
+        schur_complement = damped - border.T @ solved[:, 1:]
+        reduced_gradient = self.shape_gradient - border.T @ solved[:, 0]
+        shape_step = -np.linalg.solve(schur_complement, reduced_gradient)
         step = -solved[:, 0] - solved[:, 1:] @ shape_step
         return step.reshape(frames, size), shape_step
 
@@ -77,4 +77,4 @@ class System:
         return band
 
 
-__all__ = ["LinAlgError", "System"]
+__all__ = ["BandedNormalEquations", "LinAlgError"]

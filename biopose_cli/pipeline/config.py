@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from biopose_cli.errors import SettingError
 
-_PATHS = ("out", "body", "model", "intrinsics")
+_PATH_KEYS = ("out", "body", "model", "intrinsics")
 
 
-def load_config(path: Path, valid: Collection[str], flags: Collection[str]) -> dict[str, Any]:
+def load_config(
+    path: Path, valid: Collection[str], flags: Collection[str], renamed: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The file's values by option name (underscores), file names relative to the config file's folder.
 
     Parameters
@@ -22,6 +24,8 @@ def load_config(path: Path, valid: Collection[str], flags: Collection[str]) -> d
         The names that exist; hyphens and underscores are equal.
     flags
         Those of them that are true or false.
+    renamed
+        Keys of earlier versions, with their names of today.
 
     Raises
     ------
@@ -40,9 +44,11 @@ def load_config(path: Path, valid: Collection[str], flags: Collection[str]) -> d
     config: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
+        if renamed and name in renamed:
+            raise SettingError(f"{path}: unknown key {key!r}", f"It is called {renamed[name]!r} now")
         if name not in valid:
-            near = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)
-            raise SettingError(f"{path}: unknown key {key!r}", f"Did you mean {near[0]!r}?")
+            suggestions = difflib.get_close_matches(name, valid, n=1, cutoff=0.0)
+            raise SettingError(f"{path}: unknown key {key!r}", f"Did you mean {suggestions[0]!r}?")
         if isinstance(value, dict | list):
             raise SettingError(
                 f"{path}: {key!r} must be one value, not a table or list", f"Write {key} = ..."
@@ -51,11 +57,13 @@ def load_config(path: Path, valid: Collection[str], flags: Collection[str]) -> d
             allowed = "true or false" if name in flags else "a value, not true or false"
             raise SettingError(f"{path}: {key!r} must be {allowed}", f"Write {key} = ...")
         config[name] = (
-            str(path.parent / home(Path(value))) if name in _PATHS and isinstance(value, str) else value
+            str(path.parent / expand_user(Path(value)))
+            if name in _PATH_KEYS and isinstance(value, str)
+            else value
         )
     return config
 
 
-def home(path: Path) -> Path:
+def expand_user(path: Path) -> Path:
     """`~/...` in the user's home folder: the shell does not see to it in `--out=~/...` or in a config file."""
     return path.expanduser() if path.parts[:1] == ("~",) else path

@@ -26,7 +26,7 @@ class Check:
         return asdict(self)
 
 
-def examine() -> list[Check]:
+def run_checks() -> list[Check]:
     """Run every check; none of them stops the others."""
     reinstall = "Reinstall biopose in a new environment"
     return [
@@ -43,9 +43,9 @@ def examine() -> list[Check]:
     ]
 
 
-def _check(name: str, look: Callable[[], str], remedy: str) -> Check:
+def _check(name: str, probe: Callable[[], str], remedy: str) -> Check:
     try:
-        return Check(name, True, look(), remedy)
+        return Check(name, True, probe(), remedy)
     except BioPoseError as error:
         return Check(name, False, error.message, error.hint or remedy)
     except Exception as error:  # whatever a broken package raises is the finding
@@ -72,18 +72,18 @@ def _body() -> str:
 
 
 def _mqhmr() -> str:
-    from biopose_cli.hmr.checkpoint import SHIPPED, load_network
+    from biopose_cli.hmr.checkpoint import PRETRAINED, load_network
 
-    return _size(load_network(SHIPPED))
+    return _parameter_count(load_network(PRETRAINED))
 
 
 def _neurik() -> str:
     from biopose_cli.ik.checkpoint import load_network
 
-    return _size(load_network()[0])
+    return _parameter_count(load_network()[0])
 
 
-def _size(network: nn.Module) -> str:
+def _parameter_count(network: nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} million parameters"
 
 

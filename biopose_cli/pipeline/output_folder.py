@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from biopose_cli.errors import OutputError, SettingError
-from biopose_cli.io.atomic import explained, remove_partial, replacing
+from biopose_cli.io.atomic import atomic_write, remove_partial, translate_os_errors
 from biopose_cli.io.video.probe import content_hash
 from biopose_cli.settings import Settings
 
 # bytes; file systems allow 255, of which "_overlay", ".mp4" and the temporary names take some
-_LONGEST_NAME = 200
-_BELONGS = {
+_MAX_NAME_BYTES = 200
+_DEPENDENT_SETTINGS = {
     "mesh": ("track", "track_id"),
     "ik": ("ik_iterations", "ik_smoothness"),
     "model": ("ik_iterations",),
 }
 
 
-def claim(folder: Path, video: Path, overwrite: bool) -> tuple[str, bool]:
+def claim_folder(folder: Path, video: Path, overwrite: bool) -> tuple[str, bool]:
     """Mark `folder` as this video's: its hash, and whether the folder holds results of an older content of the file.
 
     Two videos of the same name in different places would overwrite each other's results: that is refused.
@@ -33,17 +33,17 @@ def claim(folder: Path, video: Path, overwrite: bool) -> tuple[str, bool]:
     note = folder / "stages" / "video.json"
     source = str(video.resolve())
     try:
-        known = json.loads(note.read_text(encoding="utf-8"))
-        changed, moved = known["sha256"] != sha256, known["path"] != source
+        recorded = json.loads(note.read_text(encoding="utf-8"))
+        changed, moved = recorded["sha256"] != sha256, recorded["path"] != source
     except (OSError, ValueError, KeyError, TypeError):
-        known, changed, moved = {}, False, False
+        recorded, changed, moved = {}, False, False
     if changed and moved and not overwrite and any(note.parent.glob("*.npz")):
         raise OutputError(
-            f"{folder} holds the results of another video of the same name ({known['path']})",
+            f"{folder} holds the results of another video of the same name ({recorded['path']})",
             "Choose another --out, rename the video, or pass --overwrite to replace them",
         )
-    if not known or changed or moved:
-        with replacing(note) as temporary:
+    if not recorded or changed or moved:
+        with atomic_write(note) as temporary:
             temporary.write_text(json.dumps({"path": source, "sha256": sha256}, indent=1), encoding="utf-8")
     return sha256, changed
 
@@ -53,7 +53,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep a second process out of the folder; the operating system frees the lock however this one ends."""
     from filelock import FileLock, Timeout
 
-    with explained(folder):
+    with translate_os_errors(folder):
         (folder / "stages").mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "stages" / ".lock")
         try:
@@ -76,47 +76,47 @@ def check_names(videos: list[Path]) -> None:
     ------
     SettingError
     """
-    seen: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for video in videos:
-        if len(os.fsencode(video.stem)) > _LONGEST_NAME:
+        if len(os.fsencode(video.stem)) > _MAX_NAME_BYTES:
             raise SettingError(
                 f"the name of {video} is too long for the results' names", "Give it a shorter one"
             )
-        other = seen.setdefault(video.stem.casefold(), video)
-        if other is not video:
+        previous = by_name.setdefault(video.stem.casefold(), video)
+        if previous is not video:
             raise SettingError(
-                f"{other} and {video} would both write to the folder {video.stem}",
+                f"{previous} and {video} would both write to the folder {video.stem}",
                 "Rename one of them or run them with different --out",
             )
 
 
-def remember(folder: Path, settings: Settings, keys: tuple[str, ...]) -> None:
+def save_settings(folder: Path, settings: Settings, keys: tuple[str, ...]) -> None:
     """Note the values with which a step ran, for stages that are run alone later."""
     note = folder / "stages" / "settings.json"
     values = {key: getattr(settings, key) for key in keys}
     values = {
         key: str(value.resolve()) if isinstance(value, Path) else value for key, value in values.items()
     }
-    known = _noted(note) | values
-    with replacing(note) as temporary:
-        temporary.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+    recorded = _read_note(note) | values
+    with atomic_write(note) as temporary:
+        temporary.write_text(json.dumps(recorded, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def remembered(folder: Path, settings: Settings, given: Collection[str] | None = None) -> Settings:
+def load_settings(folder: Path, settings: Settings, given: Collection[str] | None = None) -> Settings:
     """`settings` with what was not `given` taken from the runs before; by default, given is what is not at its default.
 
     What belongs to a choice that is now given anew is not taken: the track of an import, the solver's numbers.
     """
-    known = _noted(folder / "stages" / "settings.json")
+    recorded = _read_note(folder / "stages" / "settings.json")
     if given is None:
         given = {spec.name for spec in fields(settings) if getattr(settings, spec.name) != spec.default}
-    dropped = {name for choice, names in _BELONGS.items() if choice in given for name in names}
-    earlier = {key: value for key, value in known.items() if key not in {*given, *dropped}}
-    paths = {key: Path(earlier[key]) for key in ("intrinsics", "track", "body", "model") if earlier.get(key)}
-    return replace(settings, **earlier | paths)
+    dropped = {name for choice, names in _DEPENDENT_SETTINGS.items() if choice in given for name in names}
+    kept = {key: value for key, value in recorded.items() if key not in {*given, *dropped}}
+    paths = {key: Path(kept[key]) for key in ("intrinsics", "track", "body", "model") if kept.get(key)}
+    return replace(settings, **kept | paths)
 
 
-def _noted(note: Path) -> dict[str, Any]:
+def _read_note(note: Path) -> dict[str, Any]:
     try:
         values = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -10,10 +10,10 @@ from typing import Any
 
 from biopose_cli.errors import ArtifactError, StageOrderError
 from biopose_cli.io.results import Artifact, Exported, read_fingerprint
-from biopose_cli.io.video.intrinsics import resolve
+from biopose_cli.io.video.intrinsics import resolve_intrinsics
 from biopose_cli.io.video.probe import content_hash, probe
-from biopose_cli.pipeline.output_folder import claim, locked, remember, remembered
-from biopose_cli.pipeline.steps import STAGES, STEPS, Clip, Step, fingerprint_of, told_apart
+from biopose_cli.pipeline.output_folder import claim_folder, load_settings, locked, save_settings
+from biopose_cli.pipeline.steps import STAGES, STEPS, Clip, Step, fingerprint_of, short_id
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 
@@ -35,7 +35,7 @@ class Result:
 
     clip: Clip
     steps: tuple[StepReport, ...]
-    done: dict[str, Any]  # the steps' artefacts by name
+    artifacts: dict[str, Any]  # the steps' artefacts by name
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def run(
     settings: Settings,
     progress: Progress,
     *,
-    first: str | None = None,
+    from_stage: str | None = None,
     only: str | None = None,
     overwrite: bool = False,
     given: Collection[str] | None = None,
@@ -60,7 +60,7 @@ def run(
     ----------
     video, out
         The file, and the folder in which the folder `NAME/` is made.
-    first
+    from_stage
         A stage (`--from`): it and all after it run even when nothing changed.
     only
         A stage run alone: the steps before it are taken as they are on disk, those after it stay as they are, and
@@ -77,69 +77,74 @@ def run(
     """
     info, folder = probe(video), out / video.stem
     clip = Clip(
-        info, folder, remembered(folder, settings, given) if only not in {None, "detect"} else settings
+        info, folder, load_settings(folder, settings, given) if only not in {None, "detect"} else settings
     )
-    resolve(info, settings)  # a mistake in the camera's options shows now, not after the search for people
+    resolve_intrinsics(
+        info, settings
+    )  # a mistake in the camera's options shows now, not after the search for people
     if only:
         _check_order(clip, only)
     with locked(clip.folder):
-        sha256, video_changed = claim(clip.folder, clip.info.path, overwrite)
+        sha256, video_changed = claim_folder(clip.folder, clip.info.path, overwrite)
         if only:
             return _run_alone(clip, sha256, only, overwrite, progress)
-        return _run_all(clip, sha256, video_changed, first, overwrite, progress)
+        return _run_all(clip, sha256, video_changed, from_stage, overwrite, progress)
 
 
 def _run_all(
-    clip: Clip, sha256: str, video_changed: bool, first: str | None, overwrite: bool, progress: Progress
+    clip: Clip, sha256: str, video_changed: bool, from_stage: str | None, overwrite: bool, progress: Progress
 ) -> Result:
-    done: dict[str, Any] = {}
-    prints: dict[str, str] = {}
+    artifacts: dict[str, Any] = {}
+    fingerprints: dict[str, str] = {}
     reports: list[StepReport] = []
     reason = "overwrite, running" if overwrite else "the video changed, running" if video_changed else ""
     for step in STEPS:
-        prints[step.name] = fingerprint_of(step, clip, sha256, prints)
-        if not reason and step.stage == first:
+        fingerprints[step.name] = fingerprint_of(step, clip, sha256, fingerprints)
+        if not reason and step.stage == from_stage:
             reason = "running as asked"
-        artifact, why = _reusable(step, clip, prints[step.name])
+        artifact, status = _reusable(step, clip, fingerprints[step.name])
         if reason:
-            artifact, why = None, reason if clip.file(step.name).exists() else "running"
+            artifact, status = None, reason if clip.file(step.name).exists() else "running"
         if artifact is None and all(report.status == "reused" for report in reports):
             _check_files(clip.settings)
             _check_track(clip)
-        reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
+        reports.append(_finish(step, clip, artifact, status, artifacts, fingerprints[step.name], progress))
         if artifact is None and not reason:
-            reason = why if step.name == "tracks" else f"{step.stage} ran again, running"
-    return Result(clip, tuple(reports), done)
+            reason = status if step.name == "tracks" else f"{step.stage} ran again, running"
+    return Result(clip, tuple(reports), artifacts)
 
 
 def _run_alone(clip: Clip, sha256: str, stage: str, overwrite: bool, progress: Progress) -> Result:
-    done: dict[str, Any] = {}
-    prints: dict[str, str] = {}
+    artifacts: dict[str, Any] = {}
+    fingerprints: dict[str, str] = {}
     reports: list[StepReport] = []
     for step in STEPS:
         if step.stage == stage:
-            prints[step.name] = fingerprint_of(step, clip, sha256, prints)
-            artifact, why = (
-                _reusable(step, clip, prints[step.name])
+            fingerprints[step.name] = fingerprint_of(step, clip, sha256, fingerprints)
+            artifact, status = (
+                _reusable(step, clip, fingerprints[step.name])
                 if step.name == "tracks" and not overwrite
                 else (None, "running")
             )
-            reports.append(_finish(step, clip, artifact, why, done, prints[step.name], progress))
+            reports.append(
+                _finish(step, clip, artifact, status, artifacts, fingerprints[step.name], progress)
+            )
         elif STAGES.index(step.stage) < STAGES.index(stage):
-            done[step.name], prints[step.name] = step.artifact.load(clip.file(step.name))
-            if not prints[step.name].startswith(sha256[:16]):
+            artifacts[step.name], fingerprints[step.name] = step.artifact.load(clip.file(step.name))
+            if not fingerprints[step.name].startswith(sha256[:16]):
                 raise StageOrderError(
                     f"the video changed since {clip.file(step.name)} was made from it",
                     "Run `biopose run`, or every stage again from `biopose detect`",
                 )
-            if other := next(
-                (name for name in step.reads if told_apart(prints[name]) not in prints[step.name]), None
+            if stale := next(
+                (name for name in step.reads if short_id(fingerprints[name]) not in fingerprints[step.name]),
+                None,
             ):
                 raise StageOrderError(
-                    f"{clip.file(step.name)} was made from another {clip.file(other).name} than the one there",
+                    f"{clip.file(step.name)} was made from another {clip.file(stale).name} than the one there",
                     f"Run `biopose {step.stage}` first, or `biopose run`",
                 )
-    return Result(clip, tuple(reports), done)
+    return Result(clip, tuple(reports), artifacts)
 
 
 def _check_order(clip: Clip, stage: str) -> None:
@@ -198,18 +203,18 @@ def _finish(
     step: Step,
     clip: Clip,
     artifact: Artifact | None,
-    why: str,
-    done: dict[str, Any],
+    status: str,
+    artifacts: dict[str, Any],
     fingerprint: str,
     progress: Progress,
 ) -> StepReport:
-    """Run the step unless `artifact` was reused; put the result in `done` and say what happened."""
-    progress.note(f"{step.stage}: {why}" if step.name != "tracks" else f"detect: people {why}")
+    """Run the step unless `artifact` was reused; put the result in `artifacts` and say what happened."""
+    progress.note(f"{step.stage}: {status}" if step.name != "tracks" else f"detect: people {status}")
     began = time.perf_counter()
     if artifact is None:
-        artifact = step.run(clip, done, progress)
+        artifact = step.run(clip, artifacts, progress)
         artifact.save(clip.file(step.name), fingerprint)
-        remember(clip.folder, clip.settings, step.settings)
-    done[step.name] = artifact
+        save_settings(clip.folder, clip.settings, step.settings)
+    artifacts[step.name] = artifact
     warnings: tuple[str, ...] = getattr(artifact, "warnings", ())
-    return StepReport(step.name, step.stage, why, time.perf_counter() - began, warnings)
+    return StepReport(step.name, step.stage, status, time.perf_counter() - began, warnings)

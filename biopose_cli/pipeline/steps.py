@@ -4,7 +4,7 @@
               everybody  one person body     body       joint      files
                                     (first)  (refined)  angles
 
-Every step writes one `stages/NAME.npz` (`artifact.py` lists the fields). A step's fingerprint covers the video's
+Every step writes one `stages/NAME.npz` (`io/results.py` lists the fields). A step's fingerprint covers the video's
 content, the settings it depends on, the code and data files that make it, and the fingerprints of the steps it reads:
 equal fingerprint, equal result, so the file is reused. `tracks` is the slow half of the detect stage; it is kept
 apart so that choosing another person does not search the video again.
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli.io.results import Artifact, Detection, Exported, Joints, Mesh, Refined, Tracks
+from biopose_cli.io.results import Artifact, Detection, Exported, JointKinematics, Mesh, Refined, Tracks
 from biopose_cli.io.video.probe import VideoInfo, content_hash
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
@@ -68,50 +68,50 @@ class Step:
 # nothing to do is instant.
 
 
-def _tracks(clip: Clip, done: dict[str, Any], progress: Progress) -> Tracks:
+def _tracks(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Tracks:
     from biopose_cli.detect import stage
 
     return stage.track(clip.info, clip.settings, progress)
 
 
-def _detect(clip: Clip, done: dict[str, Any], progress: Progress) -> Detection:
+def _detect(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Detection:
     from biopose_cli.detect import stage
 
-    return stage.choose(done["tracks"], clip.info, clip.settings)
+    return stage.select_person(artifacts["tracks"], clip.info, clip.settings)
 
 
-def _mesh(clip: Clip, done: dict[str, Any], progress: Progress) -> Mesh:
+def _mesh(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Mesh:
     if clip.settings.mesh == "import":
         from biopose_cli.mesh_fit.importers import stage as imported
 
-        return imported.run(clip.info, done["detect"], clip.settings)
+        return imported.run(clip.info, artifacts["detect"], clip.settings)
     from biopose_cli.mesh_fit import mesh_stage
 
-    return mesh_stage.run(done["detect"], clip.settings, progress)
+    return mesh_stage.run(artifacts["detect"], clip.settings, progress)
 
 
-def _refine(clip: Clip, done: dict[str, Any], progress: Progress) -> Refined:
+def _refine(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Refined:
     if clip.settings.mesh == "import":  # refining would turn it into the fit to our own keypoints
-        return Refined(**vars(done["mesh"]))
+        return Refined(**vars(artifacts["mesh"]))
     from biopose_cli.mesh_fit import refine_stage
 
-    return refine_stage.run(done["detect"], done["mesh"], clip.settings, progress)
+    return refine_stage.run(artifacts["detect"], artifacts["mesh"], clip.settings, progress)
 
 
-def _neurik(clip: Clip, done: dict[str, Any], progress: Progress) -> Joints:
+def _neurik(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> JointKinematics:
     from biopose_cli.ik import stage
 
-    return stage.run(done["detect"], done["refine"], clip.settings, progress)
+    return stage.run(artifacts["detect"], artifacts["refine"], clip.settings, progress)
 
 
-def _export(clip: Clip, done: dict[str, Any], progress: Progress) -> Exported:
+def _export(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Exported:
     from biopose_cli.export import stage
 
     paths = stage.run(
         clip.info,
-        done["detect"],
-        done["refine"],
-        done["neurik"],
+        artifacts["detect"],
+        artifacts["refine"],
+        artifacts["neurik"],
         clip.settings,
         clip.folder,
         clip.name,
@@ -120,7 +120,7 @@ def _export(clip: Clip, done: dict[str, Any], progress: Progress) -> Exported:
     return Exported(
         files=np.array([path.name for path in paths]),
         sha256=np.array([content_hash(path) for path in paths]),
-        warnings=stage.warnings(done["neurik"], clip.name),
+        warnings=stage.warnings(artifacts["neurik"], clip.name),
     )
 
 
@@ -158,7 +158,7 @@ STEPS = (
         _refine,
     ),
     Step(
-        Joints,
+        JointKinematics,
         "neurik",
         ("detect", "refine"),
         ("body", "ik", "ik_iterations", "ik_smoothness", "model", "mass", "camera_pitch", "camera_roll"),
@@ -176,7 +176,7 @@ STEPS = (
 )
 
 
-def fingerprint_of(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) -> str:
+def fingerprint_of(step: Step, clip: Clip, sha256: str, fingerprints: dict[str, str]) -> str:
     """A hash of everything the step's result depends on. It begins with the video's own, and ends with what tells the
     files apart that the step reads."""
     settings = {
@@ -192,11 +192,11 @@ def fingerprint_of(step: Step, clip: Clip, sha256: str, prints: dict[str, str]) 
         )
         if path.is_file() and path.suffix != ".pyc"
     }
-    parts = [sha256, step.name, settings, source, {name: prints[name] for name in step.reads}]
-    own = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    return "-".join([sha256[:16], own, *(told_apart(prints[name]) for name in step.reads)])
+    parts = [sha256, step.name, settings, source, {name: fingerprints[name] for name in step.reads}]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return "-".join([sha256[:16], digest, *(short_id(fingerprints[name]) for name in step.reads)])
 
 
-def told_apart(fingerprint: str) -> str:
+def short_id(fingerprint: str) -> str:
     """What tells a step's file apart from others of the same step."""
     return fingerprint.split("-")[1][:16]

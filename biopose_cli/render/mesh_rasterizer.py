@@ -10,7 +10,9 @@ from numba import njit
 
 from biopose_cli.typing import Array
 
-LIGHT = np.array([-0.35, -0.55, -0.76])  # unit vector to the light: above, left of and behind the camera
+LIGHT_DIRECTION = np.array(
+    [-0.35, -0.55, -0.76]
+)  # unit vector to the light: above, left of and behind the camera
 AMBIENT = 0.4  # brightness of what faces away from the light
 
 
@@ -30,21 +32,21 @@ def shade(points: Array, vertices: Array, faces: Array, height: int, width: int)
     or have a vertex that is not finite are left out.
     """
     image = np.zeros((height, width), np.float32)
-    nearest = np.zeros((height, width), np.float32)
-    light = _light(np.asarray(vertices, np.float64), np.asarray(faces, np.int64))
-    _fill(
+    inverse_depth = np.zeros((height, width), np.float32)
+    brightness = _vertex_brightness(np.asarray(vertices, np.float64), np.asarray(faces, np.int64))
+    _rasterize(
         np.asarray(points, np.float64),
         np.asarray(vertices, np.float64),
-        light,
+        brightness,
         np.asarray(faces, np.int64),
-        nearest,
+        inverse_depth,
         image,
     )
     return image
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _light(vertices: Array, faces: Array) -> Array:
+def _vertex_brightness(vertices: Array, faces: Array) -> Array:
     """Brightness (V,) of the vertices by their normals: the area-weighted means of their faces' normals."""
     normals = np.zeros_like(vertices)
     for a, b, c in faces:
@@ -57,14 +59,16 @@ def _light(vertices: Array, faces: Array) -> Array:
     brightness = np.empty(len(vertices))
     for i in range(len(vertices)):
         length = np.sqrt((normals[i] ** 2).sum())
-        facing = (normals[i] * LIGHT).sum() / length if length > 0 else 0.0
+        facing = (normals[i] * LIGHT_DIRECTION).sum() / length if length > 0 else 0.0
         brightness[i] = AMBIENT + (1 - AMBIENT) * max(facing, 0.0)
     return brightness
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _fill(points: Array, vertices: Array, light: Array, faces: Array, nearest: Array, image: Array) -> None:
-    """Fill `image` with the light of the nearest surface, and `nearest` with its inverse depth (1/m)."""
+def _rasterize(
+    points: Array, vertices: Array, brightness: Array, faces: Array, inverse_depth: Array, image: Array
+) -> None:
+    """Fill `image` with the brightness of the nearest surface, and `inverse_depth` (1/m)."""
     height, width = image.shape
     for a, b, c in faces:
         if not min(vertices[a, 2], vertices[b, 2], vertices[c, 2]) > 0.05:  # also when NaN
@@ -87,6 +91,6 @@ def _fill(points: Array, vertices: Array, light: Array, faces: Array, nearest: A
                 if wa < 0.0 or wb < 0.0 or wc < 0.0:
                     continue
                 inverse = wa / vertices[a, 2] + wb / vertices[b, 2] + wc / vertices[c, 2]
-                if inverse > nearest[row, column]:
-                    nearest[row, column] = inverse
-                    image[row, column] = wa * light[a] + wb * light[b] + wc * light[c]
+                if inverse > inverse_depth[row, column]:
+                    inverse_depth[row, column] = inverse
+                    image[row, column] = wa * brightness[a] + wb * brightness[b] + wc * brightness[c]

@@ -27,19 +27,19 @@ class Camera:
 
     @property
     def position(self) -> Array:
-        place: Array = -self.rotation.T @ self.translation
-        return place
+        center: Array = -self.rotation.T @ self.translation
+        return center
 
     def from_world(self, points: Array) -> Array:
         """Points (..., 3) in the camera's frame."""
-        seen: Array = points @ self.rotation.T + self.translation
-        return seen
+        camera_points: Array = points @ self.rotation.T + self.translation
+        return camera_points
 
     def project(self, points: Array) -> Array:
         """World points (..., 3) in the image (..., 2), px."""
-        seen = self.from_world(points)
-        flat = (seen / seen[..., 2:]) @ self.matrix.T
-        image: Array = flat[..., :2]
+        camera_points = self.from_world(points)
+        pixels = (camera_points / camera_points[..., 2:]) @ self.matrix.T
+        image: Array = pixels[..., :2]
         return image
 
 
@@ -62,7 +62,7 @@ def look_at(
 
 
 @dataclass(frozen=True)
-class Room:
+class Background:
     """A box around the origin with procedural textures; `seed` chooses colours and pattern."""
 
     seed: int
@@ -70,7 +70,7 @@ class Room:
     half_depth: float = 4.5  # m, walls at +-z
     height: float = 3.0
 
-    def background(self, camera: Camera) -> tuple[Array, Array]:
+    def render(self, camera: Camera) -> tuple[Array, Array]:
         """The empty room (H, W, 3) in 0..1, and where each pixel's ray meets the floor (H, W, 2: x, z; NaN: a
         wall)."""
         rng = np.random.default_rng(self.seed)
@@ -90,14 +90,14 @@ class Room:
         distances[distances <= 0] = np.inf
         surface = distances.argmin(axis=0)
         hit = origin + rays * distances.min(axis=0)[..., None]
-        picture = np.select(
+        image = np.select(
             [surface[..., None] == 0, surface[..., None] == 1],
             [self._floor(hit, rng), np.full(3, 0.82)],
             self._wall(hit, surface, rng),
         )
         fall_off = 1.08 - 0.035 * np.linalg.norm(hit - [0, self.height, 0], axis=-1)
-        on_floor = np.where(surface[..., None] == 0, hit[..., [0, 2]], np.nan)
-        return picture * fall_off[..., None], on_floor
+        floor_points = np.where(surface[..., None] == 0, hit[..., [0, 2]], np.nan)
+        return image * fall_off[..., None], floor_points
 
     def _floor(self, hit: Array, rng: np.random.Generator) -> Array:
         """Wooden planks along z."""
@@ -137,25 +137,27 @@ class Room:
         return result
 
 
-def shadow(vertices: Array, on_floor: Array, sun: Array, strength: float = 0.5, blur: float = 0.06) -> Array:
+def shadow(
+    vertices: Array, floor_points: Array, sun: Array, strength: float = 0.5, blur: float = 0.06
+) -> Array:
     """How much light (H, W), 0..1, is left on each pixel of the floor beside a body with `vertices` (V, 3),
     world.
 
-    `sun` points towards the light; `blur` (m) is the softness of the shadow's edge. `on_floor` comes from
-    `Room.background`.
+    `sun` points towards the light; `blur` (m) is the softness of the shadow's edge. `floor_points` comes from
+    `Background.render`.
     """
     flat = vertices[:, [0, 2]] - vertices[:, 1:2] * (sun[[0, 2]] / sun[1])
-    low = flat.min(axis=0) - 5 * blur
-    cells = np.ceil((flat.max(axis=0) + 5 * blur - low) / SHADOW_CELL).astype(int)
+    origin = flat.min(axis=0) - 5 * blur
+    cells = np.ceil((flat.max(axis=0) + 5 * blur - origin) / SHADOW_CELL).astype(int)
     grid = np.zeros(tuple(cells), np.float32)
-    at = ((flat - low) / SHADOW_CELL).astype(int)
-    grid[at[:, 0], at[:, 1]] = 1
+    cell_index = ((flat - origin) / SHADOW_CELL).astype(int)
+    grid[cell_index[:, 0], cell_index[:, 1]] = 1
     grid = cv2.morphologyEx(grid, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     grid = cv2.GaussianBlur(grid, (0, 0), blur / SHADOW_CELL)
-    where = np.nan_to_num((on_floor - low) / SHADOW_CELL, nan=-1e6).astype(np.float32)
-    dark = cv2.remap(grid, where[..., 1], where[..., 0], cv2.INTER_LINEAR, borderValue=0)
-    left: Array = 1 - strength * dark
-    return left
+    sample_cells = np.nan_to_num((floor_points - origin) / SHADOW_CELL, nan=-1e6).astype(np.float32)
+    darkness = cv2.remap(grid, sample_cells[..., 1], sample_cells[..., 0], cv2.INTER_LINEAR, borderValue=0)
+    light: Array = 1 - strength * darkness
+    return light
 
 
 def _hash(a: Array, b: Array | float) -> Array:

@@ -7,18 +7,18 @@ import numpy as np
 
 from biopose_cli.typing import Array
 
-NEAREST = 0.05  # m; triangles that reach nearer to the camera are left out
+MIN_DEPTH = 0.05  # m; triangles that reach nearer to the camera are left out
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def draw(
+def rasterize(
     points: Array,
     faces: Array,
-    colours: Array,
+    colors: Array,
     normals: Array,
     lights: Array,
     matrix: Array,
-    picture: Array,
+    image: Array,
     depth: Array,
 ) -> None:
     """Draw triangles into `picture` (H, W, 3) and `depth` (H, W), both changed in place.
@@ -47,11 +47,11 @@ def draw(
         z = max(points[vertex, 2], 1e-6)
         screen[vertex, 0] = matrix[0, 0] * points[vertex, 0] / z + matrix[0, 2]
         screen[vertex, 1] = matrix[1, 1] * points[vertex, 1] / z + matrix[1, 2]
-    shaded = shade(colours, normals, lights)
+    shaded = shade(colors, normals, lights)
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         za, zb, zc = points[a, 2], points[b, 2], points[c, 2]
-        if min(za, zb, zc) < NEAREST:
+        if min(za, zb, zc) < MIN_DEPTH:
             continue
         ax, ay, bx, by, cx, cy = (
             screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1], screen[c, 0], screen[c, 1],
@@ -78,16 +78,16 @@ def draw(
                 if z < depth[row, column]:
                     depth[row, column] = z
                     for channel in range(3):
-                        picture[row, column, channel] = z * (
+                        image[row, column, channel] = z * (
                             wa * shaded[a, channel] + wb * shaded[b, channel] + wc * shaded[c, channel]
                         )
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def shade(colours: Array, normals: Array, lights: Array) -> Array:
+def shade(colors: Array, normals: Array, lights: Array) -> Array:
     """Colours (V, 3) under `lights` (L, 4) with soft edges (half-Lambert), as in `draw`."""
-    shaded = np.empty(colours.shape)
-    for vertex in range(len(colours)):
+    shaded = np.empty(colors.shape)
+    for vertex in range(len(colors)):
         total = 0.0
         for light in range(len(lights)):
             x, y, z, strength = lights[light]
@@ -97,7 +97,7 @@ def shade(colours: Array, normals: Array, lights: Array) -> Array:
                 cosine = normals[vertex, 0] * x + normals[vertex, 1] * y + normals[vertex, 2] * z
                 total += strength * (0.5 + 0.5 * cosine) ** 2
         for channel in range(3):
-            shaded[vertex, channel] = colours[vertex, channel] * total
+            shaded[vertex, channel] = colors[vertex, channel] * total
     return shaded
 
 

@@ -7,23 +7,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from biopose_cli.skeleton.build import landmark_rows
-from biopose_cli.skeleton.osim import array3
+from biopose_cli.skeleton.osim import vec3_to_array
 from biopose_cli.typing import Array
 
 
-class Landmarks(NamedTuple):
+class BonyLandmarks(NamedTuple):
     """The bony landmarks of the generic skeleton."""
 
     names: tuple[str, ...]  # asis_r, ...
     bodies: tuple[str, ...]  # the rigid body that carries each
-    places: Array  # (L, 3) m, in the frame of that body
+    locations: Array  # (L, 3) m, in the frame of that body
 
 
-def landmarks() -> Landmarks:
+def load_bony_landmarks() -> BonyLandmarks:
     """The landmarks of the skeleton's tables: middle line, right and left."""
     rows = landmark_rows()
-    places = np.array([[float(row[f"{axis}_m"]) for axis in "xyz"] for row in rows])
-    return Landmarks(tuple(row["landmark"] for row in rows), tuple(row["body"] for row in rows), places)
+    locations = np.array([[float(row[f"{axis}_m"]) for axis in "xyz"] for row in rows])
+    return BonyLandmarks(
+        tuple(row["landmark"] for row in rows), tuple(row["body"] for row in rows), locations
+    )
 
 
 def dimensions(model: Any) -> dict[str, Array]:
@@ -47,10 +49,10 @@ def dimensions(model: Any) -> dict[str, Array]:
         for frame in (joint.getParentFrame(), joint.getChildFrame()):
             body = frame.findBaseFrame().getName()
             if body in points:  # not the ground
-                points[body].append(array3(frame.findTransformInBaseFrame().p()))
-    known = landmarks()
-    for body, place in zip(known.bodies, known.places, strict=True):
-        points[body].append(place)
+                points[body].append(vec3_to_array(frame.findTransformInBaseFrame().p()))
+    bony = load_bony_landmarks()
+    for body, location in zip(bony.bodies, bony.locations, strict=True):
+        points[body].append(location)
     for marker in model.getMarkerSet():
-        points[marker.getParentFrame().findBaseFrame().getName()].append(array3(marker.get_location()))
-    return {body: np.ptp(places, axis=0) for body, places in points.items()}
+        points[marker.getParentFrame().findBaseFrame().getName()].append(vec3_to_array(marker.get_location()))
+    return {body: np.ptp(positions, axis=0) for body, positions in points.items()}

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.skeleton.osim import opensim, vec3
 
 Row = dict[str, str]
@@ -56,7 +56,7 @@ def write_model(path: Path) -> None:
     ------
     DiskFullError, OutputError
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         build_model().printToXML(str(temporary))
 
 
@@ -90,7 +90,7 @@ def axis_rows(joint: str) -> dict[str, Row]:
     mirrored = joint.endswith("_l")
     rows = {
         row["axis"]: row
-        for row in _table("axes")
+        for row in _read_csv("axes")
         if row["joint"] == (joint[:-2] + "_r" if mirrored else joint)
     }
     if not mirrored:
@@ -101,30 +101,30 @@ def axis_rows(joint: str) -> dict[str, Row]:
 
 def spline_points(function: str) -> tuple[list[float], list[float]]:
     """The knots of a function in the tables: abscissae (rad) and values (rad or m)."""
-    rows = [row for row in _table("splines") if row["function"] == function]
+    rows = [row for row in _read_csv("splines") if row["function"] == function]
     return [float(row["x"]) for row in rows], [float(row["y"]) for row in rows]
 
 
 @cache
-def _table(name: str) -> tuple[Row, ...]:
+def _read_csv(name: str) -> tuple[Row, ...]:
     text = resources.files("biopose_cli.skeleton").joinpath(f"tables/{name}.csv").read_text(encoding="utf-8")
     return tuple(csv.DictReader(text.splitlines()))
 
 
 def _both_sides(table: str, key: str, flip: tuple[str, ...] = ()) -> Iterator[Row]:
     """The rows of a table, every run of right-side rows followed by its mirror image."""
-    run: list[Row] = []
-    for row in _table(table):
-        if not _sided(row[key]):
-            yield from (_mirror(right, flip) for right in run)
-            run = []
+    right_rows: list[Row] = []
+    for row in _read_csv(table):
+        if not _is_right_side(row[key]):
+            yield from (_mirror(right, flip) for right in right_rows)
+            right_rows = []
         else:
-            run.append(row)
+            right_rows.append(row)
         yield row
-    yield from (_mirror(right, flip) for right in run)
+    yield from (_mirror(right, flip) for right in right_rows)
 
 
-def _sided(name: str) -> bool:
+def _is_right_side(name: str) -> bool:
     return name.endswith("_r") or "_r_" in name
 
 
@@ -139,14 +139,16 @@ def _mirror(row: Row, flip: tuple[str, ...]) -> Row:
     return {key: value if key == "source" else mirrored(key, value) for key, value in row.items()}
 
 
-def _numbers(row: Row, *keys: str) -> Any:
+def _vec3_of(row: Row, *keys: str) -> Any:
     return vec3([float(row[key]) for key in keys])
 
 
 def _body(row: Row) -> Any:
     moments = [float(row[key]) for key in ("ixx_kgm2", "iyy_kgm2", "izz_kgm2")]
-    centre = _numbers(row, "com_x_m", "com_y_m", "com_z_m")
-    body = opensim.Body(row["body"], float(row["mass_kg"]), centre, opensim.Inertia(*moments, 0.0, 0.0, 0.0))
+    center_of_mass = _vec3_of(row, "com_x_m", "com_y_m", "com_z_m")
+    body = opensim.Body(
+        row["body"], float(row["mass_kg"]), center_of_mass, opensim.Inertia(*moments, 0.0, 0.0, 0.0)
+    )
     for number, mesh in enumerate(_both_sides("geometry", "body", ("z_m",))):
         if mesh["body"] == row["body"]:
             _attach_mesh(body, mesh, number)
@@ -161,8 +163,8 @@ def _attach_mesh(body: Any, row: Row, number: int) -> None:
     if float(row["x_m"]) == float(row["y_m"]) == float(row["z_m"]) == 0.0:
         body.attachGeometry(mesh)
         return
-    place = opensim.Transform(_numbers(row, "x_m", "y_m", "z_m"))
-    frame = opensim.PhysicalOffsetFrame(f"{row['body']}_geometry_{number}", body, place)
+    offset = opensim.Transform(_vec3_of(row, "x_m", "y_m", "z_m"))
+    frame = opensim.PhysicalOffsetFrame(f"{row['body']}_geometry_{number}", body, offset)
     frame.attachGeometry(mesh)
     body.addComponent(frame)
 
@@ -171,8 +173,8 @@ def _joint(model: Any, row: Row) -> Any:
     def frame(side: str) -> tuple[Any, Any, Any]:
         name = row[side]
         body = model.getGround() if name == "ground" else model.getBodySet().get(name)
-        place = _numbers(row, *(f"{side}_{axis}_m" for axis in "xyz"))
-        return body, place, _numbers(row, *(f"{side}_r{axis}_rad" for axis in "xyz"))
+        translation = _vec3_of(row, *(f"{side}_{axis}_m" for axis in "xyz"))
+        return body, translation, _vec3_of(row, *(f"{side}_r{axis}_rad" for axis in "xyz"))
 
     axes = axis_rows(row["joint"])
     if not axes:
@@ -199,7 +201,7 @@ def _spatial_transform(axes: dict[str, Row]) -> Any:
             axis.set_function(opensim.Constant(0.0))
             continue
         row = axes[name]
-        axis.setAxis(_numbers(row, "x", "y", "z"))
+        axis.setAxis(_vec3_of(row, "x", "y", "z"))
         if row["coordinate"]:
             names = opensim.ArrayStr()
             names.append(row["coordinate"])

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from biopose_cli.errors import ModelFileError
-from biopose_cli.skeleton.osim import array3, matrix, opensim
+from biopose_cli.skeleton.osim import opensim, transform_to_matrix, vec3_to_array
 from biopose_cli.typing import Array
 
 GROUND = -1
 _X, _Y, _Z = np.eye(3)
 # The turning and sliding axes of OpenSim's fixed joint types, in the order of their coordinates
-_FIXED: dict[str, tuple[tuple[Array, ...], tuple[Array, ...]]] = {
+_FIXED_JOINT_AXES: dict[str, tuple[tuple[Array, ...], tuple[Array, ...]]] = {
     "WeldJoint": ((), ()),
     "PinJoint": ((_Z,), ()),
     "SliderJoint": ((), (_X,)),
@@ -58,7 +58,7 @@ class Coupler:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ModelSpec:
     """An OpenSim model, flat. Bodies stand in the order of the tree: parents come first."""
 
     bodies: tuple[str, ...]
@@ -74,11 +74,11 @@ class Table:
     clamped: Array  # (D) bool: the range is kept
     locked: Array  # (D) bool: stays at its default
     defaults: Array  # (D)
-    angles: Array  # (D) bool: rad, else m
+    is_angle: Array  # (D) bool: rad, else m
     couplers: tuple[Coupler, ...]  # in the order in which they can be evaluated
     markers: tuple[str, ...]
     marker_bodies: Array  # (M) int
-    marker_places: Array  # (M, 3) in the body's frame
+    marker_locations: Array  # (M, 3) in the body's frame
 
     @property
     def joint_of(self) -> Array:
@@ -93,14 +93,14 @@ class Table:
     @property
     def ancestors(self) -> Array:
         """(J, J) bool: [a, b] is true where b hangs on a, or is a."""
-        above = np.eye(len(self.bodies), dtype=bool)
+        is_ancestor = np.eye(len(self.bodies), dtype=bool)
         for body, parent in enumerate(self.parents):
             if parent != GROUND:
-                above[:, body] |= above[:, parent]
-        return above
+                is_ancestor[:, body] |= is_ancestor[:, parent]
+        return is_ancestor
 
 
-def read_table(model: Any) -> Table:
+def extract_model(model: Any) -> ModelSpec:
     """The flat table of a model (an `opensim.Model` that is connected).
 
     Raises
@@ -113,14 +113,18 @@ def read_table(model: Any) -> Table:
     index = {name: i for i, name in enumerate(coordinates)}
     joints = list(_in_tree_order(model))
     bodies = tuple(_child(joint) for joint in joints)
-    place = {name: i for i, name in enumerate(bodies)} | {"ground": GROUND}
+    body_index = {name: i for i, name in enumerate(bodies)} | {"ground": GROUND}
     axes, functions = zip(*(_axes(joint, index) for joint in joints), strict=True)
     markers = list(model.getMarkerSet())
-    return Table(
+    return ModelSpec(
         bodies=bodies,
-        parents=tuple(place[_parent(joint)] for joint in joints),
-        parent_frames=np.stack([matrix(j.getParentFrame().findTransformInBaseFrame()) for j in joints]),
-        child_frames=np.stack([matrix(j.getChildFrame().findTransformInBaseFrame()) for j in joints]),
+        parents=tuple(body_index[_parent(joint)] for joint in joints),
+        parent_frames=np.stack(
+            [transform_to_matrix(j.getParentFrame().findTransformInBaseFrame()) for j in joints]
+        ),
+        child_frames=np.stack(
+            [transform_to_matrix(j.getChildFrame().findTransformInBaseFrame()) for j in joints]
+        ),
         axes=np.stack(axes),
         functions=functions,
         coordinates=coordinates,
@@ -130,11 +134,11 @@ def read_table(model: Any) -> Table:
         clamped=np.array([c.getDefaultClamped() for c in model.getCoordinateSet()], bool),
         locked=np.array([c.getDefaultLocked() for c in model.getCoordinateSet()], bool),
         defaults=np.array([c.getDefaultValue() for c in model.getCoordinateSet()], float),
-        angles=np.array([_is_angle(c) for c in model.getCoordinateSet()], bool),
+        is_angle=np.array([_is_angle(c) for c in model.getCoordinateSet()], bool),
         couplers=_couplers(model, index),
         markers=tuple(marker.getName() for marker in markers),
-        marker_bodies=np.array([place[_base(marker.getParentFrame())] for marker in markers], int),
-        marker_places=np.array([_marker_place(marker) for marker in markers]).reshape(-1, 3),
+        marker_bodies=np.array([body_index[_base(marker.getParentFrame())] for marker in markers], int),
+        marker_locations=np.array([_marker_location(marker) for marker in markers]).reshape(-1, 3),
     )
 
 
@@ -152,16 +156,16 @@ def _parent(joint: Any) -> str:
 
 def _in_tree_order(model: Any) -> Iterator[Any]:
     pending = list(model.getJointSet())
-    placed = {"ground"}
+    attached = {"ground"}
     while pending:
-        ready = [joint for joint in pending if _parent(joint) in placed and _child(joint) not in placed]
+        ready = [joint for joint in pending if _parent(joint) in attached and _child(joint) not in attached]
         if not ready:
             names = ", ".join(joint.getName() for joint in pending)
             raise ModelFileError(f"the model's bodies form a loop, or hang on nothing, at the joints {names}")
         for joint in ready:
-            if _child(joint) in placed:
+            if _child(joint) in attached:
                 raise ModelFileError(f"the model moves the body {_child(joint)} by two joints")
-            placed.add(_child(joint))
+            attached.add(_child(joint))
             yield joint
         pending = [joint for joint in pending if joint not in ready]
 
@@ -171,15 +175,16 @@ def _axes(joint: Any, index: dict[str, int]) -> tuple[Array, tuple[Function, ...
     kind = joint.getConcreteClassName()
     if kind == "CustomJoint":
         return _spatial_transform(opensim.CustomJoint.safeDownCast(joint), index)
-    if kind not in _FIXED:
+    if kind not in _FIXED_JOINT_AXES:
         raise ModelFileError(
-            f"the joint {joint.getName()} is a {kind}", f"Supported: CustomJoint, {', '.join(_FIXED)}"
+            f"the joint {joint.getName()} is a {kind}",
+            f"Supported: CustomJoint, {', '.join(_FIXED_JOINT_AXES)}",
         )
     axes, functions = np.tile(_X, (6, 1)), [Function()] * 6
     names = [joint.get_coordinates(i).getName() for i in range(joint.numCoordinates())]
-    turns, slides = _FIXED[kind]
-    slots = [*range(len(turns)), *(3 + i for i in range(len(slides)))]
-    for slot, axis, name in zip(slots, (*turns, *slides), names, strict=True):
+    rotations, translations = _FIXED_JOINT_AXES[kind]
+    slots = [*range(len(rotations)), *(3 + i for i in range(len(translations)))]
+    for slot, axis, name in zip(slots, (*rotations, *translations), names, strict=True):
         axes[slot], functions[slot] = axis, Function(index[name], (1.0, 0.0))
     return axes, tuple(functions)
 
@@ -193,7 +198,7 @@ def _spatial_transform(joint: Any, index: dict[str, int]) -> tuple[Array, tuple[
         if names.size() > 1:
             raise ModelFileError(f"an axis of the joint {joint.getName()} depends on several coordinates")
         coordinate = index[names.getValue(0)] if names.size() else -1
-        direction = array3(axis.getAxis())
+        direction = vec3_to_array(axis.getAxis())
         axes[i] = direction / np.linalg.norm(direction) if i < 3 else direction
         functions.append(_function(axis.getFunction(), coordinate, joint.getName()))
     return axes, tuple(functions)
@@ -221,17 +226,17 @@ def _function(function: Any, coordinate: int, owner: str) -> Function:
 
 
 def _knots(spline: Any) -> Array:
-    first = opensim.StdVectorInt()
-    first.append(0)
+    derivative_order = opensim.StdVectorInt()
+    derivative_order.append(0)
     rows = []
     for i in range(spline.getNumberOfPoints()):
         x = spline.getX(i)
-        rows.append((x, spline.getY(i), spline.calcDerivative(first, opensim.Vector(1, x))))
+        rows.append((x, spline.getY(i), spline.calcDerivative(derivative_order, opensim.Vector(1, x))))
     return np.array(rows)
 
 
 def _couplers(model: Any, index: dict[str, int]) -> tuple[Coupler, ...]:
-    found = []
+    pending = []
     for constraint in model.getConstraintSet():
         if not constraint.get_isEnforced():
             continue
@@ -248,15 +253,15 @@ def _couplers(model: Any, index: dict[str, int]) -> tuple[Coupler, ...]:
                 f"the coupler {constraint.getName()} makes a coordinate depend on several others"
             )
         function = _function(coupler.getFunction(), index[names.get(0)], constraint.getName())
-        found.append(Coupler(index[coupler.getDependentCoordinateName()], function))
+        pending.append(Coupler(index[coupler.getDependentCoordinateName()], function))
     ordered: list[Coupler] = []
-    while found:  # a coupler may depend on another's result
-        waiting = {coupler.dependent for coupler in found}
-        ready = [coupler for coupler in found if coupler.function.coordinate not in waiting]
+    while pending:  # a coupler may depend on another's result
+        waiting = {coupler.dependent for coupler in pending}
+        ready = [coupler for coupler in pending if coupler.function.coordinate not in waiting]
         if not ready:
             raise ModelFileError("the model's coordinate couplers depend on each other in a circle")
         ordered += ready
-        found = [coupler for coupler in found if coupler not in ready]
+        pending = [coupler for coupler in pending if coupler not in ready]
     return tuple(ordered)
 
 
@@ -265,6 +270,6 @@ def _is_angle(coordinate: Any) -> bool:
     return bool(coordinate.getMotionType() != opensim.Coordinate.Translational)
 
 
-def _marker_place(marker: Any) -> Array:
-    frame = matrix(marker.getParentFrame().findTransformInBaseFrame())
-    return np.asarray(frame[:3, :3] @ array3(marker.get_location()) + frame[:3, 3])
+def _marker_location(marker: Any) -> Array:
+    frame = transform_to_matrix(marker.getParentFrame().findTransformInBaseFrame())
+    return np.asarray(frame[:3, :3] @ vec3_to_array(marker.get_location()) + frame[:3, 3])

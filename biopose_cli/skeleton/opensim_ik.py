@@ -19,11 +19,13 @@ import numpy as np
 
 from biopose_cli.errors import SolverError
 from biopose_cli.progress import Progress
-from biopose_cli.skeleton.osim import load_model, opensim, silent, vec3
+from biopose_cli.skeleton.osim import load_model, opensim, silence_output, vec3
 from biopose_cli.typing import Array
 
 ACCURACY = 1e-5  # the InverseKinematicsTool's default
-LOST = 0.04  # m: a frame with a larger root mean square marker distance is tried again from other poses
+RESTART_RMS = (
+    0.04  # m: a frame with a larger root mean square marker distance is tried again from other poses
+)
 # Starts for a frame that is lost: standing is the model's default; degrees
 _STARTS: tuple[dict[str, float], ...] = (
     {},
@@ -34,11 +36,11 @@ _STARTS: tuple[dict[str, float], ...] = (
     {"pelvis_tilt": 90},
 )
 # What these starts leave as it is: where the person is, and faces
-_KEPT = ("pelvis_tx", "pelvis_ty", "pelvis_tz", "pelvis_rotation")
+_KEPT_COORDINATES = ("pelvis_tx", "pelvis_ty", "pelvis_tz", "pelvis_rotation")
 
 
 @dataclass(frozen=True)
-class Solution:
+class OpenSimIKSolution:
     """What the model does: `q` (T, D) rad and m, `markers` (T, M, 3) of the model in ground, m."""
 
     q: Array
@@ -50,7 +52,7 @@ def coordinate_names(model: Any) -> tuple[str, ...]:
     return tuple(coordinate.getName() for coordinate in model.getCoordinateSet())
 
 
-def rotational(model: Any) -> Array:
+def is_rotational(model: Any) -> Array:
     """(D) bool: which coordinates OpenSim takes for angles, in degrees in a `.mot`.
 
     Not the lengths, and not the patella's either: its motion is "coupled" and stays in rad in every `.mot`.
@@ -66,7 +68,7 @@ def solve(
     time: Array,
     progress: Progress,
     start: Array | None = None,
-) -> Solution:
+) -> OpenSimIKSolution:
     """Inverse kinematics of one uninterrupted run of frames.
 
     model: `opensim.Model` that carries the markers `names`.
@@ -84,34 +86,36 @@ def solve(
         _set_pose(model, state, dict(zip(coordinate_names(model), start, strict=True)))
     try:
         reference = opensim.MarkersReference(
-            _table(names, markers, time), opensim.SetMarkerWeights(), _metres()
+            _marker_table(names, markers, time), opensim.SetMarkerWeights(), _meters()
         )
         solver = opensim.InverseKinematicsSolver(model, reference, opensim.SimTKArrayCoordinateReference())
         solver.setAccuracy(ACCURACY)
-        order: list[int] = []  # of the solver's markers; it knows them only once assembled
+        marker_order: list[int] = []  # of the solver's markers; it knows them only once assembled
         q = np.empty((len(time), len(coordinates)))
-        found = np.empty_like(markers, dtype=float)
-        limit = LOST
-        for frame, now in enumerate(time):
-            state.setTime(float(now))
+        model_markers = np.empty_like(markers, dtype=float)
+        limit = RESTART_RMS
+        for frame, timestamp in enumerate(time):
+            state.setTime(float(timestamp))
             if frame == 0:
                 solver.assemble(state)
-                order = [
+                marker_order = [
                     names.index(solver.getMarkerNameForIndex(i)) for i in range(solver.getNumMarkersInUse())
                 ]
             else:
                 solver.track(state)
-            found[frame, order] = _locations(solver, len(order))
-            if _rms(found[frame], markers[frame]) > limit:
-                found[frame, order] = _restart(model, solver, state, order, markers[frame])
+            model_markers[frame, marker_order] = _locations(solver, len(marker_order))
+            if _rms(model_markers[frame], markers[frame]) > limit:
+                model_markers[frame, marker_order] = _solve_from_starts(
+                    model, solver, state, marker_order, markers[frame]
+                )
                 limit = max(
-                    LOST, 1.5 * _rms(found[frame], markers[frame])
+                    RESTART_RMS, 1.5 * _rms(model_markers[frame], markers[frame])
                 )  # no better pose: do not ask again
             q[frame] = [coordinate.getValue(state) for coordinate in coordinates]
             progress.advance()
     except RuntimeError as error:
         raise SolverError(f"OpenSim's inverse kinematics failed: {str(error).splitlines()[0]}") from error
-    return Solution(q, found)
+    return OpenSimIKSolution(q, model_markers)
 
 
 def run_tool(trc: Path, osim: Path) -> tuple[Array, tuple[str, ...], Array]:
@@ -136,7 +140,7 @@ def run_tool(trc: Path, osim: Path) -> tuple[Array, tuple[str, ...], Array]:
         tool.setResultsDir(folder)
         tool.set_report_errors(False)
         try:
-            with silent():
+            with silence_output():
                 tool.run()
             table = opensim.TimeSeriesTable(str(out))
         except RuntimeError as error:
@@ -146,16 +150,16 @@ def run_tool(trc: Path, osim: Path) -> tuple[Array, tuple[str, ...], Array]:
         names = coordinate_names(model)
         values = table.getMatrix().to_numpy()[:, [columns.index(name) for name in names]]
         time = np.array(table.getIndependentColumn())
-    angles = rotational(model)
+    angles = is_rotational(model)
     values[:, angles] = np.radians(values[:, angles])
     return time, names, values
 
 
-def _metres() -> Any:
+def _meters() -> Any:
     return opensim.Units(opensim.Units.Meters)
 
 
-def _table(names: tuple[str, ...], markers: Array, time: Array) -> Any:
+def _marker_table(names: tuple[str, ...], markers: Array, time: Array) -> Any:
     table = opensim.TimeSeriesTableVec3()
     table.setColumnLabels(list(names))
     row = opensim.RowVectorVec3(len(names))
@@ -170,40 +174,40 @@ def _table(names: tuple[str, ...], markers: Array, time: Array) -> Any:
 
 
 def _locations(solver: Any, count: int) -> Array:
-    places = opensim.SimTKArrayVec3()
-    solver.computeCurrentMarkerLocations(places)
-    return np.array([[places.getElt(i).get(axis) for axis in range(3)] for i in range(count)])
+    locations = opensim.SimTKArrayVec3()
+    solver.computeCurrentMarkerLocations(locations)
+    return np.array([[locations.getElt(i).get(axis) for axis in range(3)] for i in range(count)])
 
 
-def _rms(found: Array, markers: Array) -> float:
-    return float(np.sqrt(np.nanmean(np.sum((found - markers) ** 2, axis=-1))))
+def _rms(model_markers: Array, markers: Array) -> float:
+    return float(np.sqrt(np.nanmean(np.sum((model_markers - markers) ** 2, axis=-1))))
 
 
-def _restart(model: Any, solver: Any, state: Any, order: list[int], target: Array) -> Array:
+def _solve_from_starts(model: Any, solver: Any, state: Any, marker_order: list[int], target: Array) -> Array:
     """Solve one frame again from the poses in `_STARTS` and from where it is; leave the state at the best."""
-    places = model.getCoordinateSet()
-    values = {name: places.get(name).getValue(state) for name in coordinate_names(model)}
+    coordinates = model.getCoordinateSet()
+    values = {name: coordinates.get(name).getValue(state) for name in coordinate_names(model)}
     poses = [values]
     for start in _STARTS:
-        pose = {name: 0.0 for name in values if name not in _KEPT}
+        pose = {name: 0.0 for name in values if name not in _KEPT_COORDINATES}
         poses.append(
             values | pose | {name: np.radians(angle) for name, angle in start.items() if name in values}
         )
     best: tuple[float, dict[str, float]] = (np.inf, values)
     for pose in poses:
-        rms, _ = _assemble_from(model, solver, state, order, target, pose)
+        rms, _ = _assemble_from(model, solver, state, marker_order, target, pose)
         if rms < best[0]:
-            best = rms, {name: places.get(name).getValue(state) for name in values}
-    return _assemble_from(model, solver, state, order, target, best[1])[1]
+            best = rms, {name: coordinates.get(name).getValue(state) for name in values}
+    return _assemble_from(model, solver, state, marker_order, target, best[1])[1]
 
 
 def _assemble_from(
-    model: Any, solver: Any, state: Any, order: list[int], target: Array, pose: dict[str, float]
+    model: Any, solver: Any, state: Any, marker_order: list[int], target: Array, pose: dict[str, float]
 ) -> tuple[float, Array]:
     _set_pose(model, state, pose)
     solver.assemble(state)
-    found = _locations(solver, len(order))
-    return _rms(found, target[order]), found
+    model_markers = _locations(solver, len(marker_order))
+    return _rms(model_markers, target[marker_order]), model_markers
 
 
 def _set_pose(model: Any, state: Any, pose: dict[str, float]) -> None:

@@ -21,29 +21,29 @@ from biopose_cli.typing import Array
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[None]:
+def silence_output() -> Iterator[None]:
     """Send what C++ code prints to standard output and error to nowhere (Python's own streams included)."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 1)
+        os.dup2(devnull, 2)
         yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os.dup2(saved[0], 1)
         os.dup2(saved[1], 2)
-        for descriptor in (*saved, nowhere):
+        for descriptor in (*saved, devnull):
             os.close(descriptor)
 
 
 def _import_opensim() -> Any:
     """The package sets SIMBODY_HOME, PATH and LD_LIBRARY_PATH on import, which breaks programs started later."""
     environment = dict(os.environ)
-    with silent():
+    with silence_output():
         import opensim as package
 
         package.Logger.setLevelString("Off")
@@ -75,7 +75,7 @@ def load_model(path: Path) -> Any:
             f"{path} is not an OpenSim model: it is not XML, or was cut off", hint
         ) from error
     try:
-        with silent():
+        with silence_output():
             model = opensim.Model(str(path))
             model.initSystem()
     except RuntimeError as error:
@@ -113,12 +113,12 @@ def vec3(values: Any) -> Any:
     return opensim.Vec3(x, y, z)
 
 
-def array3(vector: Any) -> Array:
+def vec3_to_array(vector: Any) -> Array:
     """Three numbers of an OpenSim Vec3, as float64."""
     return np.array([vector.get(0), vector.get(1), vector.get(2)])
 
 
-def matrix(transform: Any) -> Array:
+def transform_to_matrix(transform: Any) -> Array:
     """An OpenSim Transform as a homogeneous (4, 4) matrix."""
     rotation, offset = transform.R(), transform.p()
     rows = [[rotation.get(i, j) for j in range(3)] + [offset.get(i)] for i in range(3)]

@@ -1,7 +1,7 @@
 """Fit the skeleton to a clip's body: scale factors from landmark distances, then the markers where they lie.
 
 As a lab does with a static trial and OpenSim's ScaleTool: the body stands as the skeleton does at zero
-(`standing.py`), each rigid body is scaled by the distances between landmarks found on both, left and right
+(`static_trial.py`), each rigid body is scaled by the distances between landmarks found on both, left and right
 alike, and every virtual marker is fixed to its bone at the place where it then lies. So the neutral standing
 pose is zero by construction.
 
@@ -21,8 +21,8 @@ import torch
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import Body
 from biopose_cli.skeleton.build import body_rows, build_model, landmark_rows
-from biopose_cli.skeleton.osim import array3, matrix, opensim, vec3
-from biopose_cli.skeleton.static_trial import Standing, stand
+from biopose_cli.skeleton.osim import opensim, transform_to_matrix, vec3, vec3_to_array
+from biopose_cli.skeleton.static_trial import StaticTrial, pose_static
 from biopose_cli.typing import Array
 
 Points = dict[str, Array]
@@ -30,19 +30,19 @@ Factors = dict[str, Array]
 PALMS_IN = {"pro_sup_r": np.pi / 2, "pro_sup_l": np.pi / 2}
 # kg/m2, of adults in the world (men 24.2, women 24.4: NCD Risk Factor Collaboration, Lancet 387, 2016)
 MEAN_BMI = 24.3
-_JOINT_OF = {"hip": "femur", "shoulder": "humerus"}  # joint centres: the origin of a body
-_MIDDLE = {
+_JOINT_BODY = {"hip": "femur", "shoulder": "humerus"}  # joint centres: the origin of a body
+_MIDPOINTS = {
     "knee": ("knee_lateral", "knee_medial"),
     "ankle": ("ankle_lateral", "ankle_medial"),
     "elbow": ("elbow_lateral", "elbow_medial"),
     "wrist": ("wrist_radial", "wrist_ulnar"),
     "ball": ("ball_medial", "ball_lateral"),
 }
-_BODY_SITES = {"asis": "ASI", "psis": "PSI", "heel": "CAL", "ball_medial": "MT1", "ball_lateral": "MT5"}
+_LANDMARK_MARKERS = {"asis": "ASI", "psis": "PSI", "heel": "CAL", "ball_medial": "MT1", "ball_lateral": "MT5"}
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class ScaledModel:
     """A scaled model that carries the markers.
 
     `markers`: the names it carries, in the order of `MARKERS`. `factors`: (3) per body. `pose`: its
@@ -58,48 +58,53 @@ class Calibrated:
     misfit: dict[str, float]
 
 
-def calibrate(body: Body, betas: Array, mass: float | None = None) -> tuple[Calibrated, Standing]:
+def scale_model(body: Body, betas: Array, mass: float | None = None) -> tuple[ScaledModel, StaticTrial]:
     """The default skeleton fitted to the body of shape `betas` (10), and the body's static trial.
 
     mass: kg; None: `estimate_mass`.
     """
     model = build_model()
-    _mark_landmarks(model)
+    _add_landmarks(model)
     generic = skeleton_points(model, PALMS_IN)
-    standing = stand(body, betas, _directions(generic))
-    target = body_points(standing)
+    static_trial = pose_static(body, betas, _limb_directions(generic))
+    target = body_points(static_trial)
     factors = scale_factors(generic, target)
     if mass is None:
         mass = estimate_mass(float(body.stature(torch.as_tensor(betas, dtype=torch.float32))))
     apply_scale(model, factors, mass)
     pose = PALMS_IN | {"lumbar_extension": _trunk_angle(skeleton_points(model, PALMS_IN), target)}
-    standing = stand(body, betas, _directions(skeleton_points(model, pose)))  # the arms hang along that trunk
-    target = body_points(standing)
-    pose |= _placed(skeleton_points(model, pose), target)
-    found = skeleton_points(model, pose)
-    misfit = {name: float(np.linalg.norm(found[name] - target[name])) for name in standing.centres}
-    names = attach_markers(model, pose, standing.markers, {marker.name: marker.segment for marker in MARKERS})
-    return Calibrated(model, names, factors, pose, mass, misfit), standing
+    static_trial = pose_static(
+        body, betas, _limb_directions(skeleton_points(model, pose))
+    )  # the arms hang along that trunk
+    target = body_points(static_trial)
+    pose |= _aligned_pose(skeleton_points(model, pose), target)
+    points = skeleton_points(model, pose)
+    misfit = {name: float(np.linalg.norm(points[name] - target[name])) for name in static_trial.joint_centers}
+    names = attach_markers(
+        model, pose, static_trial.markers, {marker.name: marker.segment for marker in MARKERS}
+    )
+    return ScaledModel(model, names, factors, pose, mass, misfit), static_trial
 
 
-def scaled(factors: Factors, places: Array, mass: float) -> Calibrated:
-    """The default skeleton with given factors (3) per body and markers at `places` (M, 3) on its unscaled bones, m."""
+def model_from_factors(factors: Factors, marker_locations: Array, mass: float) -> ScaledModel:
+    """The default skeleton with given factors (3) per body and markers at `marker_locations` (M, 3) on its unscaled
+    bones, m."""
     model = build_model()
     apply_scale(model, factors, mass)
     names = []
-    for marker, place in zip(MARKERS, places, strict=True):
+    for marker, location in zip(MARKERS, marker_locations, strict=True):
         body = model.getBodySet().get(marker.segment)
-        model.addMarker(opensim.Marker(marker.name, body, vec3(place * factors[marker.segment])))
+        model.addMarker(opensim.Marker(marker.name, body, vec3(location * factors[marker.segment])))
         names.append(marker.name)
     model.finalizeConnections()
-    return Calibrated(model, tuple(names), factors, {}, mass, {})
+    return ScaledModel(model, tuple(names), factors, {}, mass, {})
 
 
-def unscaled(places: Array) -> Calibrated:
-    """The default skeleton as it is in the tables, with markers at `places` (M, 3) on its bones, m."""
+def unscaled_model(marker_locations: Array) -> ScaledModel:
+    """The default skeleton as it is in the tables, with markers at `marker_locations` (M, 3) on its bones, m."""
     rows = body_rows()
     factors = {row["body"]: np.ones(3) for row in rows}
-    return scaled(factors, places, sum(float(row["mass_kg"]) for row in rows))
+    return model_from_factors(factors, marker_locations, sum(float(row["mass_kg"]) for row in rows))
 
 
 def estimate_mass(stature: float) -> float:
@@ -116,32 +121,36 @@ def skeleton_points(model: Any, pose: dict[str, float]) -> Points:
     Where the skin shows a joint (knee, ankle, elbow, wrist) its centre is the middle between the two
     landmarks, on the skeleton as on the body: a few mm from where the skeleton's joint turns.
     """
-    frames = body_frames(model, pose)
+    transforms = body_transforms(model, pose)
     points = {
-        f"{joint}_{side}": frames[f"{bone}_{side}"][:3, 3]
-        for joint, bone in _JOINT_OF.items()
+        f"{joint}_{side}": transforms[f"{bone}_{side}"][:3, 3]
+        for joint, bone in _JOINT_BODY.items()
         for side in "rl"
     }
-    points["back"] = frames["lumbar"][:3, 3]
+    points["back"] = transforms["lumbar"][:3, 3]
     for marker in model.getMarkerSet():
-        frame = frames[marker.getParentFrame().findBaseFrame().getName()]
-        points[marker.getName()] = frame[:3, :3] @ array3(marker.get_location()) + frame[:3, 3]
-    return points | _middles(points)
+        transform = transforms[marker.getParentFrame().findBaseFrame().getName()]
+        points[marker.getName()] = transform[:3, :3] @ vec3_to_array(marker.get_location()) + transform[:3, 3]
+    return points | _midpoints(points)
 
 
-def body_points(standing: Standing) -> Points:
+def body_points(static_trial: StaticTrial) -> Points:
     """The same points on the body."""
     points = {
-        f"{name}_{side}": standing.marker(f"{side.upper()}{site}")
-        for name, site in _BODY_SITES.items()
+        f"{name}_{side}": static_trial.marker(f"{side.upper()}{site}")
+        for name, site in _LANDMARK_MARKERS.items()
         for side in "rl"
     }
     points |= {
-        "c7": standing.marker("C7"),
-        "clavicle": standing.marker("CLAV"),
-        "vertex": standing.marker("HTOP"),
+        "c7": static_trial.marker("C7"),
+        "clavicle": static_trial.marker("CLAV"),
+        "vertex": static_trial.marker("HTOP"),
     }
-    return points | standing.centres | {f"ball_{side}": _middles(points)[f"ball_{side}"] for side in "rl"}
+    return (
+        points
+        | static_trial.joint_centers
+        | {f"ball_{side}": _midpoints(points)[f"ball_{side}"] for side in "rl"}
+    )
 
 
 def scale_factors(skeleton: Points, body: Points) -> Factors:
@@ -157,8 +166,8 @@ def scale_factors(skeleton: Points, body: Points) -> Factors:
 
         def length(points: Points) -> float:
             sides = [(start, end)] if start in points else [(f"{start}_{s}", f"{end}_{s}") for s in "rl"]
-            between = [points[b] - points[a] for a, b in sides]
-            return float(np.mean([np.linalg.norm(d) if axis is None else abs(d[axis]) for d in between]))
+            vectors = [points[b] - points[a] for a, b in sides]
+            return float(np.mean([np.linalg.norm(d) if axis is None else abs(d[axis]) for d in vectors]))
 
         return length(body) / length(skeleton)
 
@@ -195,21 +204,21 @@ def apply_scale(model: Any, factors: Factors, mass: float) -> None:
 
 
 def attach_markers(
-    model: Any, pose: dict[str, float], places: Array, segments: dict[str, str]
+    model: Any, pose: dict[str, float], positions: Array, segments: dict[str, str]
 ) -> tuple[str, ...]:
     """Replace the model's markers by those named in `segments` (marker -> body), fixed where they lie in
     `pose`.
 
-    places: (M, 3) m, ground, in the order of `MARKERS`. Returns the names, in that order.
+    positions: (M, 3) m, ground, in the order of `MARKERS`. Returns the names, in that order.
     """
     model.updMarkerSet().clearAndDestroy()
-    frames = body_frames(model, pose)
+    transforms = body_transforms(model, pose)
     names: list[str] = []
-    for marker, place in zip(MARKERS, places, strict=True):
+    for marker, position in zip(MARKERS, positions, strict=True):
         if marker.name not in segments:
             continue
-        frame = frames[segments[marker.name]]
-        local = frame[:3, :3].T @ (place - frame[:3, 3])
+        transform = transforms[segments[marker.name]]
+        local = transform[:3, :3].T @ (position - transform[:3, 3])
         model.addMarker(
             opensim.Marker(marker.name, model.getBodySet().get(segments[marker.name]), vec3(local))
         )
@@ -218,7 +227,7 @@ def attach_markers(
     return tuple(names)
 
 
-def body_frames(model: Any, pose: dict[str, float]) -> dict[str, Array]:
+def body_transforms(model: Any, pose: dict[str, float]) -> dict[str, Array]:
     """(4, 4) ground from body, per body, with the coordinates in `pose` (rad, m) and all others at zero.
 
     Coordinates that the model locks keep their locked value; couplers are respected.
@@ -229,18 +238,20 @@ def body_frames(model: Any, pose: dict[str, float]) -> dict[str, Array]:
             coordinate.setValue(state, pose.get(coordinate.getName(), 0.0), False)
     model.assemble(state)
     model.realizePosition(state)
-    return {body.getName(): matrix(body.getTransformInGround(state)) for body in model.getBodySet()}
+    return {
+        body.getName(): transform_to_matrix(body.getTransformInGround(state)) for body in model.getBodySet()
+    }
 
 
-def _mark_landmarks(model: Any) -> None:
+def _add_landmarks(model: Any) -> None:
     """Put the landmarks on the generic model as markers, so that they are scaled with it."""
     for row in landmark_rows():
-        place = vec3([float(row[key]) for key in ("x_m", "y_m", "z_m")])
-        model.addMarker(opensim.Marker(row["landmark"], model.getBodySet().get(row["body"]), place))
+        location = vec3([float(row[key]) for key in ("x_m", "y_m", "z_m")])
+        model.addMarker(opensim.Marker(row["landmark"], model.getBodySet().get(row["body"]), location))
     model.finalizeConnections()
 
 
-def _directions(points: Points) -> dict[str, Array]:
+def _limb_directions(points: Points) -> dict[str, Array]:
     limbs = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
     vectors = {
         f"{start}_{s}": points[f"{end}_{s}"] - points[f"{start}_{s}"]
@@ -250,12 +261,12 @@ def _directions(points: Points) -> dict[str, Array]:
     return {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
 
 
-def _middles(points: Points) -> Points:
+def _midpoints(points: Points) -> Points:
     return {
-        f"{name}_{side}": (points[f"{one}_{side}"] + points[f"{other}_{side}"]) / 2
-        for name, (one, other) in _MIDDLE.items()
+        f"{name}_{side}": (points[f"{first}_{side}"] + points[f"{second}_{side}"]) / 2
+        for name, (first, second) in _MIDPOINTS.items()
         for side in "rl"
-        if f"{one}_{side}" in points
+        if f"{first}_{side}" in points
     }
 
 
@@ -263,8 +274,8 @@ def _trunk_angle(skeleton: Points, body: Points) -> float:
     """Rotation about z (rad) that brings the middle of the skeleton's shoulders over or behind L5/S1 as on the body."""
 
     def shoulders(points: Points, base: Array) -> float:
-        across = (points["shoulder_r"] + points["shoulder_l"]) / 2 - base
-        return float(np.arctan2(across[1], across[0]))
+        offset = (points["shoulder_r"] + points["shoulder_l"]) / 2 - base
+        return float(np.arctan2(offset[1], offset[0]))
 
     def hips(points: Points) -> Array:
         return np.asarray((points["hip_r"] + points["hip_l"]) / 2)
@@ -273,6 +284,6 @@ def _trunk_angle(skeleton: Points, body: Points) -> float:
     return shoulders(body, base - hips(skeleton) + hips(body)) - shoulders(skeleton, base)
 
 
-def _placed(skeleton: Points, body: Points) -> dict[str, float]:
+def _aligned_pose(skeleton: Points, body: Points) -> dict[str, float]:
     shift = ((body["hip_r"] + body["hip_l"]) - (skeleton["hip_r"] + skeleton["hip_l"])) / 2
     return {f"pelvis_t{axis}": float(value) for axis, value in zip("xyz", shift, strict=True)}

@@ -69,18 +69,18 @@ def read_tree(text: str) -> Tree:
     channels: list[tuple[str, ...]] = []
     stack: list[int] = []
     for line in header.splitlines():
-        word, *rest = line.split() or [""]
-        if word in {"ROOT", "JOINT", "End"}:
+        keyword, *rest = line.split() or [""]
+        if keyword in {"ROOT", "JOINT", "End"}:
             names.append(" ".join(rest))
             parents.append(stack[-1] if stack else -1)
             channels.append(())
-        elif word == "{":
+        elif keyword == "{":
             stack.append(len(names) - 1)
-        elif word == "}":
+        elif keyword == "}":
             stack.pop()
-        elif word == "OFFSET":
+        elif keyword == "OFFSET":
             offsets.append([float(value) for value in rest])
-        elif word == "CHANNELS":
+        elif keyword == "CHANNELS":
             channels[-1] = tuple(rest[1:])
     found = re.match(r"\s*Frames:\s*(\d+)\s*Frame Time:\s*(\S+)(.*)", motion, re.S)
     if found is None:
@@ -99,21 +99,23 @@ def read_tree(text: str) -> Tree:
     )
 
 
-def chain(tree: Tree) -> tuple[Array, Array]:
+def forward_kinematics(tree: Tree) -> tuple[Array, Array]:
     """Global rotations (T, J, 3, 3) and positions (T, J, 3), in the file's axes and units."""
     frames, count = len(tree.values), len(tree.names)
     rotations, positions = np.empty((frames, count, 3, 3)), np.empty((frames, count, 3))
     column = 0
-    for joint, (parent, kinds) in enumerate(zip(tree.parents, tree.channels, strict=True)):
-        values = tree.values[:, column : column + len(kinds)]
-        column += len(kinds)
-        turning = [index for index, kind in enumerate(kinds) if kind.endswith("rotation")]
-        moving = [index for index, kind in enumerate(kinds) if kind.endswith("position")]
+    for joint, (parent, channels) in enumerate(zip(tree.parents, tree.channels, strict=True)):
+        values = tree.values[:, column : column + len(channels)]
+        column += len(channels)
+        rotation_channels = [index for index, kind in enumerate(channels) if kind.endswith("rotation")]
+        position_channels = [index for index, kind in enumerate(channels) if kind.endswith("position")]
         offset = np.broadcast_to(tree.offsets[joint], (frames, 3)).copy()
-        for index in moving:
-            offset[:, "XYZ".index(kinds[index][0])] = values[:, index]
+        for index in position_channels:
+            offset[:, "XYZ".index(channels[index][0])] = values[:, index]
         local = (
-            euler("".join(kinds[index][0] for index in turning), values[:, turning]) if turning else np.eye(3)
+            euler("".join(channels[index][0] for index in rotation_channels), values[:, rotation_channels])
+            if rotation_channels
+            else np.eye(3)
         )
         if parent < 0:
             rotations[:, joint], positions[:, joint] = local, offset
@@ -126,7 +128,7 @@ def chain(tree: Tree) -> tuple[Array, Array]:
 def rest_rotations(tree: Tree) -> Array | None:
     """Global rotations (J, 3, 3) of the T-pose in the first frame, or None when the first frame is not
     one."""
-    rotations, positions = chain(replace(tree, values=tree.values[:1]))
+    rotations, positions = forward_kinematics(replace(tree, values=tree.values[:1]))
     for start, end, direction in _T_POSE:
         limb = positions[0, _bone(tree, end)] - positions[0, _bone(tree, start)]
         if limb @ direction < np.cos(np.radians(2)) * np.linalg.norm(limb):
@@ -139,23 +141,26 @@ def read_bvh(tree: Tree, rest: Array, subject: str, name: str) -> Take | None:
 
     The recording's pronation sits in the hand; it is moved to the forearm, where the body has it.
     """
-    rotations, positions = chain(
+    rotations, positions = forward_kinematics(
         tree if rest_rotations(tree) is None else replace(tree, values=tree.values[1:])
     )
     if np.ptp(positions[:, _bone(tree, "Hip"), 1]) < 1e-3:
         return None
-    turned = rotations @ np.swapaxes(rest, -1, -2)
-    segments = turned[:, [_bone(tree, _BONES[joint]) for joint in INDEX]]
+    rest_relative_rotations = rotations @ np.swapaxes(rest, -1, -2)
+    segments = rest_relative_rotations[:, [_bone(tree, _BONES[joint]) for joint in INDEX]]
     for side in ("left", "right"):
         elbow, wrist = INDEX[f"{side}_elbow"], INDEX[f"{side}_wrist"]
         hand = np.swapaxes(segments[:, elbow], -1, -2) @ segments[:, wrist]
         segments[:, elbow] = segments[:, elbow] @ _twist_about_x(hand)
-    place = {
+    positions_m = {
         bone: positions[:, _bone(tree, bone)] * 0.01 for bone in ("L_Thigh", "R_Thigh", "L_Calf", "L_Foot")
     }
-    bones = ((place["L_Calf"] - place["L_Thigh"])[0], (place["L_Foot"] - place["L_Calf"])[0])
+    bones = (
+        (positions_m["L_Calf"] - positions_m["L_Thigh"])[0],
+        (positions_m["L_Foot"] - positions_m["L_Calf"])[0],
+    )
     length = float(sum(np.linalg.norm(bone) for bone in bones))
-    hips = (place["L_Thigh"] + place["R_Thigh"]) / 2
+    hips = (positions_m["L_Thigh"] + positions_m["R_Thigh"]) / 2
     return Take("cmu_bvh", subject, name, tree.fps, segments, hips, length, REFERENCE)
 
 

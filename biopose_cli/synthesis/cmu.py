@@ -109,7 +109,7 @@ def read_amc(text: str, skeleton: Skeleton, subject: str, name: str) -> Take:
     hips = (skeleton.vectors["lhipjoint"] + skeleton.vectors["rhipjoint"]) / 2
     legs = [skeleton.vectors[side + bone] for side in "lr" for bone in ("femur", "tibia")]
     length = sum(float(np.linalg.norm(vector)) for vector in legs) / 2
-    return _take("cmu_amc", subject, name, skeleton.parents, local, root[:, :3] * UNIT, hips, length)
+    return _to_take("cmu_amc", subject, name, skeleton.parents, local, root[:, :3] * UNIT, hips, length)
 
 
 def read_expmap(text: str, skeleton: Skeleton, subject: str, name: str) -> Take:
@@ -123,21 +123,23 @@ def read_expmap(text: str, skeleton: Skeleton, subject: str, name: str) -> Take:
     hips = (skeleton.vectors["lhipjoint"] + skeleton.vectors["rhipjoint"]) / 2
     legs = [skeleton.vectors[side + bone] for side in "lr" for bone in ("femur", "tibia")]
     length = sum(float(np.linalg.norm(vector)) for vector in legs) / 2
-    return _take("cmu_expmap", subject, name, skeleton.parents, local, values[:, :3] * UNIT, hips, length)
+    return _to_take("cmu_expmap", subject, name, skeleton.parents, local, values[:, :3] * UNIT, hips, length)
 
 
-def _take(
+def _to_take(
     source: str, subject: str, name: str, parents: dict[str, str], local: dict[str, Array], root: Array,
     hips: Array, leg_length: float,
 ) -> Take:  # fmt: skip
     """Chain the bones' local rotations and pick the segments of the SMPL tree."""
-    world: dict[str, Array] = {}
+    global_rotations: dict[str, Array] = {}
     for bone, parent in parents.items():
-        world[bone] = world[parent] @ local[bone] if parent else local[bone]
+        global_rotations[bone] = global_rotations[parent] @ local[bone] if parent else local[bone]
     rotations = np.empty((len(root), len(INDEX), 3, 3))
     for joint, index in INDEX.items():
-        rotations[:, index] = world[_BONES[joint]]
-    return Take(source, subject, name, FPS, rotations, root + world["root"] @ hips, leg_length, REFERENCE)
+        rotations[:, index] = global_rotations[_BONES[joint]]
+    return Take(
+        source, subject, name, FPS, rotations, root + global_rotations["root"] @ hips, leg_length, REFERENCE
+    )
 
 
 def _zyx(degrees: Array) -> Array:

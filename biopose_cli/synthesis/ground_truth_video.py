@@ -9,15 +9,15 @@ from pathlib import Path
 import av
 import numpy as np
 
-from biopose_cli.geometry.camera import lean_of
+from biopose_cli.geometry.camera import roll_pitch_from_up
 from biopose_cli.ik import stage as neurik
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.io.results import LANDMARKS, Detection, Refined
 from biopose_cli.io.storage import write_mot
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.render.scene import Camera
 from biopose_cli.settings import Settings
-from biopose_cli.synthesis.rendering import Actor, in_camera
+from biopose_cli.synthesis.rendering import Actor, to_camera_frame
 from biopose_cli.typing import Array
 
 FPS = 30
@@ -26,7 +26,7 @@ _FOCAL = "com.apple.quicktime.camera.focal_length.35mm_equivalent"  # where phon
 
 def write_video(
     path: Path,
-    pictures: Iterable[Array],
+    images: Iterable[Array],
     *,
     focal_35mm: float | None = None,
     quality: int = 18,
@@ -37,7 +37,7 @@ def write_video(
     quality: x264's; a lower number is a larger file.
     """
     with (
-        replacing(path) as temporary,
+        atomic_write(path) as temporary,
         av.open(
             str(temporary), "w", format="mp4", options={"movflags": "use_metadata_tags+faststart"}
         ) as file,
@@ -46,11 +46,11 @@ def write_video(
             file.metadata[_FOCAL] = str(focal_35mm)
         options = {"crf": str(quality), "preset": preset, "threads": "1"}
         stream = file.add_stream("libx264", rate=FPS, options=options)
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             if number == 0:
-                stream.height, stream.width = picture.shape[:2]
+                stream.height, stream.width = image.shape[:2]
                 stream.pix_fmt = "yuv420p"
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
@@ -62,8 +62,8 @@ def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Ar
     pose: (T, 24, 3) rad, world (y up); betas: (10,); transl: (T, 3) m.
     """
     frames = len(pose)
-    seen, moved = in_camera(camera, pose, transl, actor.rest_body(betas).joints[0])
-    every = np.ones(frames, bool)
+    camera_pose, camera_transl = to_camera_frame(camera, pose, transl, actor.rest_body(betas).joints[0])
+    all_frames = np.ones(frames, bool)
     detection = Detection(
         time=np.arange(frames) / FPS,
         frame=np.arange(frames),
@@ -73,28 +73,28 @@ def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Ar
         keypoints_2d=np.zeros((frames, LANDMARKS, 2)),
         confidence=np.ones((frames, LANDMARKS)),
         landmarks_3d=np.zeros((frames, LANDMARKS, 3)),
-        visible=every,
-        swapped=~every,
-        interpolated=~every,
+        visible=all_frames,
+        swapped=~all_frames,
+        interpolated=~all_frames,
         people_box=np.zeros((1, frames, 4)),
         camera_matrix=camera.matrix,
         dist_coeffs=np.zeros(5),
     )
     body = Refined(
-        body_pose=seen[:, 1:],
-        global_orient=seen[:, 0],
+        body_pose=camera_pose[:, 1:],
+        global_orient=camera_pose[:, 0],
         betas=betas,
-        transl=moved,
+        transl=camera_transl,
         query_tokens=np.zeros((frames, 0, 0)),
         reprojection_px=np.zeros(frames),
     )
     pitch, roll = tilt(camera)
-    joints = neurik.run(detection, body, Settings(camera_pitch=pitch, camera_roll=roll), Silent())
+    joints = neurik.run(detection, body, Settings(camera_pitch=pitch, camera_roll=roll), NullProgress())
     values = np.where(joints.rotational, np.rad2deg(joints.q.astype(float)), joints.q)
     write_mot(path, joints.time, [str(name) for name in joints.coordinates], values)
 
 
 def tilt(camera: Camera) -> tuple[float, float]:
     """Pitch and roll of a camera, degrees, as `--camera-pitch` and `--camera-roll` want them."""
-    roll, pitch = np.degrees(lean_of(camera.rotation[:, 1]))  # the world's up in the camera's axes
+    roll, pitch = np.degrees(roll_pitch_from_up(camera.rotation[:, 1]))  # the world's up in the camera's axes
     return float(pitch), float(roll)

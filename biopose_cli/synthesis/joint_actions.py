@@ -26,17 +26,19 @@ class Action:
     amplitude: Span = (0.6, 1.15)  # of what differs from standing
     lag: float = 0.0  # of the left limbs behind the right ones, cycles
     speed: Span = (0.0, 0.0)  # m/s forward
-    turn: float = 12.0  # degrees/s, standard deviation
+    turn_rate_std: float = 12.0  # degrees/s, standard deviation
 
 
 _LYING: Span = (0.92, 1.05)
 
 
-def _loop(poses: str, period: Span, amplitude: Span = (0.55, 1.15), turn: float = 12.0) -> Action:
+def _loop(poses: str, period: Span, amplitude: Span = (0.55, 1.15), turn_rate_std: float = 12.0) -> Action:
     """The named poses one after the other, evenly in time; a pose named twice is held."""
     names = poses.split()
     phases = tuple(index / len(names) for index in range(len(names)))
-    return Action(phases, tuple(POSES[name] for name in names), period, amplitude, turn=turn)
+    return Action(
+        phases, tuple(POSES[name] for name in names), period, amplitude, turn_rate_std=turn_rate_std
+    )
 
 
 _STRIDE = (0, 0.08, 0.15, 0.3, 0.42, 0.5, 0.62, 0.73, 0.87)
@@ -95,14 +97,14 @@ def _gait(
     **changes: tuple[float, float],
 ) -> Action:
     """Gait with some curves changed: coordinate (with or without a side) = (factor, degrees added)."""
-    level = (0.0,) * len(_STRIDE)
+    neutral = (0.0,) * len(_STRIDE)
     curves = {
         name: values if isinstance(values, tuple) else (values,) * len(_STRIDE)
         for name, values in base.items()
     }
-    for name, (scale, shift) in changes.items():
-        curve = curves.get(name) or curves.get(name[:-2], level)  # of both sides, where the one has none
-        curves[name] = tuple(scale * value + shift for value in curve)
+    for name, (scale, offset) in changes.items():
+        curve = curves.get(name) or curves.get(name[:-2], neutral)  # of both sides, where the one has none
+        curves[name] = tuple(scale * value + offset for value in curve)
     keys = tuple({name: curve[index] for name, curve in curves.items()} for index in range(len(_STRIDE)))
     return Action(_STRIDE, keys, period, amplitude, 0.5, speed)
 
@@ -169,7 +171,7 @@ ACTIONS: dict[str, Action] = {
     "hands_resting": _loop("folded on_hips stand", (4, 12), (0.75, 1.1)),
     "curls_presses": _loop("stand curl rack up rack", (3, 8), (0.75, 1.1)),
     "hand_to_head": _loop("stand to_mouth to_shoulder phone", (4, 10), (0.75, 1.1)),
-    "boxing": _loop("guard punch guard", (0.9, 2), turn=25),
+    "boxing": _loop("guard punch guard", (0.9, 2), turn_rate_std=25),
     "throwing": _loop("stand cocked thrown stand", (1.9, 3.2), (0.6, 1.05)),
     "reaching": _loop("stand reach_up reach_across reach_side reach_front", (5, 13)),
     "reaching_down": _loop("stand reach_floor stand reach_foot pick_up", (5, 13)),
@@ -178,9 +180,11 @@ ACTIONS: dict[str, Action] = {
     "trunk": _loop("bend_forward bend_back stand bend_side stand twist", (5, 15)),
     "bowing": _loop("stand bend_forward reach_floor", (2.2, 6)),
     "neck": _loop("nod_down nod_up stand ear_down stand look_round", (5, 14)),
-    "turning": _loop("stand knee_up stand twist", (3, 8), (0.3, 0.7), turn=130),
-    "turns": _loop("turned_out_legs plie passe passe", (1.5, 4), (0.7, 1.1), turn=200),
-    "dance": _loop("turned_out_legs side_extension passe attitude arabesque plie", (5, 14), (0.7, 1.1), turn=40),
+    "turning": _loop("stand knee_up stand twist", (3, 8), (0.3, 0.7), turn_rate_std=130),
+    "turns": _loop("turned_out_legs plie passe passe", (1.5, 4), (0.7, 1.1), turn_rate_std=200),
+    "dance": _loop(
+        "turned_out_legs side_extension passe attitude arabesque plie", (5, 14), (0.7, 1.1), turn_rate_std=40
+    ),
     "leaps": _loop("turned_out_legs plie leap landing", (1.8, 3.4), (0.6, 1.05)),
     "lying": _loop("supine hook bridge hook leg_raise knee_to_chest curl_up", (9, 24), _LYING),
     "lying_down": _loop("stand half_kneel long_sit supine supine long_sit half_kneel", (8, 16), (0.92, 1.05)),

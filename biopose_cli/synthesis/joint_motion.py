@@ -5,8 +5,8 @@ Captured motion is mostly people walking; here are also squats, chairs, floors, 
 
     q = sample(256, 64, 30.0, np.random.default_rng(1))  # (256, 64, 42)
 
-What a clip does is drawn from `SHARES`; amplitude, speed, phase, side and posture are random, and a smooth
-random drift lies on every coordinate, so that none is ever constant. All distributions: our choice.
+What a clip does is drawn from `ACTION_PROBABILITIES`; amplitude, speed, phase, side and posture are random, and a
+smooth random drift lies on every coordinate, so that none is ever constant. All distributions: our choice.
 """
 
 from __future__ import annotations
@@ -27,22 +27,26 @@ LOWER = np.array([float(row["min"]) for row in _ROWS])  # rad, m
 UPPER = np.array([float(row["max"]) for row in _ROWS])
 
 RANDOM, HOLD, POSED = "random", "hold", "posed"
-SHARES = {RANDOM: 0.30, HOLD: 0.08, POSED: 0.12} | dict.fromkeys(ACTIONS, 0.50 / len(ACTIONS))
-MIXED = 0.25  # of the clips take everything above the pelvis from another clip
-SOFT = 0.05  # rad, m: the last stretch of a range (at most a twentieth of it), entered ever more slowly
+ACTION_PROBABILITIES = {RANDOM: 0.30, HOLD: 0.08, POSED: 0.12} | dict.fromkeys(ACTIONS, 0.50 / len(ACTIONS))
+UPPER_BODY_SWAP_PROB = 0.25  # of the clips take everything above the pelvis from another clip
+SOFT_MARGIN = (
+    0.05  # rad, m: the last stretch of a range (at most a twentieth of it), entered ever more slowly
+)
 
 _RANDOM_KEYS, _POSED_KEYS = 8, 4  # per cycle
 _RANDOM_STEP, _POSED_STEP = (0.7, 2.5), (0.9, 3.0)  # s between keys
 _RANDOM_SPEED = 5.0  # rad/s, mean between two keys
-_UPRIGHT = np.radians(60)  # of pelvis_list: nearer to 90 degrees OpenSim's tilt-list-rotation turns over
+_MAX_UPRIGHT_LIST = np.radians(
+    60
+)  # of pelvis_list: nearer to 90 degrees OpenSim's tilt-list-rotation turns over
 _THIGH, _SHANK, _PELVIS_AND_FOOT = 0.41, 0.40, 0.13  # m, of the unscaled skeleton
 # degrees, standard deviations of a clip's own posture; what is not named: 3
-_POSTURE: Pose = {
+_POSTURE_STD_DEG: Pose = {
     "pelvis_tilt": 5, "hip_rotation": 8, "lumbar_extension": 5, "neck_extension": 7, "neck_rotation": 6,
     "arm_flex": 7, "arm_add": 6, "arm_rot": 12, "elbow_flex": 9, "pro_sup": 18, "wrist_flex": 9, "wrist_dev": 5,
     "pelvis_ty": 0.01, "pelvis_tx": 0, "pelvis_tz": 0,
 }  # fmt: skip
-_STOOP: Pose = {
+_STOOP_DEG: Pose = {
     "lumbar_extension": -14,
     "neck_extension": 9,
     "arm_flex": 5,
@@ -55,35 +59,35 @@ def sample(clips: int, frames: int, fps: float, rng: np.random.Generator) -> Arr
     All values lie inside the coordinates' ranges, and the motion has no kinks. `pelvis_tx`, `pelvis_tz` follow
     the walk from the origin, `pelvis_ty` the height of the legs. Upright clips face any direction.
     """
-    names = rng.choice(list(SHARES), size=clips, p=list(SHARES.values()))
+    names = rng.choice(list(ACTION_PROBABILITIES), size=clips, p=list(ACTION_PROBABILITIES.values()))
     q = np.empty((clips, frames, len(COORDINATES)), np.float32)
     for name in np.unique(names):
-        chosen = names == name
-        q[chosen] = perform(str(name), int(chosen.sum()), frames, fps, rng)
-    takers = np.flatnonzero(rng.random(clips) < MIXED)
-    givers = rng.permutation(clips)[: len(takers)]
-    above = slice(INDEX["lumbar_extension"], None)
-    q[takers, :, above] = q[givers, :, above]
+        rows = names == name
+        q[rows] = sample_action(str(name), int(rows.sum()), frames, fps, rng)
+    receivers = np.flatnonzero(rng.random(clips) < UPPER_BODY_SWAP_PROB)
+    donors = rng.permutation(clips)[: len(receivers)]
+    upper_body = slice(INDEX["lumbar_extension"], None)
+    q[receivers, :, upper_body] = q[donors, :, upper_body]
     return q
 
 
-def perform(name: str, clips: int, frames: int, fps: float, rng: np.random.Generator) -> Array:
+def sample_action(name: str, clips: int, frames: int, fps: float, rng: np.random.Generator) -> Array:
     """Like `sample`, all clips of one kind: a key of `SHARES`."""
-    action, keys, period = _plan(name, clips, rng)
+    action, keys, period = _sample_keys(name, clips, rng)
     time = np.arange(frames) / fps
     phase = rng.random((clips, 1)) + time / period[:, None]
-    q = _interpolated(action.phases, keys, phase)
+    q = _interpolate(action.phases, keys, phase)
     if action.lag:
-        q[..., _LEFT] = _interpolated(action.phases, keys[..., _LEFT], phase - action.lag)
-    q += _posture(clips, rng)[:, None]
-    strength = np.radians(np.exp(rng.uniform(np.log(0.4), np.log(4), (clips, 1, len(COORDINATES)))))
-    q += strength * (_drift(clips, time, 0.8, rng) + 0.2 * _drift(clips, time, 0.25, rng))
-    swapped = rng.random(clips) < 0.5
-    q[swapped] = mirrored(q[swapped])
-    return _inside(_placed(q, action, fps, rng)).astype(np.float32)
+        q[..., _LEFT] = _interpolate(action.phases, keys[..., _LEFT], phase - action.lag)
+    q += _sample_posture(clips, rng)[:, None]
+    drift_std = np.radians(np.exp(rng.uniform(np.log(0.4), np.log(4), (clips, 1, len(COORDINATES)))))
+    q += drift_std * (_drift(clips, time, 0.8, rng) + 0.2 * _drift(clips, time, 0.25, rng))
+    mirrored_clips = rng.random(clips) < 0.5
+    q[mirrored_clips] = mirror(q[mirrored_clips])
+    return _soft_clamp(_add_root_motion(q, action, fps, rng)).astype(np.float32)
 
 
-def perturbed(q: Array, rng: np.random.Generator, degrees: float) -> Array:
+def perturb(q: Array, rng: np.random.Generator, degrees: float) -> Array:
     """Motion (C, T, 42) (rad, m) with other angles: float32, inside the ranges.
 
     To every coordinate of every clip a constant and a smooth drift (16 frames between its knots) are added, of
@@ -91,61 +95,63 @@ def perturbed(q: Array, rng: np.random.Generator, degrees: float) -> Array:
     """
     clips, frames, count = q.shape
     offset = rng.standard_normal((clips, 1, count)) + _drift(clips, np.arange(frames), 16, rng)
-    return _inside(q + np.radians(degrees) * np.sqrt(0.5) * offset).astype(np.float32)
+    return _soft_clamp(q + np.radians(degrees) * np.sqrt(0.5) * offset).astype(np.float32)
 
 
-def mirrored(q: Array) -> Array:
+def mirror(q: Array) -> Array:
     """Motion (..., 42) of the other side of the body, with the heading and the way mirrored as well."""
-    swapped: Array = q[..., _SWAP] * _SIGN
-    return swapped
+    result: Array = q[..., _MIRROR_INDEX] * _MIRROR_SIGN
+    return result
 
 
-def _plan(name: str, clips: int, rng: np.random.Generator) -> tuple[Action, Array, Array]:
+def _sample_keys(name: str, clips: int, rng: np.random.Generator) -> tuple[Action, Array, Array]:
     """The action, its keys (C, K, D) in rad and m, and the cycle's duration (C) in s, for each clip."""
     if name == RANDOM:
-        step = rng.uniform(*_RANDOM_STEP, clips)
-        return _evenly(_RANDOM_KEYS), _random_keys(step, rng), step * _RANDOM_KEYS
+        key_interval = rng.uniform(*_RANDOM_STEP, clips)
+        return _evenly(_RANDOM_KEYS), _random_keys(key_interval, rng), key_interval * _RANDOM_KEYS
     if name == POSED:
-        step = rng.uniform(*_POSED_STEP, clips)
+        key_interval = rng.uniform(*_POSED_STEP, clips)
         chosen = rng.integers(len(_POSES), size=(clips, _POSED_KEYS))
-        return _evenly(_POSED_KEYS), _varied(_POSES[chosen], (0.8, 1.1), rng), step * _POSED_KEYS
+        return _evenly(_POSED_KEYS), _jitter_keys(_POSES[chosen], (0.8, 1.1), rng), key_interval * _POSED_KEYS
     if name == HOLD:
         chosen = rng.integers(len(HOLDS), size=(clips, 1))
-        return _evenly(1), _varied(_HELD[chosen], (0.85, 1.1), rng), np.ones(clips)
+        return _evenly(1), _jitter_keys(_HOLD_POSES[chosen], (0.85, 1.1), rng), np.ones(clips)
     action = ACTIONS[name]
-    keys = np.broadcast_to(_KEYS[name], (clips, *_KEYS[name].shape))
-    return action, _varied(keys, action.amplitude, rng), rng.uniform(*action.period, clips)
+    keys = np.broadcast_to(_ACTION_KEYS[name], (clips, *_ACTION_KEYS[name].shape))
+    return action, _jitter_keys(keys, action.amplitude, rng), rng.uniform(*action.period, clips)
 
 
 def _evenly(count: int) -> Action:
     return Action(tuple(index / count for index in range(count)), (), (0, 0))
 
 
-def _varied(keys: Array, amplitude: tuple[float, float], rng: np.random.Generator) -> Array:
+def _jitter_keys(keys: Array, amplitude: tuple[float, float], rng: np.random.Generator) -> Array:
     """Keys (C, K, D) larger or smaller: as a whole, by coordinate (12 %, not the pelvis), by key (2 degrees)."""
     clips, _, count = keys.shape
-    own = 0.12 * rng.standard_normal((clips, 1, count))
-    own[..., _PELVIS] = 0
-    factor = rng.uniform(*amplitude, (clips, 1, 1)) * (1 + own)
-    noise = np.radians(2) * rng.standard_normal(keys.shape) * _ROTATES
-    varied: Array = _STAND + factor * (keys - _STAND) + noise
-    return varied
+    coordinate_factor = 0.12 * rng.standard_normal((clips, 1, count))
+    coordinate_factor[..., _PELVIS] = 0
+    factor = rng.uniform(*amplitude, (clips, 1, 1)) * (1 + coordinate_factor)
+    noise = np.radians(2) * rng.standard_normal(keys.shape) * _IS_ROTATION
+    jittered: Array = _STANDING_Q + factor * (keys - _STANDING_Q) + noise
+    return jittered
 
 
-def _random_keys(step: Array, rng: np.random.Generator) -> Array:
+def _random_keys(key_interval: Array, rng: np.random.Generator) -> Array:
     """(C, 8, D) keys `step` (C) s apart: a part of each coordinate's range, somewhere in it; half of the clips
     prefer its ends."""
-    shape = (len(step), _RANDOM_KEYS, len(COORDINATES))
-    ends = rng.random((len(step), 1, 1)) < 0.5
-    place = np.where(ends, rng.beta(0.4, 0.4, shape), rng.random(shape))
-    centre = rng.random((len(step), 1, shape[2]))
-    width = rng.uniform(0.4, 1.0, centre.shape)
-    width = np.minimum(width, _RANDOM_SPEED * step[:, None, None] / np.maximum(_HIGH - _LOW, 0.1))
-    keys: Array = _LOW + (_HIGH - _LOW) * (centre + width * (place - centre))
+    shape = (len(key_interval), _RANDOM_KEYS, len(COORDINATES))
+    prefer_ends = rng.random((len(key_interval), 1, 1)) < 0.5
+    quantile = np.where(prefer_ends, rng.beta(0.4, 0.4, shape), rng.random(shape))
+    center = rng.random((len(key_interval), 1, shape[2]))
+    width = rng.uniform(0.4, 1.0, center.shape)
+    width = np.minimum(
+        width, _RANDOM_SPEED * key_interval[:, None, None] / np.maximum(_KEY_UPPER - _KEY_LOWER, 0.1)
+    )
+    keys: Array = _KEY_LOWER + (_KEY_UPPER - _KEY_LOWER) * (center + width * (quantile - center))
     return keys
 
 
-def _interpolated(phases: tuple[float, ...], keys: Array, at: Array) -> Array:
+def _interpolate(phases: tuple[float, ...], keys: Array, clip_phases: Array) -> Array:
     """Periodic curves through keys (C, K, D) at `phases` (K, from 0, in cycles), at phases `at` (C, T).
 
     Cubic, C1, and monotone between the keys (harmonic means of the slopes: Fritsch & Butland 1984), so that a
@@ -157,16 +163,16 @@ def _interpolated(phases: tuple[float, ...], keys: Array, at: Array) -> Array:
     before = np.roll(after, 1, axis=1)
     product = before * after
     tangents = np.where(product > 0, 2 * product / np.where(product > 0, before + after, 1), 0)
-    at = at % 1.0
-    here = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(phases) - 1)
-    following = (here + 1) % len(phases)
-    width = np.diff(knots)[here][..., None]
-    u = (at - knots[here])[..., None] / width
+    clip_phases = clip_phases % 1.0
+    segment = np.clip(np.searchsorted(knots, clip_phases, side="right") - 1, 0, len(phases) - 1)
+    next_key = (segment + 1) % len(phases)
+    width = np.diff(knots)[segment][..., None]
+    u = (clip_phases - knots[segment])[..., None] / width
     clip = np.arange(len(keys))[:, None]
-    rise = u * u * (3 - 2 * u)
-    curves: Array = keys[clip, here] * (1 - rise) + keys[clip, following] * rise
-    curves += tangents[clip, here] * (width * u * (1 - u) ** 2)
-    curves += tangents[clip, following] * (width * u * u * (u - 1))
+    blend = u * u * (3 - 2 * u)
+    curves: Array = keys[clip, segment] * (1 - blend) + keys[clip, next_key] * blend
+    curves += tangents[clip, segment] * (width * u * (1 - u) ** 2)
+    curves += tangents[clip, next_key] * (width * u * u * (u - 1))
     return curves
 
 
@@ -179,31 +185,33 @@ def _drift(clips: int, time: Array, spacing: float, rng: np.random.Generator) ->
     return drift
 
 
-def _posture(clips: int, rng: np.random.Generator) -> Array:
+def _sample_posture(clips: int, rng: np.random.Generator) -> Array:
     """(C, D) how a person carries the body, added to whatever the person does; the hips undo the pelvis's tilt."""
     stoop = np.abs(rng.standard_normal((clips, 1))) * (rng.random((clips, 1)) < 1 / 3)
-    posture: Array = _POSTURE_SD * rng.standard_normal((clips, len(COORDINATES))) + stoop * _STOOPED
+    posture: Array = _POSTURE_STD * rng.standard_normal((clips, len(COORDINATES))) + stoop * _STOOP_Q
     posture[:, _HIPS] -= posture[:, [INDEX["pelvis_tilt"]]]
     return posture
 
 
-def _placed(q: Array, action: Action, fps: float, rng: np.random.Generator) -> Array:
+def _add_root_motion(q: Array, action: Action, fps: float, rng: np.random.Generator) -> Array:
     """Turn, move and lift the motion (C, T, D), which faced +x at the origin, in place."""
     clips, frames, _ = q.shape
     q[..., INDEX["pelvis_ty"]] += _leg_height(q)
-    turn = np.radians(rng.normal(0, action.turn, (clips, 1)))
-    heading = rng.uniform(-np.pi, np.pi, (clips, 1)) + turn * np.arange(frames) / fps
+    turn_rate = np.radians(rng.normal(0, action.turn_rate_std, (clips, 1)))
+    heading = rng.uniform(-np.pi, np.pi, (clips, 1)) + turn_rate * np.arange(frames) / fps
     step = rng.uniform(*action.speed, (clips, 1)) / fps
-    for name, part in (("pelvis_tx", step * np.cos(heading)), ("pelvis_tz", -step * np.sin(heading))):
-        q[..., INDEX[name]] += np.cumsum(part, axis=1) - part[:, :1]
-    own = Rotation.from_euler("ZXY", q[..., _PELVIS].reshape(-1, 3))
-    turned = (
-        (Rotation.from_euler("Y", heading.reshape(-1, 1)) * own).as_euler("ZXY").reshape(clips, frames, 3)
+    for name, displacement in (("pelvis_tx", step * np.cos(heading)), ("pelvis_tz", -step * np.sin(heading))):
+        q[..., INDEX[name]] += np.cumsum(displacement, axis=1) - displacement[:, :1]
+    pelvis_rotation = Rotation.from_euler("ZXY", q[..., _PELVIS].reshape(-1, 3))
+    rotated_pelvis = (
+        (Rotation.from_euler("Y", heading.reshape(-1, 1)) * pelvis_rotation)
+        .as_euler("ZXY")
+        .reshape(clips, frames, 3)
     )
-    upright = (np.abs(turned[..., 1]) < _UPRIGHT).all(axis=1) & (
+    upright = (np.abs(rotated_pelvis[..., 1]) < _MAX_UPRIGHT_LIST).all(axis=1) & (
         np.abs(q[..., INDEX["pelvis_tilt"]]) < 2.8
     ).all(axis=1)
-    q[upright, :, _PELVIS] = np.unwrap(turned[upright], axis=1)
+    q[upright, :, _PELVIS] = np.unwrap(rotated_pelvis[upright], axis=1)
     return q
 
 
@@ -212,20 +220,20 @@ def _leg_height(q: Array) -> Array:
     reach = np.zeros(q.shape[:2])
     for side in "rl":
         thigh = q[..., INDEX["pelvis_tilt"]] + q[..., INDEX[f"hip_flexion_{side}"]]
-        down = _THIGH * np.cos(thigh) + _SHANK * np.cos(thigh - q[..., INDEX[f"knee_angle_{side}"]])
-        reach = np.logaddexp(reach / 0.02, down / 0.02) * 0.02
+        leg_reach = _THIGH * np.cos(thigh) + _SHANK * np.cos(thigh - q[..., INDEX[f"knee_angle_{side}"]])
+        reach = np.logaddexp(reach / 0.02, leg_reach / 0.02) * 0.02
     height: Array = reach + _PELVIS_AND_FOOT
     return height
 
 
-def _inside(q: Array) -> Array:
+def _soft_clamp(q: Array) -> Array:
     """The motion inside the ranges, bent smoothly within `SOFT` of their ends; the patellae follow the knees."""
-    soft = np.minimum(SOFT, 0.05 * (UPPER - LOWER))
+    soft = np.minimum(SOFT_MARGIN, 0.05 * (UPPER - LOWER))
     low, high = LOWER + soft, UPPER - soft
-    near = np.clip(q, low, high)
-    room = 0.95 * soft  # never quite the end
-    beyond = q - near
-    q = near + beyond / (1 + np.abs(beyond) / room)
+    clipped = np.clip(q, low, high)
+    headroom = 0.95 * soft  # never quite the end
+    excess = q - clipped
+    q = clipped + excess / (1 + np.abs(excess) / headroom)
     for follower, leader in _FOLLOWERS:
         q[..., follower] = q[..., leader]
     return q
@@ -244,11 +252,11 @@ def _other_side(name: str) -> str:
     return "_".join({"r": "l", "l": "r"}.get(part, part) for part in name.split("_"))
 
 
-_ROTATES = np.array([row["motion"] == "rotation" for row in _ROWS])
-_UNIT = np.where(_ROTATES, np.pi / 180, 1.0)  # of the poses, in rad and m
+_IS_ROTATION = np.array([row["motion"] == "rotation" for row in _ROWS])
+_UNIT = np.where(_IS_ROTATION, np.pi / 180, 1.0)  # of the poses, in rad and m
 _LEFT = np.array(["l" in name.split("_") for name in COORDINATES])
-_SWAP = [INDEX[_other_side(name)] for name in COORDINATES]
-_ODD = (
+_MIRROR_INDEX = [INDEX[_other_side(name)] for name in COORDINATES]
+_MIRROR_NEGATED = (
     "pelvis_list",
     "pelvis_rotation",
     "pelvis_tz",
@@ -257,19 +265,19 @@ _ODD = (
     "neck_bending",
     "neck_rotation",
 )
-_SIGN = _vector(dict.fromkeys(_ODD, -1.0), 1.0)
+_MIRROR_SIGN = _vector(dict.fromkeys(_MIRROR_NEGATED, -1.0), 1.0)
 _FOLLOWERS = [(INDEX[row["coordinate"]], INDEX[row["follows"]]) for row in _ROWS if row["follows"]]
 _HIPS = [INDEX["hip_flexion_r"], INDEX["hip_flexion_l"]]
 _PELVIS = slice(INDEX["pelvis_tilt"], INDEX["pelvis_rotation"] + 1)  # tilt, list, rotation
-_STAND = _vector(STANDING) * _UNIT
-_POSTURE_SD = _vector(_POSTURE, 3.0) * _UNIT
-_STOOPED = _vector(_STOOP) * _UNIT
+_STANDING_Q = _vector(STANDING) * _UNIT
+_POSTURE_STD = _vector(_POSTURE_STD_DEG, 3.0) * _UNIT
+_STOOP_Q = _vector(_STOOP_DEG) * _UNIT
 _POSES = np.array([_vector(STANDING | pose) for pose in POSES.values()]) * _UNIT
-_HELD = np.array([_vector(STANDING | POSES[name]) for name in HOLDS]) * _UNIT
-_KEYS = {
+_HOLD_POSES = np.array([_vector(STANDING | POSES[name]) for name in HOLDS]) * _UNIT
+_ACTION_KEYS = {
     name: np.array([_vector(STANDING | key) for key in action.keys]) * _UNIT
     for name, action in ACTIONS.items()
 }
 # what random keys span: the ranges, one turn of the heading, no way
-_LOW = np.where(_ROTATES, np.maximum(LOWER, -np.pi), 0.0)
-_HIGH = np.where(_ROTATES, np.minimum(UPPER, np.pi), 0.0)
+_KEY_LOWER = np.where(_IS_ROTATION, np.maximum(LOWER, -np.pi), 0.0)
+_KEY_UPPER = np.where(_IS_ROTATION, np.minimum(UPPER, np.pi), 0.0)

@@ -29,43 +29,45 @@ from functools import cache
 import torch
 from torch import Tensor
 
-WANDER_TIME, LIMB_TIME = 1.0, 0.4  # s, after which the correlation has fallen to 1/e
-WANDER_DEPTH, LIMB_DEPTH = 4.0, 2.5  # displacement along the line of sight over that across
-KEPT = 0.95  # of the variance of a process: the rest is faster than 5 Hz for a limb in a clip of 1.6 s
-LONGEST_GAP = 1.0  # s, of a limb out of sight
+DRIFT_TIME, SEGMENT_TIME = 1.0, 0.4  # s, after which the correlation has fallen to 1/e
+DRIFT_DEPTH_RATIO, SEGMENT_DEPTH_RATIO = 4.0, 2.5  # displacement along the line of sight over that across
+KEPT_VARIANCE = (
+    0.95  # of the variance of a process: the rest is faster than 5 Hz for a limb in a clip of 1.6 s
+)
+MAX_GAP = 1.0  # s, of a limb out of sight
 
 
 @dataclass(frozen=True)
-class Level:
+class NoiseLevel:
     """How much noise. Standard deviations are per axis; those with a depth are across the line of sight."""
 
-    wander: float = 0.0  # m, of the whole body
-    limb: float = 0.0  # m, of a segment against its parent, changing
-    limb_bias: float = 0.0  # m, of a segment against its parent, constant in a clip
-    turn: float = 0.0  # rad, of a segment
-    site: float = 0.0  # m, of a marker, constant in a clip
+    drift: float = 0.0  # m, of the whole body
+    segment: float = 0.0  # m, of a segment against its parent, changing
+    segment_bias: float = 0.0  # m, of a segment against its parent, constant in a clip
+    rotation: float = 0.0  # rad, of a segment
+    marker: float = 0.0  # m, of a marker, constant in a clip
     jitter: float = 0.0  # m, of a marker, independent in every frame
     limb_missing: float = 0.0  # share of the clips in which a limb is out of sight for a while
     marker_missing: float = 0.0  # share of single markers missing
 
-    def scaled(self, factor: float) -> Level:
+    def scaled(self, factor: float) -> NoiseLevel:
         """All of it `factor` times as large; shares stay within 1."""
         sizes = {name: factor * size for name, size in asdict(self).items()}
-        shares = {name: min(1.0, size) for name, size in sizes.items() if name.endswith("_missing")}
-        return Level(**(sizes | shares))
+        fractions = {name: min(1.0, size) for name, size in sizes.items() if name.endswith("_missing")}
+        return NoiseLevel(**(sizes | fractions))
 
 
-_HIGH = Level(
-    wander=0.020,
-    limb=0.0036,
-    limb_bias=0.0036,
-    turn=0.087,
-    site=0.008,
+_HIGH = NoiseLevel(
+    drift=0.020,
+    segment=0.0036,
+    segment_bias=0.0036,
+    rotation=0.087,
+    marker=0.008,
     jitter=0.004,
     limb_missing=0.3,
     marker_missing=0.05,
 )
-LEVELS = {"clean": Level(), "low": _HIGH.scaled(8 / 35), "medium": _HIGH.scaled(18 / 35), "high": _HIGH}
+LEVELS = {"clean": NoiseLevel(), "low": _HIGH.scaled(8 / 35), "medium": _HIGH.scaled(18 / 35), "high": _HIGH}
 
 
 def add_noise(
@@ -73,7 +75,7 @@ def add_noise(
     segments: Sequence[int],
     parents: Sequence[int],
     fps: float,
-    level: Level,
+    level: NoiseLevel,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Noisy markers (C, T, M, 3), m, and which of them are seen (C, T, M), bool. The unseen keep a place.
@@ -95,32 +97,34 @@ def add_noise(
         A parent does not stand before its segment.
     """
     clips, frames, count, _ = markers.shape
-    outwards = _outwards(segments, parents).to(markers)
-    slow, quick = (modes(frames, fps, time).to(markers) for time in (WANDER_TIME, LIMB_TIME))
-    basis = torch.cat([slow, quick, quick.new_ones(frames, 1)], dim=1)
+    carried_by = _carried_by(segments, parents).to(markers)
+    slow, fast = (modes(frames, fps, time).to(markers) for time in (DRIFT_TIME, SEGMENT_TIME))
+    basis = torch.cat([slow, fast, fast.new_ones(frames, 1)], dim=1)
 
     def normal(*shape: int) -> Tensor:
         """Axes come first, so that each product below is one over the last two dimensions."""
         return torch.randn(3, clips, *shape, generator=generator, device=markers.device, dtype=markers.dtype)
 
-    view = _line_of_sight(clips, generator, markers)
-    wander = _deepened(level.wander * normal(slow.shape[1], 1), view, WANDER_DEPTH)
-    sizes = quick.new_tensor([level.limb] * quick.shape[1] + [level.limb_bias])
-    steps = sizes[:, None] * normal(quick.shape[1] + 1, len(parents))
-    limbs = _deepened(steps, view, LIMB_DEPTH) @ outwards.T
-    limbs[:, :, -1] += level.site * normal(count)
-    lasting = torch.cat([wander.expand(-1, -1, -1, count), limbs], dim=2)
-    turns = quick @ (level.turn * normal(quick.shape[1], len(parents)))[..., list(segments)]
+    sight = _line_of_sight(clips, generator, markers)
+    drift = _scale_depth(level.drift * normal(slow.shape[1], 1), sight, DRIFT_DEPTH_RATIO)
+    mode_std = fast.new_tensor([level.segment] * fast.shape[1] + [level.segment_bias])
+    segment_offsets = mode_std[:, None] * normal(fast.shape[1] + 1, len(parents))
+    displacements = _scale_depth(segment_offsets, sight, SEGMENT_DEPTH_RATIO) @ carried_by.T
+    displacements[:, :, -1] += level.marker * normal(count)
+    coefficients = torch.cat([drift.expand(-1, -1, -1, count), displacements], dim=2)
+    rotations = fast @ (level.rotation * normal(fast.shape[1], len(parents)))[..., list(segments)]
 
     clean = markers.movedim(-1, 0).contiguous()
     arms = clean @ _about_centroid(segments).to(markers)
     noisy = (
         normal(frames, count).mul_(level.jitter).add_(clean)
     )  # in place: fresh memory costs as much as sums
-    noisy.flatten(0, 1).baddbmm_(basis.expand(3 * clips, -1, -1), lasting.flatten(0, 1))
+    noisy.flatten(0, 1).baddbmm_(basis.expand(3 * clips, -1, -1), coefficients.flatten(0, 1))
     for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):  # the vector product of turn and arm
-        noisy[i].addcmul_(turns[j], arms[k]).addcmul_(turns[k], arms[j], value=-1)
-    return noisy.movedim(0, -1).contiguous(), _seen(frames, outwards, parents, fps, level, view, generator)
+        noisy[i].addcmul_(rotations[j], arms[k]).addcmul_(rotations[k], arms[j], value=-1)
+    return noisy.movedim(0, -1).contiguous(), _visibility(
+        frames, carried_by, parents, fps, level, sight, generator
+    )
 
 
 @cache
@@ -128,15 +132,15 @@ def modes(frames: int, fps: float, time: float) -> Tensor:
     """(T, K), float64: times K independent normal numbers it is a smooth process of unit variance in T frames, with
     a correlation of about exp(-|t|/time).
     """
-    at = torch.arange(frames, dtype=torch.float64) / fps
-    values, vectors = torch.linalg.eigh(torch.exp(-(at[:, None] - at).abs() / time))
+    frame_times = torch.arange(frames, dtype=torch.float64) / fps
+    values, vectors = torch.linalg.eigh(torch.exp(-(frame_times[:, None] - frame_times).abs() / time))
     values, vectors = values.flip(0), vectors.flip(1)
-    kept = int((values.cumsum(0) < KEPT * values.sum()).sum()) + 1
-    process = vectors[:, :kept] * values[:kept].sqrt()
+    num_modes = int((values.cumsum(0) < KEPT_VARIANCE * values.sum()).sum()) + 1
+    process = vectors[:, :num_modes] * values[:num_modes].sqrt()
     return torch.nn.functional.normalize(process, dim=1)
 
 
-def _outwards(segments: Sequence[int], parents: Sequence[int]) -> Tensor:
+def _carried_by(segments: Sequence[int], parents: Sequence[int]) -> Tensor:
     """(M, S): 1 where the segment carries the marker, itself or through others."""
     carried = torch.eye(len(parents))
     for segment, parent in enumerate(parents):
@@ -149,9 +153,9 @@ def _outwards(segments: Sequence[int], parents: Sequence[int]) -> Tensor:
 
 def _about_centroid(segments: Sequence[int]) -> Tensor:
     """(M, M): takes the markers' places to those from the centroid of the markers of their segment."""
-    own = torch.as_tensor(segments)
-    together = (own[:, None] == own).double()
-    return torch.eye(len(own), dtype=torch.float64) - together / together.sum(0)
+    marker_segment = torch.as_tensor(segments)
+    same_segment = (marker_segment[:, None] == marker_segment).double()
+    return torch.eye(len(marker_segment), dtype=torch.float64) - same_segment / same_segment.sum(0)
 
 
 def _line_of_sight(clips: int, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -160,17 +164,17 @@ def _line_of_sight(clips: int, generator: torch.Generator, like: Tensor) -> Tens
     return torch.stack([angle.cos(), torch.zeros_like(angle), angle.sin()])[..., None, None]
 
 
-def _deepened(displacement: Tensor, view: Tensor, ratio: float) -> Tensor:
+def _scale_depth(displacement: Tensor, sight: Tensor, ratio: float) -> Tensor:
     """Displacements (3, C, ...) with their part along the line of sight enlarged."""
-    return displacement + (ratio - 1) * (displacement * view).sum(0) * view
+    return displacement + (ratio - 1) * (displacement * sight).sum(0) * sight
 
 
-def _seen(
+def _visibility(
     frames: int,
-    outwards: Tensor,
+    carried_by: Tensor,
     parents: Sequence[int],
     fps: float,
-    level: Level,
+    level: NoiseLevel,
     like: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
@@ -179,13 +183,13 @@ def _seen(
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, device=device)
 
-    seen = uniform(clips, frames, len(outwards)) >= level.marker_missing
-    limbs = outwards[:, (torch.tensor(parents, device=device) >= 0) & outwards.any(0)].T.bool()
+    visible = uniform(clips, frames, len(carried_by)) >= level.marker_missing
+    limbs = carried_by[:, (torch.tensor(parents, device=device) >= 0) & carried_by.any(0)].T.bool()
     if not len(limbs):  # a single segment has no limb
-        return seen
+        return visible
     limb = limbs[torch.randint(len(limbs), (clips,), generator=generator, device=device)]
-    middle, reach = frames * uniform(clips, 1), (LONGEST_GAP * fps / 2 * uniform(clips, 1)).clamp(min=0.5)
-    span = ((torch.arange(frames, device=device) + 0.5 - middle).abs() <= reach) & (
+    center, half_length = frames * uniform(clips, 1), (MAX_GAP * fps / 2 * uniform(clips, 1)).clamp(min=0.5)
+    occluded_frames = ((torch.arange(frames, device=device) + 0.5 - center).abs() <= half_length) & (
         uniform(clips, 1) < level.limb_missing
     )
-    return seen & ~(span[:, :, None] & limb[:, None, :])
+    return visible & ~(occluded_frames[:, :, None] & limb[:, None, :])

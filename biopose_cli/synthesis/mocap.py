@@ -52,7 +52,7 @@ class Take:
     leg_length: float  # m, hip to knee to ankle
     reference: Reference
 
-    def every(self, stride: int) -> Take:
+    def subsample(self, stride: int) -> Take:
         """One frame in `stride`."""
         return Take(
             self.source, self.subject, self.name, self.fps / stride, self.rotations[::stride],
@@ -64,6 +64,6 @@ def euler(order: str, degrees: ArrayLike) -> Array:
     """Rotation matrices (..., 3, 3) of intrinsic angles (..., n) about the axes of `order`, such as "zyx",
     degrees."""
     angles = np.asarray(degrees, float)
-    turned = Rotation.from_euler(order.upper(), angles.reshape(-1, len(order)), degrees=True)
-    matrices: Array = turned.as_matrix().reshape(*angles.shape[:-1], 3, 3)
+    rotations = Rotation.from_euler(order.upper(), angles.reshape(-1, len(order)), degrees=True)
+    matrices: Array = rotations.as_matrix().reshape(*angles.shape[:-1], 3, 3)
     return matrices

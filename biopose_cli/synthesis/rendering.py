@@ -1,13 +1,13 @@
 """Pictures of a clothed body in a room, with the camera, joints and vertices that made them.
 
     actor = load_actor()
-    for shot in render_images(actor, poses, betas, transl, cameras, seed=1):
-        shot.image      # uint8 RGB (H, W, 3), upright
-        shot.joints     # (24, 3) m, camera frame; shot.vertices likewise (V, 3)
-        shot.camera     # known matrix, rotation, translation
+    for render in render_images(actor, poses, betas, transl, cameras, seed=1):
+        render.image      # uint8 RGB (H, W, 3), upright
+        render.joints     # (24, 3) m, camera frame; render.vertices likewise (V, 3)
+        render.camera     # known matrix, rotation, translation
 
-`cameras` come from `scene.look_at`, in the poses' own world (y up, floor y = 0). `render_clip` is the same for one
-clip: one camera, one room and one outfit for all frames.
+`cameras` come from `render.scene.look_at`, in the poses' own world (y up, floor y = 0). `render_clip` is the same for
+one clip: one camera, one room and one outfit for all frames.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from scipy.spatial.transform import Rotation
 from biopose_cli.body.model import DEFAULT_BODY, Body, load_body
 from biopose_cli.body.smpl_io import read_body
 from biopose_cli.render import triangle_rasterizer
-from biopose_cli.render.scene import Camera, Room, shadow
+from biopose_cli.render.scene import Background, Camera, shadow
 from biopose_cli.synthesis.clothing import Outfit, dress
 from biopose_cli.synthesis.retarget import RestBody
 from biopose_cli.typing import Array
 
-BATCH = 16  # frames posed at once
+CHUNK = 16  # frames posed at once
 GAMMA = 1.5  # of the tone curve
 AMBIENT, SUN, FILL = (
     0.26,
@@ -43,21 +43,21 @@ class Actor:
     """A body that can be dressed and drawn."""
 
     body: Body
-    weights: Array  # (V, 24) skinning
+    skinning_weights: Array  # (V, 24) skinning
 
-    def rest(self, betas: Array) -> tuple[Array, Array]:
+    def rest_vertices_and_joints(self, betas: Array) -> tuple[Array, Array]:
         """Vertices (V, 3) and joints (24, 3) of the T-pose of `betas` (10,), m."""
         zero = np.zeros((1, 24, 3))
-        return self.posed(zero, betas, zero[:, 0])[0], self.body.rest_joints(_tensor(betas)).numpy().astype(
-            float
-        )
+        return self.vertices(zero, betas, zero[:, 0])[0], self.body.rest_joints(
+            _tensor(betas)
+        ).numpy().astype(float)
 
     def rest_body(self, betas: Array) -> RestBody:
         """What retargeting needs of this shape."""
-        vertices, joints = self.rest(betas)
+        vertices, joints = self.rest_vertices_and_joints(betas)
         return RestBody(joints, float(vertices[:, 1].min()))
 
-    def posed(self, poses: Array, betas: Array, transl: Array) -> Array:
+    def vertices(self, poses: Array, betas: Array, transl: Array) -> Array:
         """Vertices (T, V, 3), world, m, of poses (T, 24, 3)."""
         pose = _tensor(poses)
         vertices = self.body.vertices(pose[:, 1:], pose[:, 0], _tensor(betas), _tensor(transl))
@@ -71,7 +71,7 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class Shot:
+class Render:
     """One picture and what is known about it."""
 
     image: Array  # uint8 RGB (H, W, 3)
@@ -94,7 +94,7 @@ def render_images(
     cameras: Sequence[Camera],
     seed: int,
     supersample: int = 2,
-) -> Iterator[Shot]:
+) -> Iterator[Render]:
     """One picture per pose, each with clothes, room and light of its own.
 
     Parameters
@@ -108,45 +108,47 @@ def render_images(
     """
     shapes = np.broadcast_to(betas, (len(poses), 10))
     for index, camera in enumerate(cameras):
-        one = slice(index, index + 1)
-        look = 1000 * seed + index
-        yield from render_clip(actor, poses[one], shapes[index], transl[one], camera, look, supersample)
+        rows = slice(index, index + 1)
+        clip_seed = 1000 * seed + index
+        yield from render_clip(
+            actor, poses[rows], shapes[index], transl[rows], camera, clip_seed, supersample
+        )
 
 
 def render_clip(
     actor: Actor, poses: Array, betas: Array, transl: Array, camera: Camera, seed: int, supersample: int = 2
-) -> Iterator[Shot]:
+) -> Iterator[Render]:
     """A clip of T frames under one camera: same clothes, room and light throughout. Arguments as for
     `render_images`."""
     rng = np.random.default_rng(seed)
-    outfit = dress(*actor.rest(betas), actor.weights, seed)
-    setting = Setting.of(camera, seed, rng)
-    for start in range(0, len(poses), BATCH):
-        some = slice(start, start + BATCH)
-        bodies = actor.posed(poses[some], betas, transl[some])
-        joints = actor.joints(poses[some], betas, transl[some])
+    outfit = dress(*actor.rest_vertices_and_joints(betas), actor.skinning_weights, seed)
+    scene = Scene.create(camera, seed, rng)
+    for start in range(0, len(poses), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        bodies = actor.vertices(poses[chunk], betas, transl[chunk])
+        joints = actor.joints(poses[chunk], betas, transl[chunk])
         for vertices, skeleton in zip(bodies, joints, strict=True):
-            yield setting.shoot(vertices, skeleton, actor.body.faces, outfit, rng, supersample)
+            yield scene.render(vertices, skeleton, actor.body.faces, outfit, rng, supersample)
 
 
 @dataclass(frozen=True)
-class Setting:
-    """An empty room before a camera: its picture `room` (H, W, 3), the floor's places `on_floor` (H, W, 2) in it, and
-    the direction `sun` (3,) of the light."""
+class Scene:
+    """An empty room before a camera: its picture `background` (H, W, 3), the floor's places `floor_points` (H, W, 2) in
+    it, and the direction `sun` (3,) of the light."""
 
     camera: Camera
-    room: Array
-    on_floor: Array
+    background: Array
+    floor_points: Array
     sun: Array
 
     @staticmethod
-    def of(camera: Camera, seed: int, rng: np.random.Generator) -> Setting:
+    def create(camera: Camera, seed: int, rng: np.random.Generator) -> Scene:
         """The room of `seed`, with light as chance has it."""
-        room, on_floor = Room(seed).background(camera)
+        background, floor_points = Background(seed).render(camera)
         sun = rng.uniform([-0.6, 1.0, -0.6], [0.6, 1.6, 0.6])
-        return Setting(camera, room, on_floor, sun / np.linalg.norm(sun))
+        return Scene(camera, background, floor_points, sun / np.linalg.norm(sun))
 
-    def shoot(
+    def render(
         self,
         vertices: Array,
         joints: Array,
@@ -154,18 +156,18 @@ class Setting:
         outfit: Outfit,
         rng: np.random.Generator,
         supersample: int = 2,
-    ) -> Shot:
+    ) -> Render:
         """The picture of a body, vertices (V, 3) and joints (24, 3), world."""
         camera = self.camera
-        light = shadow(vertices, self.on_floor, self.sun)
-        figure, mask = _figure(vertices, faces, outfit, camera, self.sun, supersample)
-        picture = self.room * light[..., None] * (1 - mask[..., None]) + figure
-        return Shot(
-            _expose(picture, rng), mask, camera.from_world(joints), camera.from_world(vertices), camera
+        light = shadow(vertices, self.floor_points, self.sun)
+        body_image, mask = _render_body(vertices, faces, outfit, camera, self.sun, supersample)
+        linear_image = self.background * light[..., None] * (1 - mask[..., None]) + body_image
+        return Render(
+            _expose(linear_image, rng), mask, camera.from_world(joints), camera.from_world(vertices), camera
         )
 
 
-def _figure(
+def _render_body(
     vertices: Array, faces: Array, outfit: Outfit, camera: Camera, sun: Array, supersample: int
 ) -> tuple[Array, Array]:
     """The lit body on black (H, W, 3) and its coverage (H, W)."""
@@ -175,16 +177,16 @@ def _figure(
     lights = np.array([[0, 0, 0, AMBIENT], [*(camera.rotation @ sun), SUN], [0, 0, -1, FILL]])
     matrix = camera.matrix * np.array([[supersample], [supersample], [1.0]])
     size = camera.height * supersample, camera.width * supersample
-    picture, depth = np.zeros((*size, 3)), np.full(size, np.inf)
-    triangle_rasterizer.draw(points, faces, outfit.colours, normals, lights, matrix, picture, depth)
+    image, depth = np.zeros((*size, 3)), np.full(size, np.inf)
+    triangle_rasterizer.rasterize(points, faces, outfit.colors, normals, lights, matrix, image, depth)
     small = (camera.width, camera.height)
     mask = cv2.resize(np.isfinite(depth).astype(np.float32), small, interpolation=cv2.INTER_AREA)
-    return cv2.resize(picture, small, interpolation=cv2.INTER_AREA), mask
+    return cv2.resize(image, small, interpolation=cv2.INTER_AREA), mask
 
 
-def _expose(picture: Array, rng: np.random.Generator) -> Array:
+def _expose(linear_image: Array, rng: np.random.Generator) -> Array:
     """Linear light to an 8-bit picture, with a lens's softness and a sensor's noise."""
-    soft = cv2.GaussianBlur(np.clip(picture, 0, 1), (0, 0), 0.6)
+    soft = cv2.GaussianBlur(np.clip(linear_image, 0, 1), (0, 0), 0.6)
     levels = 255 * soft ** (1 / GAMMA)
     grain = cv2.GaussianBlur(rng.normal(0, 4.0, levels.shape).astype(np.float32), (0, 0), 0.7)
     image: Array = np.clip(np.rint(levels + grain), 0, 255).astype(np.uint8)
@@ -195,12 +197,12 @@ def _tensor(values: Array) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def in_camera(camera: Camera, poses: Array, transl: Array, pelvis: Array) -> tuple[Array, Array]:
+def to_camera_frame(camera: Camera, poses: Array, transl: Array, pelvis: Array) -> tuple[Array, Array]:
     """World poses (T, 24, 3) and translations (T, 3) as the camera sees them: its own axes instead of the world's.
 
     `pelvis` (3,) is the pelvis joint of the shaped T-pose, about which SMPL turns the root.
     """
-    turned = np.array(poses, float)
-    root = Rotation.from_matrix(camera.rotation) * Rotation.from_rotvec(turned[:, 0])
-    turned[:, 0] = root.as_rotvec()
-    return turned, camera.from_world(transl + pelvis) - pelvis
+    camera_poses = np.array(poses, float)
+    root = Rotation.from_matrix(camera.rotation) * Rotation.from_rotvec(camera_poses[:, 0])
+    camera_poses[:, 0] = root.as_rotvec()
+    return camera_poses, camera.from_world(transl + pelvis) - pelvis

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from biopose_cli.body.model import OTHER_SIDE
+from biopose_cli.body.model import MIRROR_JOINT
 from biopose_cli.synthesis.mocap import INDEX, PARENTS, Reference, Take, euler
 from biopose_cli.typing import Array
 
 STANCE_SPEED = 0.15  # m/s; a slower ankle and toe belong to a foot that stands (our choice)
 STANCE_HEIGHT = 0.05  # m above the lowest ankle of the take
-_SOFT = np.radians(2.0)  # a knee that comes near straight is straightened by less, and never past it
+_SOFTNESS = np.radians(2.0)  # a knee that comes near straight is straightened by less, and never past it
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Corrections:
     """What one subject's recording leaves open. `axes` (24, 3, 3): turns of the segments. `knees` (2) rad: by how much
     the left and the right knee are recorded too bent."""
 
-    axes: Array
-    knees: Array
+    rotations: Array
+    excess_knee_flexion: Array
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ def retarget(take: Take, body: RestBody, corrections: Corrections | None = None)
     Parameters
     ----------
     corrections
-        Of the take's subject, from `calibrate`; None: none.
+        Of the take's subject, from `estimate_corrections`; None: none.
     """
-    rotations = segments(take, body, corrections)
+    rotations = segment_rotations(take, body, corrections)
     scale = body.leg_length / take.leg_length
     pelvis = body.joints[0]
     hips = (body.joints[INDEX["left_hip"]] + body.joints[INDEX["right_hip"]]) / 2
     transl = take.hips * scale - rotations[:, 0] @ (hips - pelvis) - pelvis
-    transl[:, 1] -= _floor(rotations, transl, body, take.fps)
-    pose = Rotation.from_matrix(_local(rotations).reshape(-1, 3, 3)).as_rotvec().reshape(-1, 24, 3)
+    transl[:, 1] -= _floor_height(rotations, transl, body, take.fps)
+    pose = Rotation.from_matrix(_local_rotations(rotations).reshape(-1, 3, 3)).as_rotvec().reshape(-1, 24, 3)
     return Motion(take.source, take.subject, take.name, take.fps, pose, transl)
 
 
@@ -89,30 +89,32 @@ def knee_flexion(rotations: Array, body: RestBody) -> Array:
     return flexion
 
 
-def _straightened(rotations: Array, body: RestBody, knees: Array) -> Array:
+def _straighten_knees(rotations: Array, body: RestBody, excess: Array) -> Array:
     """The segments (T, 24, 3, 3), knees less bent: half by the thigh, half by the shank; the ankle hardly moves."""
     flexion = knee_flexion(rotations, body)
-    by = np.where(knees > 0, flexion - _SOFT * np.logaddexp(0, (flexion - knees) / _SOFT), 0).clip(min=0)
+    reduction = np.where(
+        excess > 0, flexion - _SOFTNESS * np.logaddexp(0, (flexion - excess) / _SOFTNESS), 0
+    ).clip(min=0)
     result = rotations.copy()
     for side, name in enumerate(("left", "right")):
-        half = np.degrees(by[:, side, None] / 2)
+        half = np.degrees(reduction[:, side, None] / 2)
         result[:, INDEX[f"{name}_hip"]] @= euler("x", half)
         result[:, INDEX[f"{name}_knee"]] @= euler("x", -half)
     return result
 
 
-def standing(positions: Array, fps: float) -> Array:
+def stance_frames(positions: Array, fps: float) -> Array:
     """Frames (T, 2) in which the left, right foot stands still and low."""
-    still = []
+    stance = []
     for side in ("left", "right"):
         ankle, toe = positions[:, INDEX[f"{side}_ankle"]], positions[:, INDEX[f"{side}_foot"]]
         speed = np.maximum(*(np.linalg.norm(np.gradient(p, axis=0), axis=-1) for p in (ankle, toe))) * fps
         height = ankle[:, 1] - np.percentile(ankle[:, 1], 2)
-        still.append((speed < STANCE_SPEED) & (height < STANCE_HEIGHT))
-    return np.stack(still, axis=1)
+        stance.append((speed < STANCE_SPEED) & (height < STANCE_HEIGHT))
+    return np.stack(stance, axis=1)
 
 
-def positions_of(rotations: Array, root: Array, body: RestBody) -> Array:
+def forward_kinematics(rotations: Array, root: Array, body: RestBody) -> Array:
     """Joints (T, 24, 3) of global rotations (T, 24, 3, 3) with the pelvis at `root` (T, 3)."""
     positions = np.empty((len(rotations), 24, 3))
     positions[:, 0] = root
@@ -132,33 +134,37 @@ def global_rotations(pose: Array) -> Array:
     return result
 
 
-def broken_knees(motion: Motion) -> bool:
+def has_off_axis_knees(motion: Motion) -> bool:
     """Whether a knee ever turns more than 10 degrees about another axis than its hinge: the recording came apart."""
     knees = motion.pose[:, [INDEX["left_knee"], INDEX["right_knee"]]]
     return bool(np.degrees(np.abs(knees[..., 1:])).max() > 10)
 
 
-def mirrored(pose: Array, transl: Array) -> tuple[Array, Array]:
+def mirror_motion(pose: Array, transl: Array) -> tuple[Array, Array]:
     """The same motion seen in a mirror (left and right exchanged, x negated)."""
-    return pose[:, list(OTHER_SIDE)] * np.array([1.0, -1, -1]), transl * np.array([-1.0, 1, 1])
+    return pose[:, list(MIRROR_JOINT)] * np.array([1.0, -1, -1]), transl * np.array([-1.0, 1, 1])
 
 
-def segments(take: Take, body: RestBody, corrections: Corrections | None) -> Array:
+def segment_rotations(take: Take, body: RestBody, corrections: Corrections | None) -> Array:
     """Global rotations (T, 24, 3, 3) of the body's segments."""
-    rotations: Array = take.rotations @ alignment(take.reference, body)
+    rotations: Array = take.rotations @ rest_alignment(take.reference, body)
     if corrections is None:
         return rotations
-    return _straightened(rotations, body, corrections.knees) @ corrections.axes
+    return _straighten_knees(rotations, body, corrections.excess_knee_flexion) @ corrections.rotations
 
 
-def alignment(reference: Reference, body: RestBody) -> Array:
+def rest_alignment(reference: Reference, body: RestBody) -> Array:
     """Rotations (24, 3, 3) that lay the body's T-pose over the recorded skeleton's reference pose."""
     result = np.tile(np.eye(3), (24, 1, 1))
     lateral, vertical = np.array([1.0, 0, 0]), np.array([0.0, 1, 0])
     for side, name in enumerate(("left", "right")):
-        place = {joint: body.joints[INDEX[f"{name}_{joint}"]] for joint in ("hip", "knee", "ankle")}
-        thigh = _in_plane(place["knee"] - place["hip"], place["ankle"] - place["hip"], lateral)
-        shank = _in_plane(place["ankle"] - place["knee"], place["ankle"] - place["hip"], lateral)
+        positions = {joint: body.joints[INDEX[f"{name}_{joint}"]] for joint in ("hip", "knee", "ankle")}
+        thigh = _in_plane(
+            positions["knee"] - positions["hip"], positions["ankle"] - positions["hip"], lateral
+        )
+        shank = _in_plane(
+            positions["ankle"] - positions["knee"], positions["ankle"] - positions["hip"], lateral
+        )
         axis = reference.knee_axis[side]
         result[INDEX[f"{name}_hip"]] = _frame(reference.thigh[side], axis) @ _frame(thigh, lateral).T
         result[INDEX[f"{name}_knee"]] = _frame(reference.shank[side], axis) @ _frame(shank, lateral).T
@@ -166,11 +172,11 @@ def alignment(reference: Reference, body: RestBody) -> Array:
         feet = leg @ _frame(-vertical, lateral).T
         result[INDEX[f"{name}_ankle"]] = result[INDEX[f"{name}_foot"]] = feet
 
-        place = {joint: body.joints[INDEX[f"{name}_{joint}"]] for joint in ("shoulder", "elbow", "wrist")}
+        positions = {joint: body.joints[INDEX[f"{name}_{joint}"]] for joint in ("shoulder", "elbow", "wrist")}
         hinge = vertical if name == "right" else -vertical
-        arm = place["wrist"] - place["shoulder"]
-        upper = _in_plane(place["elbow"] - place["shoulder"], arm, vertical)
-        lower = _in_plane(place["wrist"] - place["elbow"], arm, vertical)
+        arm = positions["wrist"] - positions["shoulder"]
+        upper = _in_plane(positions["elbow"] - positions["shoulder"], arm, vertical)
+        lower = _in_plane(positions["wrist"] - positions["elbow"], arm, vertical)
         recorded = reference.arm[side]
         result[INDEX[f"{name}_shoulder"]] = (
             _frame(recorded, reference.elbow_axis[side]) @ _frame(upper, hinge).T
@@ -181,25 +187,25 @@ def alignment(reference: Reference, body: RestBody) -> Array:
     return result
 
 
-def _floor(rotations: Array, transl: Array, body: RestBody, fps: float) -> float:
+def _floor_height(rotations: Array, transl: Array, body: RestBody, fps: float) -> float:
     """Height of the floor: the soles' when the feet stand still, else (a run, a hanging climber) the lowest
     they get to."""
-    positions = positions_of(rotations, transl + body.joints[0], body)
+    positions = forward_kinematics(rotations, transl + body.joints[0], body)
     heights = []
     for side in ("left", "right"):
         ankle, ball = INDEX[f"{side}_ankle"], INDEX[f"{side}_foot"]
         heel_at = np.array([0, body.floor - body.joints[ankle, 1], -0.05])
         ball_at = np.array([0, body.floor - body.joints[ball, 1], 0])
         points = [
-            positions[:, joint] + rotations[:, joint] @ at
-            for joint, at in ((ankle, heel_at), (ball, ball_at))
+            positions[:, joint] + rotations[:, joint] @ offset
+            for joint, offset in ((ankle, heel_at), (ball, ball_at))
         ]
         heights.append(np.mean(points, axis=0)[:, 1])
-    low = np.stack(heights, axis=1)[standing(positions, fps)]
+    low = np.stack(heights, axis=1)[stance_frames(positions, fps)]
     return float(np.median(low) if len(low) else np.percentile(np.min(heights, axis=0), 2))
 
 
-def _local(rotations: Array) -> Array:
+def _local_rotations(rotations: Array) -> Array:
     local = rotations.copy()
     for joint in range(1, 24):
         local[:, joint] = np.swapaxes(rotations[:, PARENTS[joint]], -1, -2) @ rotations[:, joint]
@@ -209,8 +215,10 @@ def _local(rotations: Array) -> Array:
 def _in_plane(bone: Array, limb: Array, hinge: Array) -> Array:
     """The bone's direction, its part along the hinge taken from the whole limb: the hinge then stays square
     to the limb."""
-    flat, whole = bone - hinge * (bone @ hinge), limb - hinge * (limb @ hinge)
-    return _unit(flat + hinge * (limb @ hinge) * np.linalg.norm(flat) / np.linalg.norm(whole))
+    in_plane_bone, in_plane_limb = bone - hinge * (bone @ hinge), limb - hinge * (limb @ hinge)
+    return _unit(
+        in_plane_bone + hinge * (limb @ hinge) * np.linalg.norm(in_plane_bone) / np.linalg.norm(in_plane_limb)
+    )
 
 
 def _frame(long: Array, hinge: Array) -> Array:

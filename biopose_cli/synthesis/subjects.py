@@ -7,43 +7,46 @@ import torch
 
 from biopose_cli.body.model import Body
 from biopose_cli.ik.solver import Solver
-from biopose_cli.skeleton.extract import Table, read_table
+from biopose_cli.skeleton.extract import ModelSpec, extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
-from biopose_cli.skeleton.scaling import Calibrated, calibrate
-from biopose_cli.skeleton.static_trial import FROM_SMPL
+from biopose_cli.skeleton.scaling import ScaledModel, scale_model
+from biopose_cli.skeleton.static_trial import OPENSIM_FROM_SMPL
 from biopose_cli.typing import Array
 
 _SHAPE_LIMIT = 2.5  # standard deviations of a shape component
 
 
-class Wearer:
+class ScaledSubject:
     """A body of one shape with its scaled skeleton: what turns poses into markers, and markers into angles."""
 
     def __init__(self, body: Body, betas: Array) -> None:
         self.body, self.betas = body, torch.as_tensor(betas, dtype=torch.float32)
-        self.calibrated: Calibrated
-        self.calibrated, _ = calibrate(body, betas)
-        self.table: Table = read_table(self.calibrated.model)
-        self.solver = Solver(Kinematics(self.table))
+        self.scaled_model: ScaledModel
+        self.scaled_model, _ = scale_model(body, betas)
+        self.spec: ModelSpec = extract_model(self.scaled_model.model)
+        self.solver = Solver(Kinematics(self.spec))
 
     @property
     def factors(self) -> Array:
         """(B, 3), bodies in the table's order."""
-        return np.stack([self.calibrated.factors[name] for name in self.table.bodies])
+        return np.stack([self.scaled_model.factors[name] for name in self.spec.bodies])
 
     @property
-    def places(self) -> Array:
+    def marker_locations(self) -> Array:
         """(M, 3): the markers on the unscaled bones."""
-        return np.asarray(self.table.marker_places / self.factors[self.table.marker_bodies])
+        return np.asarray(self.spec.marker_locations / self.factors[self.spec.marker_bodies])
 
     def markers(self, pose: Array, transl: Array) -> Array:
         """(T, M, 3) of SMPL poses (T, 24, 3), in OpenSim's axes."""
-        turns = torch.as_tensor(pose, dtype=torch.float32)
+        axis_angles = torch.as_tensor(pose, dtype=torch.float32)
         with torch.no_grad():
             posed = self.body.pose(
-                turns[:, 1:], turns[:, 0], self.betas, torch.as_tensor(transl, dtype=torch.float32)
+                axis_angles[:, 1:],
+                axis_angles[:, 0],
+                self.betas,
+                torch.as_tensor(transl, dtype=torch.float32),
             )
-        return np.asarray(posed.markers.double().numpy() @ FROM_SMPL.T)
+        return np.asarray(posed.markers.double().numpy() @ OPENSIM_FROM_SMPL.T)
 
 
 def random_betas(rng: np.random.Generator) -> Array:

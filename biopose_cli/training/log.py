@@ -9,7 +9,7 @@ from typing import Self, TextIO
 
 from tensorboardX import SummaryWriter
 
-from biopose_cli.io.atomic import explained, replacing
+from biopose_cli.io.atomic import atomic_write, translate_os_errors
 
 STEP = "step"
 
@@ -46,7 +46,7 @@ class RunLog:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -58,7 +58,7 @@ class RunLog:
             self._names += new
             self._rewrite(rows)
         row = {STEP: str(step)} | {name: f"{value:.6g}" for name, value in values.items()}
-        with explained(self._path), self._path.open("a", encoding="utf-8", newline="") as stream:
+        with translate_os_errors(self._path), self._path.open("a", encoding="utf-8", newline="") as stream:
             _writer(stream, self._names).writerow(row)
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
@@ -68,7 +68,10 @@ class RunLog:
         self._events.close()
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        with replacing(self._path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        with (
+            atomic_write(self._path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as stream,
+        ):
             writer = _writer(stream, self._names)
             writer.writeheader()
             writer.writerows(rows)
@@ -80,6 +83,6 @@ def _writer(stream: TextIO, names: list[str]) -> csv.DictWriter[str]:
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Column names and rows, without a last line that a killed run left unfinished."""
-    whole_lines = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    reader = csv.DictReader(whole_lines.splitlines())
+    complete_lines = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    reader = csv.DictReader(complete_lines.splitlines())
     return list(reader.fieldnames or [STEP]), list(reader)

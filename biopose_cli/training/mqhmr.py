@@ -1,4 +1,4 @@
-"""`biopose train mqhmr`: the network from synthetic views without end, or from rendered pictures (`sources.py`).
+"""`biopose train mqhmr`: the network from synthetic views without end, or from rendered pictures (`datasets.py`).
 
 Resumable, and on a CPU deterministic by its seed.
 """
@@ -12,34 +12,34 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from biopose_cli.body.kinematics import JOINTS, MOVING, load_chain
+from biopose_cli.body.kinematics import ACTIVE_JOINTS, NUM_JOINTS, build_kinematic_chain
 from biopose_cli.body.model import load_body
-from biopose_cli.body.smpl_torch import Figure
+from biopose_cli.body.smpl_torch import SMPLKinematics
 from biopose_cli.device import choose_device
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import so3_torch
-from biopose_cli.hmr.backbones.vit import SIZES, load_backbone
+from biopose_cli.hmr.backbones.vit import VIT_CONFIGS, load_backbone
 from biopose_cli.hmr.checkpoint import load_network, save_network
-from biopose_cli.hmr.model import MQHMR, Size
+from biopose_cli.hmr.model import MQHMR, MQHMRConfig
 from biopose_cli.mesh_fit.priors import mean_pose
 from biopose_cli.progress import Progress
-from biopose_cli.synthesis.pose_sampler import Postures
-from biopose_cli.training.datasets import pictured, synthetic
+from biopose_cli.synthesis.pose_sampler import PoseSampler
+from biopose_cli.training.datasets import image_datasets, keypoint_datasets
 from biopose_cli.training.log import RunLog
 from biopose_cli.training.marker_dataset import captured_motions
-from biopose_cli.training.mqhmr_config import Config
-from biopose_cli.training.mqhmr_losses import MeshLosses
-from biopose_cli.training.synthetic_dataset import Batch
-from biopose_cli.training.trainer import Run, claim
-from biopose_cli.training.uncertainty_head import learn_doubt, read
+from biopose_cli.training.mqhmr_config import TrainConfig
+from biopose_cli.training.mqhmr_losses import MQHMRLosses
+from biopose_cli.training.synthetic_dataset import MQHMRBatch
+from biopose_cli.training.trainer import Trainer, lock_config
+from biopose_cli.training.uncertainty_head import fit_std_head, forward
 
 
 def train(
-    config: Config,
+    config: TrainConfig,
     motion: Path,
     folder: Path,
     progress: Progress,
-    begin: Path | None = None,
+    init_from: Path | None = None,
     backbone: Path | None = None,
     device: str = "cpu",
 ) -> Path:
@@ -47,106 +47,121 @@ def train(
 
     A run that was cut goes on from its last checkpoint when called again with the same configuration.
 
-    motion: the folder with the motion-capture archives. begin: weights of a smaller network, to go on from; what it
+    motion: the folder with the motion-capture archives. init_from: weights of a smaller network, to go on from; what it
     lacks starts as nothing. backbone: weights of a ViTPose or HMR2.0 backbone, from which the encoder starts. device:
     as `choose_device`.
 
     Raises
     ------
     SettingError
-        `folder` holds a run of another configuration, `motion` lacks the archives, `begin` does not fit or is
+        `folder` holds a run of another configuration, `motion` lacks the archives, `init_from` does not fit or is
         missing, `backbone` is of another size than the encoder, or there is no such device.
     AssetError
-        `begin` is not the weights of a network, or `backbone` not those of a vision transformer.
+        `init_from` is not the weights of a network, or `backbone` not those of a vision transformer.
     """
-    if config.frozen and begin is None:
-        raise SettingError("frozen = true needs weights to begin with", "Name them with --begin")
-    where = choose_device(device)
-    claim(folder, config, begin)
+    if config.freeze_init and init_from is None:
+        raise SettingError("freeze_init = true needs weights to begin with", "Name them with --init-from")
+    target_device = choose_device(device)
+    lock_config(folder, config, init_from)
     body = load_body()
     progress.start("motion capture", None)
-    motions, held = captured_motions(motion, body)
-    postures = Postures(motions, config.captured, config.held, config.changed, config.crossed, config.wide)
-    source, tests = (pictured if config.pictures else synthetic)(
-        config, folder, body, postures, held, progress
+    motions, held_out = captured_motions(motion, body)
+    pose_sampler = PoseSampler(
+        motions,
+        config.mocap_fraction,
+        config.static_fraction,
+        config.perturbed_fraction,
+        config.recombined_fraction,
+        config.random_fraction,
+    )
+    dataset, val_batches = (image_datasets if config.num_images else keypoint_datasets)(
+        config, folder, body, pose_sampler, held_out, progress
     )
     torch.manual_seed(config.seed)
-    network = new_network(config.size)
+    network = new_network(config.network_config)
     if network.neck is not None:
-        network.neck.measure(_maps(source.batch(0)))
-    if begin is not None:
-        _take(network, begin, frozen=config.frozen)
+        network.neck.fit_statistics(_feature_maps(dataset.batch(0)))
+    if init_from is not None:
+        _load_weights(network, init_from, freeze=config.freeze_init)
     if backbone is not None:
-        _start_from(network, backbone)
-    run = Run(network.to(where), config, folder)
-    losses = MeshLosses(Figure(load_chain(body)).to(where), config.weights)
+        _init_encoder(network, backbone)
+    trainer = Trainer(network.to(target_device), config, folder)
+    losses = MQHMRLosses(SMPLKinematics(build_kinematic_chain(body)).to(target_device), config.loss_weights)
     progress.start("training", config.steps, "steps")
-    progress.advance(run.step)
-    with RunLog(folder, run.step if run.step else None) as log, ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(source.batch, run.step)
-        while run.step < config.steps:
-            batch = coming.result().to(where)
-            if run.step + 1 < config.steps:  # the next is made while the network learns from this one
-                coming = ahead.submit(source.batch, run.step + 1)
-            with torch.autocast(where.type, torch.bfloat16, enabled=config.mixed):
-                found = read(network, batch)
-            loss = losses(found, batch)
-            run.descend(loss)
-            if run.step % 50 == 0:
-                parts = losses.errors(found, batch)
-                log.scalars(run.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in parts.items()})
-            if run.step % config.check_every == 0 or run.step == config.steps:
-                log.scalars(run.step, _checked(run.averaged(), losses, tests))
-                run.save()  # after the row: a run that goes on from here keeps it
+    progress.advance(trainer.step)
+    with RunLog(folder, trainer.step if trainer.step else None) as log, ThreadPoolExecutor(1) as executor:
+        next_batch = executor.submit(dataset.batch, trainer.step)
+        while trainer.step < config.steps:
+            batch = next_batch.result().to(target_device)
+            if trainer.step + 1 < config.steps:  # the next is made while the network learns from this one
+                next_batch = executor.submit(dataset.batch, trainer.step + 1)
+            with torch.autocast(target_device.type, torch.bfloat16, enabled=config.mixed_precision):
+                pred = forward(network, batch)
+            loss = losses(pred, batch)
+            trainer.update(loss)
+            if trainer.step % 50 == 0:
+                errors = losses.errors(pred, batch)
+                log.scalars(
+                    trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()}
+                )
+            if trainer.step % config.val_every == 0 or trainer.step == config.steps:
+                log.scalars(trainer.step, _validate(trainer.ema_model(), losses, val_batches))
+                trainer.save()  # after the row: a run that goes on from here keeps it
             progress.advance()
     path = folder / "mqhmr.safetensors"
-    network = run.averaged()
-    learn_doubt(network, source, config.steps, config.doubt_steps, progress)
+    network = trainer.ema_model()
+    fit_std_head(network, dataset, config.steps, config.std_steps, progress)
     save_network(path, network, {"config": asdict(config)})
     return path
 
 
-def new_network(size: Size) -> MQHMR:
+def new_network(config: MQHMRConfig) -> MQHMR:
     """An untrained network that counts from standing with the arms down."""
-    vectors = np.zeros((len(MOVING), 3))
-    vectors[0, 0] = np.pi  # upright in a picture, whose y axis points down, facing the camera
-    vectors[1:] = mean_pose()
-    mean = so3_torch.of_vectors(torch.as_tensor(vectors).float())
-    hands = torch.eye(3).expand(JOINTS - len(MOVING), 3, 3)
-    mean = Figure(load_chain(load_body())).turned(torch.cat([mean, hands])[None])[0, list(MOVING)]
-    return MQHMR(size, torch.cat([mean[..., 0], mean[..., 1]], -1))
+    axis_angles = np.zeros((len(ACTIVE_JOINTS), 3))
+    axis_angles[0, 0] = np.pi  # upright in a picture, whose y axis points down, facing the camera
+    axis_angles[1:] = mean_pose()
+    mean_pose_6d = so3_torch.axis_angle_to_matrix(torch.as_tensor(axis_angles).float())
+    hands = torch.eye(3).expand(NUM_JOINTS - len(ACTIVE_JOINTS), 3, 3)
+    mean_pose_6d = SMPLKinematics(build_kinematic_chain(load_body())).global_rotations(
+        torch.cat([mean_pose_6d, hands])[None]
+    )[0, list(ACTIVE_JOINTS)]
+    return MQHMR(config, torch.cat([mean_pose_6d[..., 0], mean_pose_6d[..., 1]], -1))
 
 
-def _take(network: MQHMR, begin: Path, *, frozen: bool) -> None:
-    """The weights in `begin`, for all parts that both have; frozen: never to be changed."""
-    known = load_network(begin).state_dict()
-    own = network.state_dict()
-    if any(name not in own or own[name].shape != value.shape for name, value in known.items()):
+def _load_weights(network: MQHMR, init_from: Path, *, freeze: bool) -> None:
+    """The weights in `init_from`, for all parts that both have; freeze: never to be changed."""
+    loaded = load_network(init_from).state_dict()
+    state = network.state_dict()
+    if any(name not in state or state[name].shape != value.shape for name, value in loaded.items()):
         raise SettingError(
-            f"--begin {begin} is another network than the one to be trained", "Give both the same sizes"
+            f"--init-from {init_from} is another network than the one to be trained",
+            "Give both the same sizes",
         )
-    network.load_state_dict(own | known)
+    network.load_state_dict(state | loaded)
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not (frozen and name in known))
+        parameter.requires_grad_(not (freeze and name in loaded))
 
 
-def _start_from(network: MQHMR, backbone: Path) -> None:
+def _init_encoder(network: MQHMR, backbone: Path) -> None:
     """The encoder's backbone as published."""
-    weights = load_backbone(backbone)
-    if network.encoder is None or network.encoder.backbone.size != weights.size:
-        named = next(name for name, size in SIZES.items() if size == weights.size)
-        raise SettingError(f"--backbone {backbone} is a ViT of another size", f'Set encoder = "{named}"')
-    network.encoder.backbone.load_state_dict(weights.state_dict())
+    vit = load_backbone(backbone)
+    if network.encoder is None or network.encoder.backbone.config != vit.config:
+        variant = next(name for name, size in VIT_CONFIGS.items() if size == vit.config)
+        raise SettingError(f"--backbone {backbone} is a ViT of another size", f'Set encoder = "{variant}"')
+    network.encoder.backbone.load_state_dict(vit.state_dict())
 
 
-def _maps(batch: Batch) -> list[torch.Tensor]:
-    assert batch.maps is not None
-    return batch.maps
+def _feature_maps(batch: MQHMRBatch) -> list[torch.Tensor]:
+    assert batch.feature_maps is not None
+    return batch.feature_maps
 
 
-def _checked(network: MQHMR, losses: MeshLosses, tests: list[Batch]) -> dict[str, float]:
+def _validate(network: MQHMR, losses: MQHMRLosses, val_batches: list[MQHMRBatch]) -> dict[str, float]:
     """The network's errors on held-out subjects."""
-    device = network.mean.device
+    device = network.mean_pose_6d.device
     with torch.no_grad():
-        parts = [losses.errors(read(network, test), test) for test in (test.to(device) for test in tests)]
-    return {f"held_out/{key}": float(np.mean([part[key] for part in parts])) for key in parts[0]}
+        errors = [
+            losses.errors(forward(network, batch), batch)
+            for batch in (batch.to(device) for batch in val_batches)
+        ]
+    return {f"held_out/{key}": float(np.mean([part[key] for part in errors])) for key in errors[0]}

@@ -8,91 +8,95 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from biopose_cli.body.kinematics import MOVING
-from biopose_cli.body.smpl_torch import Figure
+from biopose_cli.body.kinematics import ACTIVE_JOINTS
+from biopose_cli.body.smpl_torch import SMPLKinematics
 from biopose_cli.geometry import so3
-from biopose_cli.hmr.model import Recovered
+from biopose_cli.hmr.model import SMPLPrediction
 from biopose_cli.metrics.points import points_errors
-from biopose_cli.training.synthetic_dataset import Batch
+from biopose_cli.training.synthetic_dataset import MQHMRBatch
 
 # By which the exponential's spread of normal errors is their standard deviation: 3 over the mean length of a vector of
 # three standard normal numbers
-_AS_NORMAL = 1.880
+_LAPLACE_TO_NORMAL_STD = 1.880
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """Of eq. 1. Units: rotations (square of the Frobenius norm, the mean of those against the parents and of those in
     the view), betas (square), points per m, picture per half a view. Our choice."""
 
     rotations: float = 1.0
     betas: float = 0.02
-    points: float = 10.0
-    picture: float = 2.0
+    joints: float = 10.0
+    reprojection: float = 2.0
 
 
-class MeshLosses:
-    """Losses and errors of what the network recovered. figure: of the body."""
+class MQHMRLosses:
+    """Losses and errors of what the network recovered. smpl: of the body."""
 
-    def __init__(self, figure: Figure, weights: Weights) -> None:
-        self.figure, self.weights = figure, weights
+    def __init__(self, smpl: SMPLKinematics, weights: LossWeights) -> None:
+        self.smpl, self.weights = smpl, weights
 
-    def __call__(self, found: Recovered, truth: Batch) -> Tensor:
+    def __call__(self, pred: SMPLPrediction, gt: MQHMRBatch) -> Tensor:
         """The weighted sum of eq. 1."""
-        joints, landmarks = self.figure(found.rotations, found.betas)
-        moving = list(MOVING)
-        local = (found.rotations[:, moving] - truth.rotations[:, moving]).square().sum((-1, -2)).mean()
-        turned, true = (self.figure.turned(x.rotations)[:, moving] for x in (found, truth))
-        rotations = (local + (turned - true).square().sum((-1, -2)).mean()) / 2
-        betas = (found.betas - truth.betas).square().mean()
-        points = vector_norm(joints - truth.joints, dim=-1).mean()
-        points = points + vector_norm(landmarks - truth.landmarks, dim=-1).mean()
-        picture = self._picture(landmarks + found.pelvis[:, None], truth)
+        joints, landmarks = self.smpl(pred.rotations, pred.betas)
+        active = list(ACTIVE_JOINTS)
+        local_error = (pred.rotations[:, active] - gt.rotations[:, active]).square().sum((-1, -2)).mean()
+        pred_global, gt_global = (self.smpl.global_rotations(x.rotations)[:, active] for x in (pred, gt))
+        rotation_error = (local_error + (pred_global - gt_global).square().sum((-1, -2)).mean()) / 2
+        betas_error = (pred.betas - gt.betas).square().mean()
+        point_error = vector_norm(joints - gt.joints, dim=-1).mean()
+        point_error = point_error + vector_norm(landmarks - gt.landmarks, dim=-1).mean()
+        reprojection_error = self._reprojection(landmarks + pred.pelvis[:, None], gt)
         weights = self.weights
         loss: Tensor = (
-            weights.rotations * rotations
-            + weights.betas * betas
-            + weights.points * points
-            + weights.picture * picture
+            weights.rotations * rotation_error
+            + weights.betas * betas_error
+            + weights.joints * point_error
+            + weights.reprojection * reprojection_error
         )
         return loss
 
-    def errors(self, found: Recovered, truth: Batch) -> dict[str, float]:
+    def errors(self, pred: SMPLPrediction, gt: MQHMRBatch) -> dict[str, float]:
         """Of the limb points, mm: the hips' middle laid on the true one, and after Procrustes alignment; of the
         rotations, degrees, the root's apart; of the landmarks in the picture, parts of half the view."""
         with torch.no_grad():
-            _, landmarks = self.figure(found.rotations, found.betas)
-            angles = torch.rad2deg(angles_between(found.rotations, truth.rotations))
-            points = points_errors(landmarks.cpu().numpy(), truth.landmarks.cpu().numpy())
+            _, landmarks = self.smpl(pred.rotations, pred.betas)
+            angles = torch.rad2deg(geodesic_distance(pred.rotations, gt.rotations))
+            points = points_errors(landmarks.cpu().numpy(), gt.landmarks.cpu().numpy())
             return {
                 "mpjpe_mm": points["mpjpe_mm"],
                 "pa_mpjpe_mm": points["pa_mpjpe_mm"],
                 "root_deg": angles[:, 0].mean().item(),
-                "joints_deg": angles[:, list(MOVING[1:])].mean().item(),
-                "picture": self._picture(landmarks + found.pelvis[:, None], truth).item(),
+                "joints_deg": angles[:, list(ACTIVE_JOINTS[1:])].mean().item(),
+                "reprojection": self._reprojection(landmarks + pred.pelvis[:, None], gt).item(),
             }
 
     @staticmethod
-    def doubt(found: Recovered, truth: Batch) -> Tensor:
-        """How badly `spread` tells the errors of the rotations: their negative log likelihood, with the tails of an
-        exponential in three dimensions; what a spread is worth does not change the rotations."""
-        moving = list(MOVING)
-        turns = found.rotations[:, moving].detach().transpose(-1, -2) @ truth.rotations[:, moving]
-        error = torch.as_tensor(so3.log(turns.cpu().double().numpy())).to(found.spread)
-        length = vector_norm(error / found.spread, dim=-1)
-        likelihood: Tensor = (_AS_NORMAL * length + found.spread.log().sum(-1)).mean()
-        return likelihood
+    def rotation_nll(pred: SMPLPrediction, gt: MQHMRBatch) -> Tensor:
+        """How badly `rotation_std` tells the errors of the rotations: their negative log likelihood, with the tails of
+        an exponential in three dimensions; what a standard deviation is worth does not change the rotations."""
+        active = list(ACTIVE_JOINTS)
+        relative = pred.rotations[:, active].detach().transpose(-1, -2) @ gt.rotations[:, active]
+        error = torch.as_tensor(so3.matrix_to_axis_angle(relative.cpu().double().numpy())).to(
+            pred.rotation_std
+        )
+        normalized_error = vector_norm(error / pred.rotation_std, dim=-1)
+        nll: Tensor = (_LAPLACE_TO_NORMAL_STD * normalized_error + pred.rotation_std.log().sum(-1)).mean()
+        return nll
 
     @staticmethod
-    def _picture(points: Tensor, truth: Batch) -> Tensor:
+    def _reprojection(points: Tensor, gt: MQHMRBatch) -> Tensor:
         """Mean distance from the true points (not the detected ones) in the picture, in halves of the view."""
-        true = truth.landmarks + truth.pelvis[:, None]
-        flat = [x[..., :2] / x[..., 2:].clamp(min=0.3) for x in (points, true)]
-        mean: Tensor = (vector_norm(flat[0] - flat[1], dim=-1) / truth.view.half[:, None]).mean()
+        gt_points = gt.landmarks + gt.pelvis[:, None]
+        projected = [x[..., :2] / x[..., 2:].clamp(min=0.3) for x in (points, gt_points)]
+        mean: Tensor = (
+            vector_norm(projected[0] - projected[1], dim=-1) / gt.view.half_fov_tan[:, None]
+        ).mean()
         return mean
 
 
-def angles_between(one: Tensor, other: Tensor) -> Tensor:
+def geodesic_distance(first: Tensor, second: Tensor) -> Tensor:
     """Angles (...), rad, of the turns between rotations (..., 3, 3)."""
-    trace = (one.transpose(-1, -2) @ other).diagonal(0, -2, -1).sum(-1)
+    trace = (first.transpose(-1, -2) @ second).diagonal(0, -2, -1).sum(-1)
     return torch.acos(((trace - 1) / 2).clamp(-1, 1))

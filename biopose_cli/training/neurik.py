@@ -13,38 +13,49 @@ from torch import Tensor
 from biopose_cli.body.model import load_body
 from biopose_cli.ik.analytic_init import joint_axes
 from biopose_cli.ik.checkpoint import save_network
-from biopose_cli.ik.network import NeurIK, Size
+from biopose_cli.ik.network import NeurIK, NeurIKConfig
 from biopose_cli.progress import Progress
-from biopose_cli.skeleton.extract import Table, read_table
+from biopose_cli.skeleton.extract import ModelSpec, extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
-from biopose_cli.skeleton.scaling import unscaled
+from biopose_cli.skeleton.scaling import unscaled_model
 from biopose_cli.training.log import RunLog
-from biopose_cli.training.marker_dataset import FRAMES, Pairs, build, captured_motions
-from biopose_cli.training.marker_loader import Batch, Stream
-from biopose_cli.training.neurik_losses import Losses, Weights
-from biopose_cli.training.trainer import Run, check_rules, claim, read_toml
+from biopose_cli.training.marker_dataset import FRAMES, MarkerDataset, build_dataset, captured_motions
+from biopose_cli.training.marker_loader import MarkerLoader, NeurIKBatch
+from biopose_cli.training.neurik_losses import LossWeights, NeurIKLosses
+from biopose_cli.training.trainer import Trainer, check_rules, lock_config, read_toml
 
-SHIPPED = Path(__file__).parent / "configs" / "neurik.toml"  # the run that made the shipped weights
+DEFAULT_CONFIG = Path(__file__).parent / "configs" / "neurik.toml"  # the run that made the shipped weights
+_RENAMED = {  # keys of earlier versions
+    "clips": "clips_per_person",
+    "batch": "batch_size",
+    "warm_up": "warmup_steps",
+    "average": "ema_decay",
+    "captured": "mocap_fraction",
+    "clean": "clean_fraction",
+    "noise": "max_noise",
+    "mixed": "mixed_precision",
+    "check_every": "val_every",
+}
 
 
 @dataclass(frozen=True)
-class Config:
+class TrainConfig:
     """A training run: everything that its result depends on. Defaults are for a test of minutes."""
 
     seed: int = 0
     people: int = 40
-    clips: int = 10  # of motion capture per person
+    clips_per_person: int = 10  # of motion capture per person
     held_out_people: int = 10
     steps: int = 200
-    batch: int = 32  # windows
+    batch_size: int = 32  # windows
     learning_rate: float = 1e-3
-    warm_up: int = 100  # steps
+    warmup_steps: int = 100  # steps
     weight_decay: float = 0.01
-    average: float = 0.999  # of the weights over the steps: what is kept is this mean
-    captured: float = 0.5  # share of motion capture in a batch
-    clean: float = 0.35  # share without noise
-    noise: float = 1.1  # strongest noise, in parts of the level "high"
-    mixed: bool = True  # the transformer in bfloat16 while training
+    ema_decay: float = 0.999  # of the weights over the steps: what is kept is this mean
+    mocap_fraction: float = 0.5  # share of motion capture in a batch
+    clean_fraction: float = 0.35  # share without noise
+    max_noise: float = 1.1  # strongest noise, in parts of the level "high"
+    mixed_precision: bool = True  # the transformer in bfloat16 while training
     window: int = 32
     channels: int = 24
     convolutions: int = 2
@@ -57,38 +68,39 @@ class Config:
     markers_weight: float = 10.0
     scales_weight: float = 10.0
     angles_weight: float = 5.0
-    check_every: int = 500  # steps between looks at the held-out subjects, and checkpoints
+    val_every: int = 500  # steps between looks at the held-out subjects, and checkpoints
 
     @property
-    def size(self) -> Size:
-        return Size(**{field.name: getattr(self, field.name) for field in fields(Size)})
+    def network_config(self) -> NeurIKConfig:
+        return NeurIKConfig(**{field.name: getattr(self, field.name) for field in fields(NeurIKConfig)})
 
     @property
-    def weights(self) -> Weights:
-        return Weights(self.joints_weight, self.markers_weight, self.scales_weight, self.angles_weight)
+    def loss_weights(self) -> LossWeights:
+        return LossWeights(self.joints_weight, self.markers_weight, self.scales_weight, self.angles_weight)
 
 
-def read_config(path: Path | None) -> Config:
-    """The configuration in a TOML file with the keys of `Config`.
+def read_config(path: Path | None) -> TrainConfig:
+    """The configuration in a TOML file with the keys of `TrainConfig`.
 
     Raises
     ------
     SettingError
     """
-    config = read_toml(path, Config)
+    config = read_toml(path, TrainConfig, _RENAMED)
     check_rules(
         path,
         {
             f"window must be 2 to {FRAMES} frames": 2 <= config.window <= FRAMES,
             "kernel must be odd": config.kernel % 2 == 1,
             "width must be a multiple of heads": config.width % config.heads == 0,
-            "captured and clean are shares, 0 to 1": 0 <= config.captured <= 1 and 0 <= config.clean <= 1,
+            "mocap_fraction and clean_fraction must be 0 to 1": 0 <= config.mocap_fraction <= 1
+            and 0 <= config.clean_fraction <= 1,
         },
     )
     return config
 
 
-def train(config: Config, motion: Path, folder: Path, progress: Progress, processes: int = 2) -> Path:
+def train(config: TrainConfig, motion: Path, folder: Path, progress: Progress, processes: int = 2) -> Path:
     """Make the pairs (once), train, and write `neurik.safetensors` into `folder`; returns its path.
 
     A run that was cut goes on from its last checkpoint when called again with the same configuration.
@@ -100,57 +112,59 @@ def train(config: Config, motion: Path, folder: Path, progress: Progress, proces
     SettingError
         `folder` holds a run of another configuration, or `motion` lacks the archives.
     """
-    claim(folder, config)
-    train_pairs, held_pairs = prepare(config, motion, folder, progress, processes)
-    places = train_pairs.places.mean(axis=0)
-    table = read_table(unscaled(places).model)
+    lock_config(folder, config)
+    train_dataset, held_out_dataset = prepare_datasets(config, motion, folder, progress, processes)
+    marker_locations = train_dataset.marker_locations.mean(axis=0)
+    spec = extract_model(unscaled_model(marker_locations).model)
     torch.manual_seed(config.seed)
-    network = new_network(config.size, table)
-    network.mixed = config.mixed
-    run = Run(network, config, folder)
-    stream = Stream(
-        train_pairs,
-        table,
-        config.batch,
+    network = new_network(config.network_config, spec)
+    network.mixed_precision = config.mixed_precision
+    trainer = Trainer(network, config, folder)
+    loader = MarkerLoader(
+        train_dataset,
+        spec,
+        config.batch_size,
         config.window,
         config.seed,
-        config.captured,
-        config.clean,
-        config.noise,
+        config.mocap_fraction,
+        config.clean_fraction,
+        config.max_noise,
     )
-    losses = Losses(table, places, config.weights)
-    checks = _held_out(held_pairs, table, config)
+    losses = NeurIKLosses(spec, marker_locations, config.loss_weights)
+    val_batches = _make_val_batches(held_out_dataset, spec, config)
     progress.start("training", config.steps, "steps")
-    progress.advance(run.step)
-    with RunLog(folder, run.step if run.step else None) as log, ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(stream.batch, run.step)
-        while run.step < config.steps:
-            batch = coming.result()
-            if run.step + 1 < config.steps:  # the next is made while the network learns from this one
-                coming = ahead.submit(stream.batch, run.step + 1)
-            loss, parts = losses(network(*_input(batch)), batch)
-            run.descend(loss)
-            if run.step % 50 == 0:
-                log.scalars(run.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in parts.items()})
-            if run.step % config.check_every == 0 or run.step == config.steps:
-                log.scalars(run.step, _checked(run.averaged(), losses, checks))
-                run.save()  # after the row: a run that goes on from here keeps it
+    progress.advance(trainer.step)
+    with RunLog(folder, trainer.step if trainer.step else None) as log, ThreadPoolExecutor(1) as executor:
+        next_batch = executor.submit(loader.batch, trainer.step)
+        while trainer.step < config.steps:
+            batch = next_batch.result()
+            if trainer.step + 1 < config.steps:  # the next is made while the network learns from this one
+                next_batch = executor.submit(loader.batch, trainer.step + 1)
+            loss, errors = losses(network(*_inputs(batch)), batch)
+            trainer.update(loss)
+            if trainer.step % 50 == 0:
+                log.scalars(
+                    trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()}
+                )
+            if trainer.step % config.val_every == 0 or trainer.step == config.steps:
+                log.scalars(trainer.step, _validate(trainer.ema_model(), losses, val_batches))
+                trainer.save()  # after the row: a run that goes on from here keeps it
             progress.advance()
     path = folder / "neurik.safetensors"
-    save_network(path, run.averaged(), places, {"config": asdict(config)})
+    save_network(path, trainer.ema_model(), marker_locations, {"config": asdict(config)})
     return path
 
 
-def new_network(size: Size, table: Table) -> NeurIK:
-    """An untrained network for the skeleton of `table`, which carries a typical person's markers."""
-    kinematics = Kinematics(table)
-    zero = torch.zeros(1, len(table.coordinates), dtype=torch.float64)
-    return NeurIK(size, kinematics.markers(zero)[0], *joint_axes(kinematics))
+def new_network(config: NeurIKConfig, spec: ModelSpec) -> NeurIK:
+    """An untrained network for the skeleton of `spec`, which carries a typical person's markers."""
+    kinematics = Kinematics(spec)
+    zero = torch.zeros(1, len(spec.coordinates), dtype=torch.float64)
+    return NeurIK(config, kinematics.markers(zero)[0], *joint_axes(kinematics))
 
 
-def prepare(
-    config: Config, motion: Path, folder: Path, progress: Progress, processes: int
-) -> tuple[Pairs, Pairs]:
+def prepare_datasets(
+    config: TrainConfig, motion: Path, folder: Path, progress: Progress, processes: int
+) -> tuple[MarkerDataset, MarkerDataset]:
     """The training and the held-out pairs, from `folder` if they are there."""
     paths = [folder / "pairs_train.npz", folder / "pairs_held_out.npz"]
     if not all(path.exists() for path in paths):
@@ -159,28 +173,32 @@ def prepare(
         for number, (path, motions, count) in enumerate(zip(paths, groups, people, strict=True)):
             if not path.exists():
                 seed = config.seed + 1000 * number
-                build(motions, count, config.clips, seed, processes, progress).save(path)
-    return Pairs.load(paths[0]), Pairs.load(paths[1])
+                build_dataset(motions, count, config.clips_per_person, seed, processes, progress).save(path)
+    return MarkerDataset.load(paths[0]), MarkerDataset.load(paths[1])
 
 
-def _checked(network: NeurIK, losses: Losses, checks: dict[str, list[Batch]]) -> dict[str, float]:
+def _validate(
+    network: NeurIK, losses: NeurIKLosses, val_batches: dict[str, list[NeurIKBatch]]
+) -> dict[str, float]:
     """The network's errors on held-out subjects, per noise level."""
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     with torch.no_grad():
-        for name, batches in checks.items():
-            parts = [losses(network(*_input(batch)), batch)[1] for batch in batches]
-            found |= {f"{name}/{key}": float(np.mean([p[key] for p in parts])) for key in parts[0]}
-    return found
+        for name, batches in val_batches.items():
+            errors = [losses(network(*_inputs(batch)), batch)[1] for batch in batches]
+            metrics |= {f"{name}/{key}": float(np.mean([p[key] for p in errors])) for key in errors[0]}
+    return metrics
 
 
-def _input(batch: Batch) -> tuple[Tensor, Tensor]:
-    return batch.markers, batch.seen
+def _inputs(batch: NeurIKBatch) -> tuple[Tensor, Tensor]:
+    return batch.markers, batch.visible
 
 
-def _held_out(pairs: Pairs, table: Table, config: Config) -> dict[str, list[Batch]]:
+def _make_val_batches(
+    dataset: MarkerDataset, spec: ModelSpec, config: TrainConfig
+) -> dict[str, list[NeurIKBatch]]:
     """Fixed batches of the held-out subjects' motion capture, clean and at the level "high"."""
-    streams = {
-        name: Stream(pairs, table, 64, config.window, config.seed, 1.0, clean, 1.0)
-        for name, clean in (("clean", 1.0), ("noisy", 0.0))
+    loaders = {
+        name: MarkerLoader(dataset, spec, 64, config.window, config.seed, 1.0, clean_fraction, 1.0)
+        for name, clean_fraction in (("clean", 1.0), ("noisy", 0.0))
     }
-    return {name: [stream.batch(number) for number in range(4)] for name, stream in streams.items()}
+    return {name: [loader.batch(number) for number in range(4)] for name, loader in loaders.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from biopose_cli.errors import ArtifactError, SettingError
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.pipeline.config import load_config
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound="DataclassInstance")
 N = TypeVar("N", bound=nn.Module)
-_FROM_ZERO = ("seed", "warm_up", "layers", "pictures")  # counts that may be nothing
+_MAY_BE_ZERO = ("seed", "warmup_steps", "layers", "num_images")  # counts that may be nothing
 
 
-class Pace(Protocol):
+class OptimConfig(Protocol):
     """What a run needs of its configuration."""
 
     @property
@@ -34,40 +35,45 @@ class Pace(Protocol):
     @property
     def learning_rate(self) -> float: ...
     @property
-    def warm_up(self) -> int: ...
+    def warmup_steps(self) -> int: ...
     @property
     def weight_decay(self) -> float: ...
     @property
-    def average(self) -> float: ...
+    def ema_decay(self) -> float: ...
 
 
-def read_toml(path: Path | None, kind: type[C]) -> C:
-    """The configuration of class `kind` in a TOML file with its keys; None: its defaults. Counts must be 1 or more.
+def read_toml(path: Path | None, config_class: type[C], renamed: Mapping[str, str]) -> C:
+    """Read the configuration of class `config_class` from a TOML file with its keys; None: its defaults.
+
+    Counts must be 1 or more. `renamed`: keys of earlier versions, which are refused, with their names of today.
 
     Raises
     ------
     SettingError
     """
     if path is None:
-        return kind()
-    known = {field.name: field.default for field in fields(kind)}
+        return config_class()
+    defaults = {field.name: field.default for field in fields(config_class)}
     values = load_config(
-        path, list(known), {name for name, default in known.items() if type(default) is bool}
+        path,
+        list(defaults),
+        {name for name, default in defaults.items() if type(default) is bool},
+        renamed,
     )
     for key, value in values.items():
-        wanted = type(known[key])
-        if wanted is float and isinstance(value, int):
+        expected = type(defaults[key])
+        if expected is float and isinstance(value, int):
             values[key] = float(value)
-        elif not isinstance(value, wanted):
-            raise SettingError(f"{path}: {key} = {value!r} is not of the kind {wanted.__name__}")
-    config = kind(**values)
-    counts = [name for name, default in known.items() if type(default) is int and name not in _FROM_ZERO]
+        elif not isinstance(value, expected):
+            raise SettingError(f"{path}: {key} = {value!r} is not of the kind {expected.__name__}")
+    config = config_class(**values)
+    counts = [name for name, default in defaults.items() if type(default) is int and name not in _MAY_BE_ZERO]
     check_rules(
         path,
         {
             "counts must be 1 or more": all(getattr(config, name) >= 1 for name in counts),
-            f"{', '.join(_FROM_ZERO)} must not be negative": all(
-                getattr(config, name, 0) >= 0 for name in _FROM_ZERO
+            f"{', '.join(_MAY_BE_ZERO)} must not be negative": all(
+                getattr(config, name, 0) >= 0 for name in _MAY_BE_ZERO
             ),
         },
     )
@@ -76,76 +82,76 @@ def read_toml(path: Path | None, kind: type[C]) -> C:
 
 def check_rules(path: Path | None, rules: dict[str, bool]) -> None:
     """Raises SettingError with the first rule that is not kept."""
-    for rule, kept in rules.items():
-        if not kept:
+    for rule, holds in rules.items():
+        if not holds:
             raise SettingError(f"{path}: {rule}")
 
 
-def claim(folder: Path, config: DataclassInstance, begin: Path | None = None) -> None:
+def lock_config(folder: Path, config: DataclassInstance, init_from: Path | None = None) -> None:
     """Note the configuration in the run's folder, and the content of the weights that it began with.
 
     Raises
     ------
     SettingError
-        The folder holds a run with another configuration or beginning, or `begin` cannot be read.
+        The folder holds a run with another configuration or beginning, or `init_from` cannot be read.
     """
     path = folder / "config.json"
-    about = asdict(config)
-    if begin is not None:
+    config_dict = asdict(config)
+    if init_from is not None:
         try:
-            about["begin"] = hashlib.sha256(begin.read_bytes()).hexdigest()
+            config_dict["init_from"] = hashlib.sha256(init_from.read_bytes()).hexdigest()
         except OSError as error:
-            raise SettingError(f"--begin {begin} cannot be read ({error.strerror})") from error
-    text = json.dumps(about, indent=2)
+            raise SettingError(f"--init-from {init_from} cannot be read ({error.strerror})") from error
+    text = json.dumps(config_dict, indent=2)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise SettingError(
             f"{folder} holds a run with another configuration or beginning", "Choose another --out"
         )
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-class Run(Generic[N]):
+class Trainer(Generic[N]):
     """Network, optimiser, running mean of the weights and step, and their checkpoint on disk."""
 
-    def __init__(self, network: N, config: Pace, folder: Path) -> None:
+    def __init__(self, network: N, config: OptimConfig, folder: Path) -> None:
         self.network, self.config, self.path = network, config, folder / "checkpoint.pt"
-        self.optimiser = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
-        self.mean = {name: value.clone() for name, value in network.state_dict().items()}
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._lr_factor)
+        self.ema = {name: value.clone() for name, value in network.state_dict().items()}
         self.step = 0
         if self.path.exists():
             self._resume()
 
-    def descend(self, loss: Tensor) -> None:
-        self.optimiser.zero_grad(set_to_none=True)
+    def update(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.schedule.step()
+        self.optimizer.step()
+        self.scheduler.step()
         self.step += 1
-        keep = min(self.config.average, self.step / (self.step + 10))
+        decay = min(self.config.ema_decay, self.step / (self.step + 10))
         with torch.no_grad():
             for name, value in self.network.state_dict().items():
-                self.mean[name].lerp_(value, 1 - keep)
+                self.ema[name].lerp_(value, 1 - decay)
 
-    def averaged(self) -> N:
+    def ema_model(self) -> N:
         """A copy of the network with the mean weights, for use."""
         network = deepcopy(self.network)
-        network.load_state_dict(self.mean)
+        network.load_state_dict(self.ema)
         return network.eval()
 
     def save(self) -> None:
         state = {
             "network": self.network.state_dict(),
-            "mean": self.mean,
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "ema": self.ema,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
             "step": self.step,
         }
-        with replacing(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             torch.save(state, temporary)
 
     def _resume(self) -> None:
@@ -158,11 +164,11 @@ class Run(Generic[N]):
                 f"the checkpoint {self.path} cannot be read", "Remove it to start anew"
             ) from error
         self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.mean, self.step = state["mean"], int(state["step"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.ema, self.step = state["ema"], int(state["step"])
 
-    def _rate(self, step: int) -> float:
+    def _lr_factor(self, step: int) -> float:
         """Linear up, then half a cosine down to nothing."""
-        up = min(1.0, (step + 1) / max(self.config.warm_up, 1))
-        return up * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / max(self.config.steps, 1)))))
+        warmup = min(1.0, (step + 1) / max(self.config.warmup_steps, 1))
+        return warmup * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / max(self.config.steps, 1)))))

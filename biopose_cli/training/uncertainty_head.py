@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import torch
 
-from biopose_cli.hmr.model import MQHMR, Recovered
+from biopose_cli.hmr.model import MQHMR, SMPLPrediction
 from biopose_cli.progress import Progress
-from biopose_cli.training.mqhmr_losses import MeshLosses
-from biopose_cli.training.rendered_dataset import Sights
-from biopose_cli.training.synthetic_dataset import Batch, Views
+from biopose_cli.training.mqhmr_losses import MQHMRLosses
+from biopose_cli.training.rendered_dataset import RenderedDataset
+from biopose_cli.training.synthetic_dataset import MQHMRBatch, SyntheticDataset
 
-_RATE = 1e-3
+_LEARNING_RATE = 1e-3
 
 
-def learn_doubt(network: MQHMR, source: Views | Sights, first: int, steps: int, progress: Progress) -> None:
-    """Teach `network.doubt` on the batches `first`, `first` + 1, ... of `source`; nothing else changes."""
+def fit_std_head(
+    network: MQHMR,
+    dataset: SyntheticDataset | RenderedDataset,
+    first_step: int,
+    steps: int,
+    progress: Progress,
+) -> None:
+    """Teach `network.log_std_head` on the batches `first_step`, `first_step` + 1, ... of `dataset`; nothing else
+    changes."""
     network.requires_grad_(False)
-    network.doubt.requires_grad_(True)
-    optimiser = torch.optim.AdamW(network.doubt.parameters(), _RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    progress.start("doubt", steps, "steps")
-    for step in range(first, first + steps):
-        batch = source.batch(step).to(network.mean.device)
-        loss = MeshLosses.doubt(read(network, batch), batch)
-        optimiser.zero_grad(set_to_none=True)
+    network.log_std_head.requires_grad_(True)
+    optimizer = torch.optim.AdamW(network.log_std_head.parameters(), _LEARNING_RATE)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    progress.start("uncertainty head", steps, "steps")
+    for step in range(first_step, first_step + steps):
+        batch = dataset.batch(step).to(network.mean_pose_6d.device)
+        loss = MQHMRLosses.rotation_nll(forward(network, batch), batch)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
-        schedule.step()
+        optimizer.step()
+        scheduler.step()
         progress.advance()
 
 
-def read(network: MQHMR, batch: Batch) -> Recovered:
+def forward(network: MQHMR, batch: MQHMRBatch) -> SMPLPrediction:
     """What the network says of a batch."""
-    found: Recovered = network(batch.view, batch.stature, batch.maps, batch.places)
-    return found
+    pred: SMPLPrediction = network(batch.view, batch.stature, batch.feature_maps, batch.keypoint_locations)
+    return pred

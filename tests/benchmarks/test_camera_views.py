@@ -9,14 +9,14 @@ import pytest
 
 from biopose_cli.benchmarks.camera_views import CAMERAS, real_views, seen_by, video_matrix
 from biopose_cli.benchmarks.camera_views import fitted_to_truth as fitted
-from biopose_cli.body.kinematics import JOINTS, Pose, load_chain, place
+from biopose_cli.body.kinematics import NUM_JOINTS, Pose, build_kinematic_chain, forward_kinematics
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import so3
 from biopose_cli.geometry.camera import undistort
 from biopose_cli.io.results import LANDMARKS, Detection
 from biopose_cli.metrics.points import LIMBS, points_errors
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.typing import Array
 
 SHIFT = np.array([0.25, 0.0])
@@ -25,7 +25,7 @@ SHIFT = np.array([0.25, 0.0])
 def calibrated(points: Array) -> dict[str, Array]:
     """Two cameras that look at the same points (T, 33, 3), frames 2 to T + 1."""
     matrix = np.array([[1680.0, 0, 530], [0, 1681, 950], [0, 0, 1]])
-    turns = so3.exp(np.array([[0.1, 0.2, 0.3], [0, 1.5, 0]]))
+    turns = so3.axis_angle_to_matrix(np.array([[0.1, 0.2, 0.3], [0, 1.5, 0]]))
     return {
         "points": points,
         "frame": np.arange(2, 2 + len(points)),
@@ -94,39 +94,45 @@ def test_the_truth_is_at_the_frames_own_time_and_before_its_own_camera() -> None
 def test_a_body_of_our_own_is_fitted_almost_exactly_with_or_without_deviations() -> None:
     rng = np.random.default_rng(0)
     body = load_body()
-    chain = load_chain(body)
-    vectors = np.zeros((8, JOINTS, 3))
+    chain = build_kinematic_chain(body)
+    vectors = np.zeros((8, NUM_JOINTS, 3))
     vectors[:, 4] = [0.5, 0, 0]  # the left knee
     vectors[:, 0] = [np.pi, 0, 0]  # upright before the camera
-    shape = np.zeros(chain.shapes)
+    shape = np.zeros(chain.num_shape_params)
     shape[:3] = 0.4 * rng.normal(size=3)
-    truth = place(chain, Pose(so3.exp(vectors), np.tile([0.0, 0, 4], (8, 1)), shape)).landmarks
+    truth = forward_kinematics(
+        chain, Pose(so3.axis_angle_to_matrix(vectors), np.tile([0.0, 0, 4], (8, 1)), shape)
+    ).landmarks
     known = calibrated(truth)
     known["R"][1], known["t"][1] = np.eye(3), np.zeros(3)
     view = seen_by("cam", detected(12), known, 1)
     for deviations in (False, True):
         pose = fitted(view, body, LIMBS, deviations=deviations)
         own = chain if deviations else None
-        assert len(pose.shape) == (chain.shapes if deviations else 10)
-        full = Pose(pose.rotations, pose.transl, np.pad(pose.shape, (0, chain.shapes - len(pose.shape))))
-        found = points_errors(place(own or chain, full).landmarks, view.truth)
+        assert len(pose.shape_params) == (chain.num_shape_params if deviations else 10)
+        full = Pose(
+            pose.rotations,
+            pose.transl,
+            np.pad(pose.shape_params, (0, chain.num_shape_params - len(pose.shape_params))),
+        )
+        found = points_errors(forward_kinematics(own or chain, full).landmarks, view.truth)
         assert found["pa_mpjpe_mm"] < 4
         assert found["knee_deg"] < 3
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"triangulated\.npz"):
-        real_views(tmp_path, tmp_path, tmp_path, Silent())
+        real_views(tmp_path, tmp_path, tmp_path, NullProgress())
     (tmp_path / "triangulated.npz").write_bytes(b"nothing")
     with pytest.raises(SettingError, match="not the trial's truth"):
-        real_views(tmp_path, tmp_path, tmp_path, Silent())
+        real_views(tmp_path, tmp_path, tmp_path, NullProgress())
     known = calibrated(np.zeros((3, LANDMARKS, 3)))
     np.savez(tmp_path / "triangulated.npz", **known)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match=r"lacks single_cam01\.mp4, .*single_cam04\.mp4.*fetch_clips"):
-        real_views(tmp_path, tmp_path, tmp_path, Silent())
+        real_views(tmp_path, tmp_path, tmp_path, NullProgress())
     np.savez(tmp_path / "triangulated.npz", **(known | {"R": np.zeros((2, 4, 4))}))  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="R is"):
-        real_views(tmp_path, tmp_path, tmp_path, Silent())
+        real_views(tmp_path, tmp_path, tmp_path, NullProgress())
 
 
 def test_the_real_truth_projects_into_the_cameras(shared: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from biopose_cli.benchmarks import held_out
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.synthesis.retarget import Motion
 from biopose_cli.typing import Array
 
@@ -37,12 +37,12 @@ def test_pictures_are_made_once_and_anew_for_other_poses(
         monkeypatch.setattr(held_out, "captured_motions", lambda folder, body: ([], [take]))
 
     def looks() -> Path:
-        return held_out.held_out_looks(tmp_path, tmp_path / "cache", Silent(), count=3)
+        return held_out.held_out_looks(tmp_path, tmp_path / "cache", NullProgress(), count=3)
 
     def ensure(assets: object, progress: object) -> Any:
         return {"heavy": tmp_path}
 
-    monkeypatch.setattr(held_out, "see", see)
+    monkeypatch.setattr(held_out, "render_and_detect", see)
     monkeypatch.setattr("biopose_cli.io.assets.ensure", ensure)
     recorded(knee=0.3)
     first = looks()

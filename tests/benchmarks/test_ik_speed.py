@@ -10,7 +10,7 @@ import pytest
 from biopose_cli.benchmarks import ik_speed
 from biopose_cli.cli import tables
 from biopose_cli.errors import SettingError
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from tests.conftest import Call, one_line
 
 
@@ -49,7 +49,7 @@ def test_a_real_trial(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (folder / "balance_reference_scaled.osim").symlink_to(source / "balance_reference_scaled.osim")
     lines = (source / "balance_reference.trc").read_text("utf-8").splitlines(keepends=True)
     (folder / "balance_reference.trc").write_text("".join(lines[:26]), encoding="utf-8")
-    report = ik_speed.bench_ik(tmp_path, Silent())
+    report = ik_speed.bench_ik(tmp_path, NullProgress())
     (row,) = report["trials"]
     assert row["name"] == "balance_reference"
     assert row["marker_rms_mm"] <= row["opensim_marker_rms_mm"]
@@ -59,7 +59,7 @@ def test_a_real_trial(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_folder_without_trials_is_named(tmp_path: Path, biopose: Call) -> None:
     with pytest.raises(SettingError, match="holds no trial"):
-        ik_speed.bench_ik(tmp_path, Silent())
+        ik_speed.bench_ik(tmp_path, NullProgress())
     code, _, err = biopose("bench", "ik", "--trials", tmp_path)
     assert code == 2
     assert str(tmp_path) in one_line(err)

@@ -16,14 +16,14 @@ from biopose_cli.benchmarks.camera_views import RealView
 from biopose_cli.benchmarks.held_out import load_looks
 from biopose_cli.benchmarks.methods import Estimate, Frames, fit_frames, of_mesh, rendered
 from biopose_cli.benchmarks.mqhmr import Judge, evaluate
-from biopose_cli.body.kinematics import JOINTS, Pose, load_chain, place
+from biopose_cli.body.kinematics import NUM_JOINTS, Pose, build_kinematic_chain, forward_kinematics
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import so3
 from biopose_cli.io.results import LANDMARKS, Mesh
 from biopose_cli.metrics.points import ANGLES, LIMBS, NAMES, lines, points_errors
-from biopose_cli.progress import Silent
-from biopose_cli.synthesis.rendered_detections import Looks
+from biopose_cli.progress import NullProgress
+from biopose_cli.synthesis.rendered_detections import RenderedDetections
 from tests.benchmarks.test_camera_views import detected
 from tests.conftest import Call, one_line
 
@@ -37,23 +37,28 @@ def judge() -> Judge:
 
 
 @pytest.fixture(scope="module")
-def looks() -> Looks:
+def looks() -> RenderedDetections:
     """Random people before random cameras; the network's 3D is 10 mm off, to the side."""
     rng = np.random.default_rng(1)
-    chain = load_chain(load_body())
-    pose = 0.3 * rng.normal(size=(COUNT, JOINTS, 3))
+    chain = build_kinematic_chain(load_body())
+    pose = 0.3 * rng.normal(size=(COUNT, NUM_JOINTS, 3))
     pose[:, 22:] = 0
     betas, transl = rng.normal(size=(COUNT, 10)), rng.normal(size=(COUNT, 3))
-    turn, shift = so3.exp(rng.normal(size=(COUNT, 3))), rng.normal(size=(COUNT, 3)) + np.array([0, 0, 9])
+    turn, shift = (
+        so3.axis_angle_to_matrix(rng.normal(size=(COUNT, 3))),
+        rng.normal(size=(COUNT, 3)) + np.array([0, 0, 9]),
+    )
     world = np.empty((COUNT, LANDMARKS, 3))
     for k in range(COUNT):
-        shape = np.pad(betas[k], (0, chain.shapes - 10))
-        points = place(chain, Pose(so3.exp(pose[k : k + 1]), transl[k : k + 1], shape)).landmarks[0]
+        shape = np.pad(betas[k], (0, chain.num_shape_params - 10))
+        points = forward_kinematics(
+            chain, Pose(so3.axis_angle_to_matrix(pose[k : k + 1]), transl[k : k + 1], shape)
+        ).landmarks[0]
         world[k] = points @ turn[k].T
     world += 0.01 * (np.arange(LANDMARKS) == 11)[:, None] * np.array([1.0, 0, 0])
-    return Looks(
+    return RenderedDetections(
         pose=pose,
-        turned=np.zeros(len(pose), bool),
+        perturbed=np.zeros(len(pose), bool),
         betas=betas,
         transl=transl,
         rotation=turn,
@@ -63,7 +68,7 @@ def looks() -> Looks:
         roi=np.tile([240.0, 320, 300, 0], (COUNT, 1)),
         keypoints=rng.normal(size=(COUNT, LANDMARKS, 2)) * 50 + np.array([240, 320]),
         confidence=np.ones((COUNT, LANDMARKS)),
-        world=world,
+        landmarks_3d=world,
         subject=np.array(["07"] * COUNT),
     )
 
@@ -116,7 +121,7 @@ def test_a_known_bend_is_the_angles_error() -> None:
     assert found["elbow_deg"] == pytest.approx(12.5)
 
 
-def test_rendered_people_stand_before_their_cameras(judge: Judge, looks: Looks) -> None:
+def test_rendered_people_stand_before_their_cameras(judge: Judge, looks: RenderedDetections) -> None:
     """The truth in the camera frame is the body of the world frame, seen by the camera."""
     frames, truth = rendered(looks)
     np.testing.assert_array_equal(frames.matrix[0], [[500, 0, 240], [0, 500, 320], [0, 0, 1]])
@@ -125,13 +130,13 @@ def test_rendered_people_stand_before_their_cameras(judge: Judge, looks: Looks) 
     inputs = (torch.as_tensor(looks.betas).float(), torch.as_tensor(looks.transl).float())
     world = body.pose(vectors[:, 1:], vectors[:, 0], *inputs).joints.double().numpy()
     camera = np.einsum("nij,nlj->nli", looks.rotation, world) + looks.translation[:, None]
-    own = torch.as_tensor(so3.log(truth.rotations)).float()
+    own = torch.as_tensor(so3.matrix_to_axis_angle(truth.rotations)).float()
     inputs = (torch.as_tensor(truth.betas).float(), torch.as_tensor(truth.transl).float())
     seen = body.pose(own[:, 1:], own[:, 0], *inputs).joints.double().numpy()
     np.testing.assert_allclose(seen, camera, atol=1e-5)
 
 
-def test_the_truth_has_no_error_and_others_have(judge: Judge, looks: Looks) -> None:
+def test_the_truth_has_no_error_and_others_have(judge: Judge, looks: RenderedDetections) -> None:
     _, truth = rendered(looks)
     assert judge.body_errors(truth, truth) == pytest.approx(
         {"joints_mpjpe_mm": 0, "joints_pa_mpjpe_mm": 0, "mve_mm": 0}, abs=1e-6
@@ -139,7 +144,7 @@ def test_the_truth_has_no_error_and_others_have(judge: Judge, looks: Looks) -> N
     aside = replace(truth, transl=truth.transl + 1)
     assert judge.body_errors(aside, truth)["mve_mm"] == pytest.approx(0, abs=1e-3)
     turned = truth.rotations.copy()
-    turned[:, 0] = so3.exp(np.array([0, 0, 0.2])) @ turned[:, 0]
+    turned[:, 0] = so3.axis_angle_to_matrix(np.array([0, 0, 0.2])) @ turned[:, 0]
     found = judge.body_errors(replace(truth, rotations=turned), truth)
     assert found["joints_pa_mpjpe_mm"] == pytest.approx(0, abs=1e-2)
     assert found["joints_mpjpe_mm"] > 20
@@ -149,7 +154,7 @@ def test_the_truth_has_no_error_and_others_have(judge: Judge, looks: Looks) -> N
 
 
 def test_the_mesh_is_judged_in_parts_as_in_one(
-    judge: Judge, looks: Looks, monkeypatch: pytest.MonkeyPatch
+    judge: Judge, looks: RenderedDetections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, truth = rendered(looks)
     other = replace(truth, betas=truth.betas[::-1])
@@ -160,9 +165,9 @@ def test_the_mesh_is_judged_in_parts_as_in_one(
 
 def test_landmarks_are_those_of_the_fitted_chain(judge: Judge) -> None:
     rng = np.random.default_rng(4)
-    rotations = so3.exp(0.3 * rng.normal(size=(2, JOINTS, 3)))
-    shape = rng.normal(size=judge.chain.shapes)
-    placed = place(judge.chain, Pose(rotations, np.zeros((2, 3)), shape))
+    rotations = so3.axis_angle_to_matrix(0.3 * rng.normal(size=(2, NUM_JOINTS, 3)))
+    shape = rng.normal(size=judge.chain.num_shape_params)
+    placed = forward_kinematics(judge.chain, Pose(rotations, np.zeros((2, 3)), shape))
     shapes = np.tile(shape, (2, 1))
     with_own = Estimate(rotations, shapes[:, :10], np.zeros((2, 3)), shapes[:, 10:])
     expected = placed.landmarks - placed.joints[:, :1]
@@ -170,11 +175,11 @@ def test_landmarks_are_those_of_the_fitted_chain(judge: Judge) -> None:
     assert np.abs(judge.landmarks(replace(with_own, deviations=None)) - expected).max() > 0.003
 
 
-def test_the_report_on_rendered_people(looks: Looks, tmp_path: Path) -> None:
+def test_the_report_on_rendered_people(looks: RenderedDetections, tmp_path: Path) -> None:
     looks.save(tmp_path / "looks.npz")
     frames, truth = rendered(looks)
     method = Given(truth, [])
-    report = evaluate(tmp_path / "looks.npz", [], {"keypoints": method}, {}, Silent())
+    report = evaluate(tmp_path / "looks.npz", [], {"keypoints": method}, {}, NullProgress())
     assert set(report) == {"points", "rendered"}
     assert set(report["rendered"]) == {"frames", "blazepose", "keypoints"}
     assert report["rendered"]["frames"] == COUNT
@@ -195,11 +200,11 @@ def test_the_report_on_rendered_people(looks: Looks, tmp_path: Path) -> None:
 @pytest.fixture
 def views(judge: Judge) -> list[RealView]:
     """Two views of one standing body, whose network says the truth in one and a body 1 % too large in the other."""
-    vectors = np.zeros((6, JOINTS, 3))
+    vectors = np.zeros((6, NUM_JOINTS, 3))
     vectors[:, 0] = [np.pi, 0, 0]
-    shape = np.zeros(judge.chain.shapes)
-    pose = Pose(so3.exp(vectors), np.tile([0.0, 0, 4], (6, 1)), shape)
-    truth = place(judge.chain, pose).landmarks
+    shape = np.zeros(judge.chain.num_shape_params)
+    pose = Pose(so3.axis_angle_to_matrix(vectors), np.tile([0.0, 0, 4], (6, 1)), shape)
+    truth = forward_kinematics(judge.chain, pose).landmarks
     frames = np.arange(1, 7)
     result = []
     for name, size in (("one", 1.0), ("two", 1.01)):
@@ -212,12 +217,12 @@ def views(judge: Judge) -> list[RealView]:
 
 
 def test_the_report_on_real_views(judge: Judge, views: list[RealView]) -> None:
-    vectors = np.zeros((8, JOINTS, 3))
+    vectors = np.zeros((8, NUM_JOINTS, 3))
     vectors[:, 0] = [np.pi, 0, 0]
     vectors[0, 0] = 0  # not among the frames that are compared
-    clip = Estimate(so3.exp(vectors), np.zeros((8, 10)), np.zeros((8, 3)))
+    clip = Estimate(so3.axis_angle_to_matrix(vectors), np.zeros((8, 10)), np.zeros((8, 3)))
     method = Given(clip.part(np.arange(1, 7)), [])
-    report = evaluate(None, views, {"keypoints": method}, {"fit": lambda _: clip}, Silent())["real"]
+    report = evaluate(None, views, {"keypoints": method}, {"fit": lambda _: clip}, NullProgress())["real"]
     assert set(report) == {"frames", "floor_betas", "floor", "blazepose", "keypoints", "fit"}
     assert report["frames"] == 12
     assert [len(frames.world) for frames in method.asked] == [6, 6]
@@ -234,12 +239,12 @@ def test_the_report_on_real_views(judge: Judge, views: list[RealView]) -> None:
 
 def test_frames_are_fitted_each_by_itself(judge: Judge) -> None:
     """Two people seen by two cameras, without noise: both are found, and neither knows of the other."""
-    vectors = np.zeros((2, JOINTS, 3))
+    vectors = np.zeros((2, NUM_JOINTS, 3))
     vectors[:, 0] = [[np.pi, 0, 0], [np.pi * 0.95, 0, 0.3]]
     vectors[0, 4] = vectors[1, 18] = [0.6, 0, 0]
-    shape = np.zeros(judge.chain.shapes)
+    shape = np.zeros(judge.chain.num_shape_params)
     transl = np.array([[0.1, 0, 3], [-0.4, 0.2, 5]])
-    truth = place(judge.chain, Pose(so3.exp(vectors), transl, shape)).landmarks
+    truth = forward_kinematics(judge.chain, Pose(so3.axis_angle_to_matrix(vectors), transl, shape)).landmarks
     matrix = np.array([[[f, 0, 300], [0, f, 400], [0, 0, 1]] for f in (800.0, 1200.0)])
     image = np.einsum("nij,nlj->nli", matrix, truth)
     frames = Frames(
@@ -266,14 +271,16 @@ def test_a_mesh_artefact_as_an_estimate(judge: Judge) -> None:
         transl=rng.normal(size=(3, 3)),
         query_tokens=np.zeros((3, 0, 0)),
         reprojection_px=np.zeros(3),
-        landmark_shape=rng.normal(size=judge.chain.shapes - 10),
+        landmark_offsets=rng.normal(size=judge.chain.num_shape_params - 10),
     )
     found = of_mesh(mesh)
-    np.testing.assert_allclose(so3.log(found.rotations[:, 5]), mesh.body_pose[:, 4], atol=1e-6)
-    np.testing.assert_allclose(so3.log(found.rotations[:, 0]), mesh.global_orient, atol=1e-6)
+    np.testing.assert_allclose(
+        so3.matrix_to_axis_angle(found.rotations[:, 5]), mesh.body_pose[:, 4], atol=1e-6
+    )
+    np.testing.assert_allclose(so3.matrix_to_axis_angle(found.rotations[:, 0]), mesh.global_orient, atol=1e-6)
     assert found.betas.shape == (3, 10)
     assert found.deviations is not None
-    np.testing.assert_allclose(found.deviations[2], mesh.landmark_shape)
+    np.testing.assert_allclose(found.deviations[2], mesh.landmark_offsets)
 
 
 def test_the_table_shows_methods_and_views() -> None:
@@ -301,7 +308,9 @@ def test_looks_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         load_looks(tmp_path / "other.npz")
 
 
-def test_the_command(biopose: Call, looks: Looks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command(
+    biopose: Call, looks: RenderedDetections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, out, error = biopose("evaluate", "mqhmr")
     assert (code, out) == (2, "")
     assert "--motion or --trial is missing" in one_line(error)

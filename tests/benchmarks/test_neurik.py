@@ -14,21 +14,23 @@ from biopose_cli.benchmarks.neurik import FRAMES, Person, evaluate, held_out_peo
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
-from biopose_cli.ik.network import BODIES, NeurIK, Size
+from biopose_cli.ik.network import BODIES, NeurIK, NeurIKConfig
 from biopose_cli.metrics.pose import body_errors
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.skeleton.bony_landmarks import dimensions
 from biopose_cli.skeleton.kinematics import Kinematics
-from biopose_cli.skeleton.scaling import scaled
+from biopose_cli.skeleton.scaling import model_from_factors
 from biopose_cli.synthesis.joint_motion import INDEX, sample
 from biopose_cli.synthesis.marker_noise import LEVELS
-from biopose_cli.synthesis.subjects import Wearer
+from biopose_cli.synthesis.subjects import ScaledSubject
 from biopose_cli.typing import Array
 from tests.helpers import mocap_archives
 from tests.helpers.mocap_archives import small_archives
 from tests.helpers.synthetic_markers import parts, typical
 
-SIZE = Size(window=8, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32)
+SIZE = NeurIKConfig(
+    window=8, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32
+)
 ERRORS = {"mae_angle_deg", "mpblpe_mm", "mpblpe_rooted_mm", "mae_body_mm"}
 METHODS = ("network", "solver")
 
@@ -42,10 +44,10 @@ def judge() -> neurik._Judge:
 @pytest.fixture(scope="module")
 def person() -> Person:
     """Somebody in ten frames of made-up motion, their markers exactly on the bones."""
-    wearer = Wearer(load_body(), np.array([1.0, -0.5, *[0.0] * 8]))
-    columns = [INDEX[name] for name in wearer.table.coordinates]
+    wearer = ScaledSubject(load_body(), np.array([1.0, -0.5, *[0.0] * 8]))
+    columns = [INDEX[name] for name in wearer.spec.coordinates]
     q = sample(1, 10, 30.0, np.random.default_rng(2))[0][:, columns].astype(float)
-    markers = Kinematics(wearer.table).markers(torch.as_tensor(q)).numpy()
+    markers = Kinematics(wearer.spec).markers(torch.as_tensor(q)).numpy()
     return Person(wearer, "nobody", markers, q)
 
 
@@ -58,7 +60,7 @@ def motion(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def table(motion: Path) -> dict[str, Any]:
     """What is found of a network that knows nothing, and of the solver, on two people."""
-    return evaluate(motion, untaught(), typical()[1], Silent(), people=2, methods=METHODS)
+    return evaluate(motion, untaught(), typical()[1], NullProgress(), people=2, methods=METHODS)
 
 
 def untaught() -> NeurIK:
@@ -67,7 +69,7 @@ def untaught() -> NeurIK:
 
 
 def judged(judge: neurik._Judge, person: Person, q: Array, scale: Array) -> neurik._Found:
-    return judge.judged(person, lambda *_: (q, scale), person.markers, Silent())
+    return judge.judged(person, lambda *_: (q, scale), person.markers, NullProgress())
 
 
 def test_the_truth_has_no_errors(judge: neurik._Judge, person: Person) -> None:
@@ -82,7 +84,7 @@ def test_the_truth_has_no_errors(judge: neurik._Judge, person: Person) -> None:
 def test_a_pelvis_10_mm_aside_counts_unless_it_is_laid_on_the_true_one(
     judge: neurik._Judge, person: Person
 ) -> None:
-    columns = [person.wearer.table.coordinates.index(f"pelvis_t{axis}") for axis in "xyz"]
+    columns = [person.wearer.spec.coordinates.index(f"pelvis_t{axis}") for axis in "xyz"]
     q = person.q.copy()
     q[:, columns] += [0.0, 0.006, -0.008]
     found = judged(judge, person, q, person.wearer.factors)
@@ -95,7 +97,7 @@ def test_scales_10_percent_off_count_by_the_generic_length_of_each_body(
     judge: neurik._Judge, person: Person
 ) -> None:
     places = typical()[1]
-    sizes = dimensions(scaled(dict.fromkeys(BODIES, np.ones(3)), places, 75.0).model)
+    sizes = dimensions(model_from_factors(dict.fromkeys(BODIES, np.ones(3)), places, 75.0).model)
     factors = person.wearer.factors + 0.1
     found = judged(judge, person, person.q, factors)
     lengths = [size.max() for size in sizes.values() if size.max() > 0]
@@ -103,7 +105,7 @@ def test_scales_10_percent_off_count_by_the_generic_length_of_each_body(
     assert 5 < found.mae_body < 50
     assert found.mpblpe_rooted > 5
     assert found.mae_angle == 0
-    femur = person.wearer.table.bodies.index("femur_r")
+    femur = person.wearer.spec.bodies.index("femur_r")
     one = person.wearer.factors.copy()
     one[femur] += 0.1
     assert body_errors(one, person.wearer.factors, judge.dimensions)[femur] == pytest.approx(
@@ -113,7 +115,7 @@ def test_scales_10_percent_off_count_by_the_generic_length_of_each_body(
 
 def test_an_angle_counts_for_itself_and_in_the_mean(judge: neurik._Judge, person: Person) -> None:
     q = person.q.copy()
-    q[:, person.wearer.table.coordinates.index("neck_bending")] += np.radians(3.7)
+    q[:, person.wearer.spec.coordinates.index("neck_bending")] += np.radians(3.7)
     found = judged(judge, person, q, person.wearer.factors)
     assert found.angles["neck_bending"] == pytest.approx(3.7)
     assert found.mae_angle == pytest.approx(3.7 / len(found.angles))
@@ -122,14 +124,14 @@ def test_an_angle_counts_for_itself_and_in_the_mean(judge: neurik._Judge, person
 
 def test_the_solver_finds_the_angles_of_exact_markers(judge: neurik._Judge, person: Person) -> None:
     run = neurik._runner("solver", untaught(), judge, None)
-    found = judge.judged(person, run, person.markers, Silent())
+    found = judge.judged(person, run, person.markers, NullProgress())
     assert found.mpblpe < 1
     assert found.mae_body == 0
 
 
 def test_the_solver_after_the_network_starts_from_its_angles(judge: neurik._Judge, person: Person) -> None:
     """Without an iteration that is all it does, on the person's own skeleton; with some it comes nearer."""
-    names = person.wearer.table.coordinates
+    names = person.wearer.spec.coordinates
     alone, _ = neurik._runner("network", untaught(), judge, None)(person, person.markers)
     start, scale = neurik._runner("network_plus_solver", untaught(), judge, 0)(person, person.markers)
     kept = [i for i, name in enumerate(names) if not name.endswith("_beta") and not name.startswith("pelvis")]
@@ -186,16 +188,16 @@ def test_the_noise_is_of_the_size_that_its_levels_say(table: dict[str, Any]) -> 
 
 
 def test_people_are_held_out_subjects_in_turn_and_always_the_same(motion: Path) -> None:
-    crowd, again = (held_out_people(motion, people, Silent()) for people in (2, 1))
+    crowd, again = (held_out_people(motion, people, NullProgress()) for people in (2, 1))
     assert {person.subject for person in crowd} == mocap_archives.HELD_OUT
     np.testing.assert_array_equal(crowd[0].markers, again[0].markers)
     for person in crowd:
         assert person.markers.shape == (FRAMES, len(MARKERS), 3)
-        assert person.q.shape == (FRAMES, len(person.wearer.table.coordinates))
+        assert person.q.shape == (FRAMES, len(person.wearer.spec.coordinates))
     assert np.abs(crowd[0].wearer.factors - crowd[1].wearer.factors).max() > 0.01
 
 
 def test_motion_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="--motion") as caught:
-        held_out_people(tmp_path / "nowhere", 1, Silent())
+        held_out_people(tmp_path / "nowhere", 1, NullProgress())
     assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ from biopose_cli.benchmarks.marker_body_fit import Fitted, fit
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import JOINT_NAMES, load_body
 from biopose_cli.errors import SettingError
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 
 
@@ -60,7 +60,7 @@ def test_the_stage_meets_the_references(shared: Path, monkeypatch: pytest.Monkey
     torch.set_num_threads(1)
     chosen = tuple(files for files in trials.TRIALS if Path(files.markers).stem in LIMITS)
     monkeypatch.setattr(trials, "TRIALS", chosen)
-    results = trials.fitted_trials(shared / "data/dev", Settings(ik="opensim"), Silent(), every=30)
+    results = trials.fitted_trials(shared / "data/dev", Settings(ik="opensim"), NullProgress(), every=30)
     assert [r.name for r in results] == list(LIMITS)
     for result in results:
         error, without_offset = LIMITS[result.name]
@@ -73,7 +73,7 @@ def test_the_stage_meets_the_references(shared: Path, monkeypatch: pytest.Monkey
 
 def test_a_folder_without_trials_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="holds no trial"):
-        trials.fitted_trials(tmp_path, Settings(), Silent())
+        trials.fitted_trials(tmp_path, Settings(), NullProgress())
 
 
 def test_a_static_trial_must_be_there(shared: Path, tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_a_static_trial_must_be_there(shared: Path, tmp_path: Path) -> None:
         (tmp_path / "opencap_squat").mkdir(exist_ok=True)
         shutil.copy(shared / "data/dev/opencap_squat" / name, tmp_path / "opencap_squat")
     with pytest.raises(SettingError, match="holds no trial"):
-        trials.fitted_trials(tmp_path, Settings(), Silent())
+        trials.fitted_trials(tmp_path, Settings(), NullProgress())

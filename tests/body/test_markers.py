@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from biopose_cli.body import markers as sites
-from biopose_cli.body.markers import MARKER_NAMES, MARKERS, hara_hips, harrington_hips, joint_centres
+from biopose_cli.body.markers import MARKER_NAMES, MARKERS, hara_hips, harrington_hips, joint_centers
 from biopose_cli.body.model import JOINT_NAMES, Body
 
 SEGMENTS = {"pelvis", "lumbar", "torso", "head"} | {
@@ -36,7 +36,7 @@ def test_table_is_sorted_out_by_side() -> None:
         side = {"_r": "right ", "_l": "left "}.get(marker.segment[-2:], "")
         assert marker.site.startswith(side)
         assert not side or marker.name[0] == side[0].upper()
-    with sites.TABLE.open(encoding="utf-8", newline="") as stream:
+    with sites.MARKERS_CSV.open(encoding="utf-8", newline="") as stream:
         assert [row["name"] for row in csv.DictReader(stream)] == list(MARKER_NAMES)
 
 
@@ -96,7 +96,7 @@ def test_joint_centres_agree_with_the_body_over_shapes(body: Body) -> None:
     offsets: dict[str, list[torch.Tensor]] = {joint: [] for joint in limits}
     for betas in torch.randn(40, 10):
         rest = body.rest(betas)
-        centres = joint_centres(rest.markers[0])
+        centres = joint_centers(rest.markers[0])
         for joint, limit in limits.items():
             for side, long in (("r", "right"), ("l", "left")):
                 own = rest.joints[0, JOINT_NAMES.index(f"{long}_{joint}")]
@@ -113,7 +113,7 @@ def test_joint_centres_follow_the_body_in_any_pose(body: Body) -> None:
     body_pose = torch.randn(20, 23, 3) * 0.3
     still, rest = torch.zeros(20, 3), body.rest(torch.zeros(10))
     posed = body.pose(body_pose, torch.randn(20, 3), torch.zeros(10), still)
-    at_rest, centres = joint_centres(rest.markers[0]), joint_centres(posed.markers)
+    at_rest, centres = joint_centers(rest.markers[0]), joint_centers(posed.markers)
     for name in ("hip_r", "knee_l", "ankle_r", "elbow_l", "wrist_r"):
         joint = JOINT_NAMES.index({"r": "right_", "l": "left_"}[name[-1]] + name[:-2])
         before = torch.linalg.vector_norm(at_rest[name] - rest.joints[0, joint])
@@ -123,7 +123,7 @@ def test_joint_centres_follow_the_body_in_any_pose(body: Body) -> None:
 
 def test_joint_centres_take_any_batch(body: Body) -> None:
     markers = body.rest(torch.zeros(10)).markers
-    batched = joint_centres(markers.expand(2, 3, -1, -1))
-    for name, centre in joint_centres(markers[0]).items():
+    batched = joint_centers(markers.expand(2, 3, -1, -1))
+    for name, centre in joint_centers(markers[0]).items():
         assert batched[name].shape == (2, 3, 3)
         torch.testing.assert_close(batched[name][1, 2], centre)

@@ -147,11 +147,11 @@ def test_first_component_is_size(body: Body) -> None:
 
 @pytest.mark.parametrize("height", [1.30, 1.55, 1.85, 2.10])
 def test_wanted_stature(body: Body, height: float) -> None:
-    shape = body.with_stature(height)
+    shape = body.betas_for_stature(height)
     assert body.stature(shape).item() == pytest.approx(height, abs=1e-4)
     assert torch.linalg.vector_norm(shape) < 4  # standard deviations
     start = torch.randn(10, generator=torch.Generator().manual_seed(0))
-    assert body.stature(body.with_stature(height, start)).item() == pytest.approx(height, abs=1e-4)
+    assert body.stature(body.betas_for_stature(height, start)).item() == pytest.approx(height, abs=1e-4)
 
 
 def test_proportions_are_human(body: Body) -> None:
@@ -177,7 +177,7 @@ def test_file_is_smpl_format() -> None:
 
 
 def test_a_turn_takes_along_what_hangs_on_the_joint(body: Body) -> None:
-    carried = body.carried
+    carried = body.marker_joint_weights
     names = [marker.name for marker in MARKERS]
     np.testing.assert_allclose(carried[:, 0], 1.0, atol=1e-3)  # the pelvis takes all
     toes, head = names.index("RTOE"), names.index("HTOP")

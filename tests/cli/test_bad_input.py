@@ -1,6 +1,6 @@
 """What users get wrong, through the command line: one clear line, the right exit code, nothing left behind.
 
-Beside the mistakes in `test_cli.py` (options), `test_end_to_end.py` (nobody in view, kill and Ctrl-C), and in the
+Beside the mistakes in `test_main.py` (options), `test_end_to_end.py` (nobody in view, kill and Ctrl-C), and in the
 tests of each reader (body, model, motion and camera files, weights).
 """
 
@@ -20,7 +20,7 @@ import pytest
 
 from biopose_cli.errors import DiskFullError, OutputError
 from biopose_cli.pipeline import run
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import Call, one_line, write_video
 from tests.pipeline.test_run import ALL, Stages, again, stages
@@ -123,7 +123,7 @@ def test_full_disk(stages: Stages, video: Path, small_disk: Path, left: int) -> 
     filler = small_disk / "filler"
     filler.write_bytes(bytes(1024 * (200 - left)))
     with pytest.raises(DiskFullError, match="no space left"):
-        run.run(video, small_disk, Settings(), Silent())
+        run.run(video, small_disk, Settings(), NullProgress())
     assert not list(small_disk.rglob("*.partial*"))
     kept = [name for name in ALL if (small_disk / "walk" / "stages" / f"{name}.npz").exists()]
     filler.unlink()
@@ -181,13 +181,13 @@ def test_bad_files_are_told_before_the_search(
 def test_a_failed_first_try_does_not_reserve_the_name(stages: Stages, video: Path, tmp_path: Path) -> None:
     stages.fail = "tracks"
     with pytest.raises(Exception, match="no person"):
-        run.run(video, tmp_path / "out", Settings(), Silent())
+        run.run(video, tmp_path / "out", Settings(), NullProgress())
     stages.fail = ""
     (tmp_path / "b").mkdir()
     other = write_video(tmp_path / "b" / "walk.mp4", seed=1)
     assert again(stages, other, tmp_path / "out")[0] == ALL
     with pytest.raises(OutputError, match="another video of the same name"):
-        run.run(video, tmp_path / "out", Settings(), Silent())
+        run.run(video, tmp_path / "out", Settings(), NullProgress())
 
 
 def test_a_name_too_long_for_the_results(biopose: Call, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biopose_cli.cli.console import Display, _doubt_row, print_closing
+from biopose_cli.cli.console import Display, _std_row, print_summary
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +50,9 @@ def test_what_an_interrupt_left_half_made_goes_silently(
 def test_a_stage_alone_tells_its_warnings_too(capsys: pytest.CaptureFixture[str]) -> None:
     clip: Any = SimpleNamespace(file=lambda step: f"{step}.npz")
     result: Any = SimpleNamespace(
-        clip=clip, done={}, steps=[SimpleNamespace(step="detect")], warnings=["it is odd"]
+        clip=clip, artifacts={}, steps=[SimpleNamespace(step="detect")], warnings=["it is odd"]
     )
-    print_closing(result)
+    print_summary(result)
     assert capsys.readouterr().out == "wrote detect.npz\nwarning: it is odd\n"
 
 
@@ -68,7 +68,7 @@ def test_the_closing_table_says_how_sure_the_legs_are() -> None:
     rows = np.radians([[5.0, 4.0, 8.0, 90.0], [7.0, 4.0, 8.0, 90.0], [np.nan] * 4])
     valid = np.array([True, True, False])
     turns = np.array([True, True, True, False])
-    joints: Any = SimpleNamespace(coordinates=names, deviation=rows, valid=valid, rotational=turns)
-    ((_, told),) = _doubt_row(joints)
+    joints: Any = SimpleNamespace(coordinates=names, q_std=rows, valid=valid, rotational=turns)
+    ((_, told),) = _std_row(joints)
     assert told.startswith("hip flexion 6, knee 6 degrees")
-    assert _doubt_row(SimpleNamespace(deviation=np.zeros((0, 0)))) == []  # type: ignore[arg-type]
+    assert _std_row(SimpleNamespace(q_std=np.zeros((0, 0)))) == []  # type: ignore[arg-type]

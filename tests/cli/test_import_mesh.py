@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biopose_cli.body.kinematics import load_chain
+from biopose_cli.body.kinematics import build_kinematic_chain
 from biopose_cli.body.model import load_body
 from biopose_cli.geometry import so3
 from biopose_cli.io.results import Mesh
 from biopose_cli.io.storage import read_motion
-from biopose_cli.mesh_fit.mesh_stage import continuous
+from biopose_cli.mesh_fit.mesh_stage import unwrap_axis_angles
 from biopose_cli.metrics.compare import compare
 from tests.conftest import SAMPLE, Call, one_line
 from tests.helpers.other_tools import Walker, write_gvhmr, write_own, write_phalp, write_wham
@@ -27,11 +27,11 @@ END = 1.0  # s: enough for a step
 def walker() -> Walker:
     """The body that was drawn in the clip, in the camera's frame."""
     truth = np.load(SAMPLE.with_name("walk_truth.npz"))
-    chain = load_chain(load_body())
+    chain = build_kinematic_chain(load_body())
     betas = truth["betas"].astype(np.float64)
-    rest = chain.rest[0] + chain.rest_shapes[0, :, :10] @ betas
+    rest = chain.rest_joints[0] + chain.joint_shapedirs[0, :, :10] @ betas
     turn, shift = truth["camera_rotation"], truth["camera_translation"]
-    rotations = so3.exp(truth["pose"])
+    rotations = so3.axis_angle_to_matrix(truth["pose"])
     rotations[:, 0] = turn @ rotations[:, 0]
     pelvis = (truth["transl"] + rest) @ turn.T + shift
     return Walker(rotations, pelvis, betas, rest, truth["camera_matrix"], (1280, 960))
@@ -72,7 +72,9 @@ def test_a_track_becomes_opensim_files(
     mesh, _ = Mesh.load(folder / "stages" / "mesh.npz")
     frames = len(mesh.transl)
     np.testing.assert_allclose(mesh.body_pose[:, :21], walker.vectors[:frames, 1:22], atol=1e-5)
-    np.testing.assert_allclose(mesh.global_orient, continuous(walker.vectors[:, 0])[:frames], atol=1e-5)
+    np.testing.assert_allclose(
+        mesh.global_orient, unwrap_axis_angles(walker.vectors[:, 0])[:frames], atol=1e-5
+    )
     if name != "hmr4d_results.pt":  # its shape is SMPL-X's
         np.testing.assert_allclose(mesh.betas, walker.betas, atol=1e-5)
         np.testing.assert_allclose(mesh.transl, walker.transl[:frames], atol=1e-5)
@@ -96,7 +98,9 @@ def test_the_tracks_own_pose_reaches_the_angles(
     knees = []
     for name, bend in (("a.npz", 0.0), ("b.npz", 15.0)):
         rotations = walker.rotations.copy()
-        rotations[:, [4, 5]] = rotations[:, [4, 5]] @ so3.exp(np.array([np.radians(bend), 0, 0]))
+        rotations[:, [4, 5]] = rotations[:, [4, 5]] @ so3.axis_angle_to_matrix(
+            np.array([np.radians(bend), 0, 0])
+        )
         call(biopose, write_own(tmp_path / name, replace(walker, rotations=rotations)), out)
         motion = read_motion(out / "walk" / "walk.mot")
         knees.append(np.mean([motion["knee_angle_r"], motion["knee_angle_l"]]))

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from biopose_cli.body.blazepose import SIDES
+from biopose_cli.body.blazepose import MIRROR_LANDMARK
 from biopose_cli.detect.blazepose import LIMBS
-from biopose_cli.detect.left_right import exchanges, repair, stretches
+from biopose_cli.detect.left_right import find_swaps, repair_left_right, runs
 from biopose_cli.typing import Array
 
 FRAMES = 90
@@ -29,13 +29,13 @@ def exchanged(points: Array, groups: list[int], frames: Array) -> Array:
     result = points.copy()
     for k in groups:
         sides = LIMBS[k].ravel()
-        result[np.ix_(frames, sides)] = points[np.ix_(frames, SIDES[sides])]
+        result[np.ix_(frames, sides)] = points[np.ix_(frames, MIRROR_LANDMARK[sides])]
     return result
 
 
 def repaired(points: Array, seen: Array | None = None, pace: float = 1.0) -> tuple[Array, Array]:
     world = np.concatenate([points, points[..., :1]], axis=-1)
-    keypoints, _, turned, swapped = repair(
+    keypoints, _, turned, swapped = repair_left_right(
         points,
         np.full((FRAMES, 33), 0.8),
         world,
@@ -70,10 +70,10 @@ def test_frames_in_which_the_network_contradicts_itself_cost_nothing() -> None:
     points = np.tile(walker()[:1], (6, 1, 1))  # nobody moves: no evidence either way
     size, confidence = np.full(6, 1000.0), np.ones((6, 33))
     frames = np.arange(6.0)
-    sure = exchanges(points, confidence, size, np.zeros((6, 3), bool), frames)
+    sure = find_swaps(points, confidence, size, np.zeros((6, 3), bool), frames)
     assert not sure.any()
     wrong = exchanged(points, [0], np.array([2, 3]))
-    assert exchanges(wrong, confidence, size, np.ones((6, 3), bool), frames)[:, 0].sum() in {2, 4}
+    assert find_swaps(wrong, confidence, size, np.ones((6, 3), bool), frames)[:, 0].sum() in {2, 4}
 
 
 @pytest.mark.parametrize("missed", [[37, 58], [38, 57], [36, 37, 58, 59, 60]])
@@ -108,6 +108,6 @@ def test_few_frames_a_second_follow_each_other_too() -> None:
 
 def test_long_gaps_part_the_track() -> None:
     seen, time = np.array([1, 1, 0, 1, 0, 0, 1, 1], bool), np.arange(8) / 10
-    assert [run.tolist() for run in stretches(seen, time, 0.3)] == [[0, 1, 3, 6, 7]]
-    assert [run.tolist() for run in stretches(seen, 2 * time, 0.3)] == [[0, 1], [3], [6, 7]]
-    assert stretches(np.zeros(3, bool), np.arange(3.0), 0.3) == []
+    assert [run.tolist() for run in runs(seen, time, 0.3)] == [[0, 1, 3, 6, 7]]
+    assert [run.tolist() for run in runs(seen, 2 * time, 0.3)] == [[0, 1], [3], [6, 7]]
+    assert runs(np.zeros(3, bool), np.arange(3.0), 0.3) == []

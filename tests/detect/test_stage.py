@@ -10,7 +10,7 @@ from biopose_cli.detect import stage
 from biopose_cli.errors import PersonError, SettingError
 from biopose_cli.io.results import Detection, Tracks
 from biopose_cli.io.video.probe import VideoInfo, probe
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import write_video
 
@@ -53,7 +53,7 @@ def tracks(*visible: Any, **changed: Any) -> Tracks:
 
 
 def test_the_clip_is_cut_to_where_the_person_is_seen() -> None:
-    detection = stage.choose(tracks(range(10, 40)), INFO, Settings())
+    detection = stage.select_person(tracks(range(10, 40)), INFO, Settings())
     assert detection.frame.tolist() == list(range(17, 47))
     assert detection.time[0] == pytest.approx(10 / 30)
     assert detection.visible.all()
@@ -65,7 +65,7 @@ def test_the_clip_is_cut_to_where_the_person_is_seen() -> None:
 
 def test_short_gaps_are_filled_and_flagged_and_long_ones_stay_empty() -> None:
     seen = [*range(20), *range(24, 35), *range(50, 60)]
-    detection = stage.choose(tracks(seen), INFO, Settings(max_gap=0.25))
+    detection = stage.select_person(tracks(seen), INFO, Settings(max_gap=0.25))
     assert np.flatnonzero(detection.interpolated).tolist() == [20, 21, 22, 23]
     assert not detection.visible[20:24].any()
     np.testing.assert_allclose(detection.keypoints_2d[20:24, 5, 0], [20, 21, 22, 23], rtol=1e-6)
@@ -82,12 +82,15 @@ def test_short_gaps_are_filled_and_flagged_and_long_ones_stay_empty() -> None:
         assert np.isfinite(values[usable]).all()
     assert any("4 of 60 frames" in warning and "interpolated" in warning for warning in detection.warnings)
     assert any("15 of 60 frames" in warning and "0.25 s" in warning for warning in detection.warnings)
-    assert not stage.choose(tracks(seen), INFO, Settings(max_gap=0.0)).interpolated.any()
+    assert not stage.select_person(tracks(seen), INFO, Settings(max_gap=0.0)).interpolated.any()
 
 
 def test_the_first_person_is_the_default_and_that_is_said() -> None:
     two = tracks(range(60), range(5, 50))
-    first, second = stage.choose(two, INFO, Settings()), stage.choose(two, INFO, Settings(person=2))
+    first, second = (
+        stage.select_person(two, INFO, Settings()),
+        stage.select_person(two, INFO, Settings(person=2)),
+    )
     assert (first.person, second.person) == (1, 2)
     assert any("2 people" in warning and "--person" in warning for warning in first.warnings)
     assert not any("people" in warning for warning in second.warnings)
@@ -106,7 +109,7 @@ def test_the_first_person_is_the_default_and_that_is_said() -> None:
 )
 def test_who_cannot_be_chosen(people: list[range], settings: Settings, text: str) -> None:
     with pytest.raises(PersonError, match=text) as caught:
-        stage.choose(tracks(*people), INFO, settings)
+        stage.select_person(tracks(*people), INFO, settings)
     assert caught.value.hint
     assert "\n" not in str(caught.value)
 
@@ -118,7 +121,7 @@ def test_a_single_picture_is_too_short() -> None:
         for name in ("box", "roi", "keypoints_2d", "confidence", "landmarks_3d", "visible", "swapped")
     }
     with pytest.raises(PersonError, match=r"0\.00 s"):
-        stage.choose(
+        stage.select_person(
             Tracks(time=one.time[:1], frame=one.frame[:1], image_size=one.image_size, **single),
             INFO,
             Settings(),
@@ -130,7 +133,7 @@ def test_repairs_and_cut_off_limbs_are_reported() -> None:
     keypoints[0, 10:13, 31] = (300, 490)  # a foot below the image
     swapped = np.zeros((1, 60), bool)
     swapped[0, 20:25] = True
-    found = stage.choose(tracks(range(60), keypoints_2d=keypoints, swapped=swapped), INFO, Settings())
+    found = stage.select_person(tracks(range(60), keypoints_2d=keypoints, swapped=swapped), INFO, Settings())
     assert any("5 frames" in warning and "exchanged" in warning for warning in found.warnings)
     (out_of_view,) = (warning for warning in found.warnings if "beyond the image" in warning)
     assert "beyond the image: feet in 3 of 60 frames" in out_of_view
@@ -140,13 +143,13 @@ def test_every_part_out_of_view_is_named() -> None:
     keypoints = np.full((1, 60, 33, 2), 100.0)
     keypoints[0, :5, 0] = (300, -4)
     keypoints[0, 40:, 25] = (641, 200)
-    found = stage.choose(tracks([*range(3), *range(6, 60)], keypoints_2d=keypoints), INFO, Settings())
+    found = stage.select_person(tracks([*range(3), *range(6, 60)], keypoints_2d=keypoints), INFO, Settings())
     assert any("image: head in 3, hips or knees in 20 of 57 frames" in warning for warning in found.warnings)
 
 
 def test_who_comes_back_after_long_is_said_to_be_known_by_clothes_only() -> None:
     def said(seen: list[int]) -> bool:
-        found = stage.choose(tracks(seen, time=np.arange(60) / 10), INFO, Settings())
+        found = stage.select_person(tracks(seen, time=np.arange(60) / 10), INFO, Settings())
         return any("clothes" in warning for warning in found.warnings)
 
     assert said([*range(20), *range(45, 60)])
@@ -155,21 +158,21 @@ def test_who_comes_back_after_long_is_said_to_be_known_by_clothes_only() -> None
 
 def test_a_wrong_camera_is_refused_before_anything_else_is_done() -> None:
     with pytest.raises(SettingError):
-        stage.choose(tracks(range(60)), INFO, Settings(focal=500, fov=60))
+        stage.select_person(tracks(range(60)), INFO, Settings(focal=500, fov=60))
 
 
 def test_nobody_in_the_video(tmp_path: Path, weights: dict[str, Path]) -> None:
     info = probe(write_video(tmp_path / "noise.mp4", frames=3))
-    found = stage.track(info, Settings(), Silent())
+    found = stage.track(info, Settings(), NullProgress())
     assert found.visible.shape == (0, 3)
     with pytest.raises(PersonError, match="nobody"):
-        stage.choose(found, info, Settings())
+        stage.select_person(found, info, Settings())
 
 
 def test_slow_motion_has_the_times_of_the_motion(tmp_path: Path, weights: dict[str, Path]) -> None:
     info = probe(write_video(tmp_path / "noise.mp4", frames=4))
-    plain = stage.track(info, Settings(), Silent()).time
-    slow = stage.track(info, Settings(capture_rate=8 * info.frame_rate), Silent()).time
+    plain = stage.track(info, Settings(), NullProgress()).time
+    slow = stage.track(info, Settings(capture_rate=8 * info.frame_rate), NullProgress()).time
     np.testing.assert_allclose(8 * slow, plain)
     assert plain[-1] > 0
 
@@ -179,9 +182,9 @@ def test_the_embedded_clip(sample_clip: Path, tmp_path: Path, weights: dict[str,
         pytest.skip("the embedded clip has not been made")
     info = probe(sample_clip)
     settings = Settings(start=1.0, end=1.55)
-    found = stage.track(info, settings, Silent())
+    found = stage.track(info, settings, NullProgress())
     assert found.visible.shape[0] == 1
-    detection = stage.choose(found, info, settings)
+    detection = stage.select_person(found, info, settings)
     assert detection.visible.all()
     assert 1.0 <= detection.time[0] < detection.time[-1] <= 1.55
     shoulders, ankles = detection.keypoints_2d[:, 11:13, 1], detection.keypoints_2d[:, 27:29, 1]

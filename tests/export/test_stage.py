@@ -16,12 +16,12 @@ from biopose_cli.export import stage
 from biopose_cli.io.storage import read_motion
 from biopose_cli.io.trc import read_trc
 from biopose_cli.io.video.probe import content_hash
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.helpers.box_clip import Clip, T
 
 
-class Listener(Silent):
+class Listener(NullProgress):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -30,10 +30,10 @@ class Listener(Silent):
 
 
 def export(
-    clip: Clip, folder: Path, listener: Silent | None = None, settings: Settings | None = None
+    clip: Clip, folder: Path, listener: NullProgress | None = None, settings: Settings | None = None
 ) -> list[Path]:
     parts = (clip.info, clip.detection, clip.refined, clip.joints)
-    return stage.run(*parts, settings or Settings(), folder, "walk", listener or Silent())
+    return stage.run(*parts, settings or Settings(), folder, "walk", listener or NullProgress())
 
 
 def without_gap(clip: Clip) -> Clip:
@@ -68,7 +68,7 @@ def test_a_gap_splits_the_motion_longest_part_first(clip: Clip, tmp_path: Path) 
 def doubted(clip: Clip) -> Clip:
     """With standard deviations of 0.01, 0.02 and 0.03 rad or m."""
     deviation = np.where(np.isfinite(clip.joints.q), [0.01, 0.02, 0.03, np.nan], np.nan)
-    return replace(clip, joints=replace(clip.joints, deviation=deviation))
+    return replace(clip, joints=replace(clip.joints, q_std=deviation))
 
 
 def test_every_part_of_the_motion_has_its_standard_deviations(clip: Clip, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_every_part_of_the_motion_has_its_standard_deviations(clip: Clip, tmp_pa
         np.testing.assert_array_equal(motion.time, doubt.time)
         assert list(doubt.names) == ["pelvis_tilt", "knee_angle_r"]
         np.testing.assert_allclose(doubt.values, np.rad2deg([[0.01, 0.03]] * len(doubt.time)), rtol=1e-6)
-    told = json.loads(files[-1].read_text())["quality"]["standard_deviation_deg"]
+    told = json.loads(files[-1].read_text())["quality"]["angle_sd_deg"]
     assert told["knee_angle_r"] == pytest.approx(
         {"mean": np.rad2deg(0.03), "max": np.rad2deg(0.03)}, rel=1e-5
     )
@@ -89,7 +89,7 @@ def test_standard_deviations_of_an_earlier_run_go_away(clip: Clip, tmp_path: Pat
     export(doubted(clip), tmp_path / "out")
     files = export(clip, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*_sd.sto"))
-    assert json.loads(files[-1].read_text())["quality"]["standard_deviation_deg"] is None
+    assert json.loads(files[-1].read_text())["quality"]["angle_sd_deg"] is None
 
 
 def test_a_hole_in_the_video_parts_the_motion(clip: Clip) -> None:

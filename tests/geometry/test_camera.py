@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from biopose_cli.geometry.camera import NEAREST, project, undistort
+from biopose_cli.geometry.camera import MIN_DEPTH, project, undistort
 
 MATRIX = np.array([[900.0, 0.0, 320.0], [0.0, 910.0, 240.0], [0.0, 0.0, 1.0]])
 LENS = np.array([-0.28, 0.09, 1e-3, -7e-4, -0.012])
@@ -35,7 +35,7 @@ def test_project_stays_finite_behind_the_camera() -> None:
     found.sum().backward()
     assert torch.isfinite(found).all()
     assert behind.grad is not None and torch.isfinite(behind.grad).all()
-    assert found[1, 0].item() == pytest.approx(320 + 900 * 0.3 / NEAREST)
+    assert found[1, 0].item() == pytest.approx(320 + 900 * 0.3 / MIN_DEPTH)
 
 
 def test_undistort_reverses_opencvs_lens() -> None:

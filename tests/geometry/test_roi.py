@@ -23,7 +23,7 @@ def test_the_crops_centre_is_the_rois_and_its_side_too() -> None:
 def test_the_body_points_up_in_its_crop(angle: float) -> None:
     hip = np.array([50.0, 80.0])
     head = hip + 40 * np.array([np.sin(angle), -np.cos(angle)])
-    roi = geometry.around(hip, head)
+    roi = geometry.roi_from_circle(hip, head)
     np.testing.assert_allclose(geometry.to_crop(hip, roi), [128, 128], atol=1e-9)
     np.testing.assert_allclose(geometry.to_crop(head, roi), [128, 128 - 256 / 2.5], atol=1e-9)
 
@@ -35,7 +35,7 @@ def test_pixels_are_cut_where_the_geometry_says(side: float, angle: float) -> No
     rows, columns = np.mgrid[:1000, :1000] + 0.5
     image = np.stack([columns, rows, 0 * rows], -1).astype(np.float32)
     roi = np.array([500.3, 490.8, side, angle])
-    crop = geometry.cut(image, roi)
+    crop = geometry.warp_crop(image, roi)
     y, x = np.mgrid[:256, :256]
     places = geometry.to_image(np.stack([x, y], -1) + 0.5, roi)
     inside = ((places > 8) & (places < 992)).all(axis=-1)
@@ -45,7 +45,7 @@ def test_pixels_are_cut_where_the_geometry_says(side: float, angle: float) -> No
 
 @pytest.mark.parametrize("side", [100.0, 2000.0])
 def test_outside_the_image_is_black(side: float) -> None:
-    crop = geometry.cut(np.full((60, 80, 3), 255, np.uint8), np.array([-5000.0, 20.0, side, 0.3]))
+    crop = geometry.warp_crop(np.full((60, 80, 3), 255, np.uint8), np.array([-5000.0, 20.0, side, 0.3]))
     assert crop.shape == (256, 256, 3)
     assert crop.max() == 0
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from biopose_cli.io.results import Detection, Joints, Refined
+from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.video.probe import VideoInfo, probe
 from biopose_cli.render import overlay
 
@@ -43,7 +43,7 @@ class Clip:
     info: VideoInfo
     detection: Detection
     refined: Refined
-    joints: Joints
+    joints: JointKinematics
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def make_clip(info: VideoInfo) -> Clip:
     q[~seen] = np.nan
     residual = np.full((T, 2), [0.010, 0.020])
     residual[~seen] = np.nan
-    joints = Joints(
+    joints = JointKinematics(
         time=time,
         q=q,
         coordinates=np.array(["pelvis_tilt", "pelvis_tx", "knee_angle_r", "knee_angle_r_beta"]),

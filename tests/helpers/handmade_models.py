@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli.skeleton.extract import Table
-from biopose_cli.skeleton.osim import array3, matrix, opensim, vec3
+from biopose_cli.skeleton.extract import ModelSpec
+from biopose_cli.skeleton.osim import opensim, transform_to_matrix, vec3, vec3_to_array
 from biopose_cli.typing import Array
 
 JOINTS = (
@@ -136,7 +136,7 @@ def couple(model: Any, dependent: str, leader: str, function: Any) -> None:
     model.addConstraint(coupler)
 
 
-def random_poses(table: Table, count: int, generator: np.random.Generator, widest: float = 2.5) -> Array:
+def random_poses(table: ModelSpec, count: int, generator: np.random.Generator, widest: float = 2.5) -> Array:
     """(count, D) inside the ranges and `widest`; locked coordinates at their value."""
     q = generator.uniform(
         np.maximum(table.ranges[:, 0], -widest),
@@ -147,7 +147,7 @@ def random_poses(table: Table, count: int, generator: np.random.Generator, wides
     return q
 
 
-def opensims(model: Any, table: Table, q: Array) -> tuple[Array, Array, Array]:
+def opensims(model: Any, table: ModelSpec, q: Array) -> tuple[Array, Array, Array]:
     """OpenSim's body frames (B, J, 4, 4), markers (B, M, 3) and joint centres (B, J, 3), in the table's order."""
     state = model.initSystem()
     bodies = [model.getBodySet().get(name) for name in table.bodies]
@@ -158,7 +158,7 @@ def opensims(model: Any, table: Table, q: Array) -> tuple[Array, Array, Array]:
             if not coordinate.getLocked(state):
                 coordinate.setValue(state, float(value), False)
         model.realizePosition(state)
-        frames.append([matrix(body.getTransformInGround(state)) for body in bodies])
-        markers.append([array3(marker.getLocationInGround(state)) for marker in model.getMarkerSet()])
-        centres.append([array3(children[name].getPositionInGround(state)) for name in table.bodies])
+        frames.append([transform_to_matrix(body.getTransformInGround(state)) for body in bodies])
+        markers.append([vec3_to_array(marker.getLocationInGround(state)) for marker in model.getMarkerSet()])
+        centres.append([vec3_to_array(children[name].getPositionInGround(state)) for name in table.bodies])
     return np.array(frames), np.array(markers).reshape(len(q), -1, 3), np.array(centres)

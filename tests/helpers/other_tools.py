@@ -34,7 +34,7 @@ class Walker:
         depth = self.pelvis[:, 2:] * focal / self.matrix[0, 0]
         place = image @ np.linalg.inv(theirs).T * depth
         rotations = self.rotations.copy()
-        rotations[:, 0] = so3.between(self.pelvis, place) @ rotations[:, 0]
+        rotations[:, 0] = so3.rotation_between(self.pelvis, place) @ rotations[:, 0]
         return Walker(rotations, place, self.betas, self.rest_pelvis, theirs, self.size)
 
     @property
@@ -43,7 +43,7 @@ class Walker:
 
     @property
     def vectors(self) -> Array:
-        return so3.log(self.rotations)
+        return so3.matrix_to_axis_angle(self.rotations)
 
 
 def write_own(path: Path, body: Walker, **changes: Any) -> Path:

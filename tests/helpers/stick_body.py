@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from biopose_cli.body.kinematics import JOINTS, MOVING, Chain, Pose, load_chain, place
+from biopose_cli.body.kinematics import (
+    ACTIVE_JOINTS,
+    NUM_JOINTS,
+    KinematicChain,
+    Pose,
+    build_kinematic_chain,
+    forward_kinematics,
+)
 from biopose_cli.geometry import so3
 from biopose_cli.io.results import Detection
 from biopose_cli.mesh_fit.priors import mean_pose
@@ -31,7 +38,7 @@ class StickBody:
     parents = PARENTS
 
     def __init__(self) -> None:
-        rest = np.zeros((JOINTS, 3))
+        rest = np.zeros((NUM_JOINTS, 3))
         for joint, place_ in HALF.items():
             rest[joint] = place_
         for joint in (2, 5, 8, 11, 14, 17, 19, 21, 23):
@@ -39,7 +46,7 @@ class StickBody:
         self._rest = torch.tensor(rest, dtype=torch.float32)
 
     def rest_joints(self, betas: Tensor) -> Tensor:
-        legs = torch.zeros(JOINTS, 3)
+        legs = torch.zeros(NUM_JOINTS, 3)
         legs[[4, 5, 7, 8, 10, 11], 1] = -0.02
         return self._rest * (1 + 0.04 * betas[0]) + legs * betas[1]
 
@@ -49,7 +56,7 @@ class StickBody:
 
 @dataclass(frozen=True)
 class Clip:
-    chain: Chain
+    chain: KinematicChain
     pose: Pose
     detection: Detection
 
@@ -57,10 +64,12 @@ class Clip:
 MATRIX = np.array([[1000.0, 0, 500], [0, 1000, 500], [0, 0, 1]])
 
 
-def make_detection(chain: Chain, pose: Pose, time: Array, noise: float = 0.0, seed: int = 0) -> Detection:
+def make_detection(
+    chain: KinematicChain, pose: Pose, time: Array, noise: float = 0.0, seed: int = 0
+) -> Detection:
     """Keypoints of `pose` in a 1000 x 1000 px image, and a 3D guess that is 5 cm off."""
     generator = np.random.default_rng(seed)
-    points = place(chain, pose).landmarks
+    points = forward_kinematics(chain, pose).landmarks
     image = points[..., :2] / points[..., 2:] * 1000 + 500
     frames = len(time)
     none = np.zeros(frames, bool)
@@ -85,25 +94,27 @@ def make_detection(chain: Chain, pose: Pose, time: Array, noise: float = 0.0, se
 
 def make_pose(time: Array, shape: Array) -> Pose:
     """A person 3 m away who turned to the camera swings arms and legs."""
-    phase = np.random.default_rng(1).uniform(0, 2 * np.pi, (1, len(MOVING), 3))
+    phase = np.random.default_rng(1).uniform(0, 2 * np.pi, (1, len(ACTIVE_JOINTS), 3))
     swing = 0.12 * np.sin(4 * time[:, None, None] + phase)
-    swing[:, [MOVING.index(j) for j in (4, 5)], 1:] = 0
-    rotations = np.broadcast_to(np.eye(3), (len(time), JOINTS, 3, 3)).copy()
-    rotations[:, list(MOVING[1:])] = so3.exp(mean_pose() + swing[:, 1:])
-    rotations[:, 0] = so3.exp(np.array([np.pi, 0, 0])) @ so3.exp(swing[:, 0] + [0, 0.6, 0])
+    swing[:, [ACTIVE_JOINTS.index(j) for j in (4, 5)], 1:] = 0
+    rotations = np.broadcast_to(np.eye(3), (len(time), NUM_JOINTS, 3, 3)).copy()
+    rotations[:, list(ACTIVE_JOINTS[1:])] = so3.axis_angle_to_matrix(mean_pose() + swing[:, 1:])
+    rotations[:, 0] = so3.axis_angle_to_matrix(np.array([np.pi, 0, 0])) @ so3.axis_angle_to_matrix(
+        swing[:, 0] + [0, 0.6, 0]
+    )
     transl = np.array([0, -0.95, 3.2]) + 0.1 * np.sin(2 * time)[:, None] * [1, 0, 0.3]
     return Pose(rotations, transl, shape)
 
 
 @pytest.fixture(scope="session")
-def chain() -> Chain:
-    return load_chain(StickBody())  # type: ignore[arg-type]
+def chain() -> KinematicChain:
+    return build_kinematic_chain(StickBody())  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def clip(chain: Chain) -> Clip:
+def clip(chain: KinematicChain) -> Clip:
     time = np.cumsum(np.random.default_rng(2).uniform(0.02, 0.05, 20))
-    shape = np.zeros(chain.shapes)
+    shape = np.zeros(chain.num_shape_params)
     shape[:2] = 0.8, -0.5
     pose = make_pose(time, shape)
     return Clip(chain, pose, make_detection(chain, pose, time))

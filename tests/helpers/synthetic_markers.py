@@ -11,21 +11,21 @@ from torch import Tensor
 from biopose_cli.body.model import load_body
 from biopose_cli.ik.analytic_init import joint_axes
 from biopose_cli.ik.network import BODIES, scale_groups
-from biopose_cli.skeleton.extract import Table, read_table
+from biopose_cli.skeleton.extract import ModelSpec, extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
-from biopose_cli.skeleton.scaling import unscaled
+from biopose_cli.skeleton.scaling import unscaled_model
 from biopose_cli.synthesis.joint_motion import INDEX, sample
-from biopose_cli.synthesis.subjects import Wearer
-from biopose_cli.training.marker_dataset import FPS, FRAMES, Pairs
+from biopose_cli.synthesis.subjects import ScaledSubject
+from biopose_cli.training.marker_dataset import FPS, FRAMES, MarkerDataset
 from biopose_cli.typing import Array
 
 
 @cache
-def typical() -> tuple[Table, Array]:
+def typical() -> tuple[ModelSpec, Array]:
     """The unscaled skeleton with the default body's markers, and their places (M, 3) on it, m."""
     torch.set_num_threads(1)
-    places = Wearer(load_body(), np.zeros(10)).places
-    return read_table(unscaled(places).model), places
+    places = ScaledSubject(load_body(), np.zeros(10)).marker_locations
+    return extract_model(unscaled_model(places).model), places
 
 
 @cache
@@ -42,7 +42,7 @@ def parts() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @cache
-def made_up_pairs(people: int = 3, clips: int = 4) -> Pairs:
+def made_up_pairs(people: int = 3, clips: int = 4) -> MarkerDataset:
     """`people` of random scales with `clips` clips each, their markers exactly on the bones."""
     table, typical_places = typical()
     rng = np.random.default_rng(7)
@@ -57,6 +57,6 @@ def made_up_pairs(people: int = 3, clips: int = 4) -> Pairs:
     markers = Kinematics(table, torch.float32).markers(
         *(torch.as_tensor(a) for a in (q.reshape(len(each), -1), factors[each], places[each]))
     )
-    return Pairs(
+    return MarkerDataset(
         factors, places, markers.numpy().reshape(*q.shape[:2], -1, 3), q, person, np.full(len(q), "made up")
     )

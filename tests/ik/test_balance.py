@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from biopose_cli.body.model import JOINT_NAMES, load_body
-from biopose_cli.ik.balance import balanced_up, mass_centre
+from biopose_cli.ik.balance import center_of_mass, up_from_center_of_mass
 from biopose_cli.typing import Array
 
 WALK = Path(__file__).parents[2] / "sample_videos" / "walk_truth.npz"
@@ -49,19 +49,22 @@ def test_the_mass_centre_is_in_the_belly() -> None:
     with torch.no_grad():
         stature = float(load_body().stature(torch.zeros(10)))
     floor = body[0, JOINT_NAMES.index("left_foot"), 1] - 0.02
-    assert (mass_centre(body)[0, 1] - floor) / stature == pytest.approx(0.56, abs=0.03)
+    assert (center_of_mass(body)[0, 1] - floor) / stature == pytest.approx(0.56, abs=0.03)
     away = np.array([1.0, 2.0, 3.0])
-    np.testing.assert_allclose(mass_centre(body + away), mass_centre(body) + away)
+    np.testing.assert_allclose(center_of_mass(body + away), center_of_mass(body) + away)
 
 
 def test_a_walk_shows_up(walk: tuple[Array, Array]) -> None:
-    assert _angle(balanced_up(*walk, UP), UP) < 2.0
+    assert _angle(up_from_center_of_mass(*walk, UP), UP) < 2.0
 
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_it_turns_with_the_frame(walk: tuple[Array, Array], turn: Array) -> None:
     time, joints = walk
-    still, turned = balanced_up(time, joints, UP), balanced_up(time, joints @ turn.T, turn @ UP)
+    still, turned = (
+        up_from_center_of_mass(time, joints, UP),
+        up_from_center_of_mass(time, joints @ turn.T, turn @ UP),
+    )
     assert still is not None
     assert _angle(turned, turn @ still) < 1e-4
 
@@ -69,9 +72,9 @@ def test_it_turns_with_the_frame(walk: tuple[Array, Array], turn: Array) -> None
 def test_who_stands_on_one_leg_is_over_that_foot() -> None:
     """The pelvis is shifted over the standing leg, the other foot is lifted to the side."""
     body = _held(pelvis=(0, 0, 7), left_hip=(0, 0, 40), left_knee=(60, 0, 0))
-    found = balanced_up(TIME, body, UP)
+    found = up_from_center_of_mass(TIME, body, UP)
     right_foot = body[0, [JOINT_NAMES.index(f"right_{name}") for name in ("ankle", "foot")]].mean(0)
-    towards = mass_centre(body)[0] - right_foot
+    towards = center_of_mass(body)[0] - right_foot
     assert _angle(found, towards / np.linalg.norm(towards)) < 3.0
 
 
@@ -91,11 +94,11 @@ def test_who_stands_on_one_leg_is_over_that_foot() -> None:
     ids=["on a chair", "on the floor", "kneeling", "lying"],
 )
 def test_who_is_not_on_their_feet_says_nothing(turned: dict[str, tuple[float, float, float]]) -> None:
-    assert balanced_up(TIME, _held(**turned), UP) is None
+    assert up_from_center_of_mass(TIME, _held(**turned), UP) is None
 
 
 def test_half_a_second_on_the_feet_is_needed() -> None:
     body = _held()
-    assert balanced_up(TIME[:12], body[:12], UP) is None
-    assert balanced_up(TIME[:1], body[:1], UP) is None
-    assert balanced_up(TIME[:20], body[:20], UP) is not None
+    assert up_from_center_of_mass(TIME[:12], body[:12], UP) is None
+    assert up_from_center_of_mass(TIME[:1], body[:1], UP) is None
+    assert up_from_center_of_mass(TIME[:20], body[:20], UP) is not None

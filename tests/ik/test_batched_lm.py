@@ -11,7 +11,7 @@ from scipy.optimize import lsq_linear
 from torch import Tensor
 
 from biopose_cli.ik import batched_lm
-from biopose_cli.ik.normal_equations import Normal
+from biopose_cli.ik.normal_equations import NormalEquations
 
 FRAMES, WIDTH = 6, 4
 
@@ -24,12 +24,12 @@ class _Lines:
         self.b = torch.as_tensor(generator.normal(size=(FRAMES, 7)))
         self.asked: list[int] = []
 
-    def __call__(self, q: Tensor, rows: Tensor) -> Normal:
+    def __call__(self, q: Tensor, rows: Tensor) -> NormalEquations:
         self.asked.append(len(rows))
         a = self.a[rows]
         residual = (a @ q[..., None])[..., 0] - self.b[rows]
         gradient = (a.transpose(1, 2) @ residual[..., None])[..., 0]
-        return Normal(0.5 * (residual**2).sum(1), gradient, a.transpose(1, 2) @ a)
+        return NormalEquations(0.5 * (residual**2).sum(1), gradient, a.transpose(1, 2) @ a)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ START = torch.zeros(FRAMES, WIDTH, dtype=torch.float64)
 
 
 def test_the_minimum_is_found(lines: _Lines) -> None:
-    q, cost = batched_lm.minimise(lines, START, -WIDE, WIDE, FREE, 60)
+    q, cost = batched_lm.minimize(lines, START, -WIDE, WIDE, FREE, 60)
     expected = torch.linalg.lstsq(lines.a, lines.b[..., None]).solution[..., 0]
     torch.testing.assert_close(q, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(cost, lines(q, torch.arange(FRAMES)).cost)
@@ -51,7 +51,7 @@ def test_the_minimum_is_found(lines: _Lines) -> None:
 
 def test_limits_give_the_constrained_minimum(lines: _Lines) -> None:
     limit = torch.full((WIDTH,), 0.15, dtype=torch.float64)
-    q, _ = batched_lm.minimise(lines, START, -limit, limit, FREE, 60)
+    q, _ = batched_lm.minimize(lines, START, -limit, limit, FREE, 60)
     at_limit = 0
     for frame in range(FRAMES):
         best = lsq_linear(lines.a[frame].numpy(), lines.b[frame].numpy(), (-0.15, 0.15), tol=1e-12).x
@@ -62,13 +62,13 @@ def test_limits_give_the_constrained_minimum(lines: _Lines) -> None:
 
 def test_what_is_not_free_stays(lines: _Lines) -> None:
     free = torch.tensor([True, False, True, False])
-    q, _ = batched_lm.minimise(lines, START + 0.3, -WIDE, WIDE, free, 60)
+    q, _ = batched_lm.minimize(lines, START + 0.3, -WIDE, WIDE, free, 60)
     assert torch.equal(q[:, ~free], torch.full((FRAMES, 2), 0.3, dtype=torch.float64))
     assert (q[:, free] != 0.3).all()
 
 
 def test_no_iterations_give_the_start(lines: _Lines) -> None:
-    q, cost = batched_lm.minimise(lines, START, -WIDE, WIDE, FREE, 0)
+    q, cost = batched_lm.minimize(lines, START, -WIDE, WIDE, FREE, 0)
     assert torch.equal(q, START)
     torch.testing.assert_close(cost, 0.5 * (lines.b**2).sum(1))
 
@@ -76,7 +76,7 @@ def test_no_iterations_give_the_start(lines: _Lines) -> None:
 def test_finished_frames_are_put_aside(lines: _Lines) -> None:
     start = torch.linalg.lstsq(lines.a, lines.b[..., None]).solution[..., 0]
     start[0] += 2.0
-    batched_lm.minimise(lines, start, -WIDE, WIDE, FREE, 60)
+    batched_lm.minimize(lines, start, -WIDE, WIDE, FREE, 60)
     assert lines.asked[0] == FRAMES
     assert lines.asked[-1] == 1
 
@@ -84,7 +84,7 @@ def test_finished_frames_are_put_aside(lines: _Lines) -> None:
 def test_the_cost_never_rises() -> None:
     """On Rosenbrock's valley, where full Gauss-Newton steps overshoot."""
 
-    def valley(q: Tensor, rows: Tensor) -> Normal:
+    def valley(q: Tensor, rows: Tensor) -> NormalEquations:
         x, y = q.unbind(1)
         residual = torch.stack([10 * (y - x**2), 1 - x], dim=1)
         jacobian = torch.stack(
@@ -92,12 +92,12 @@ def test_the_cost_never_rises() -> None:
             1,
         )
         gradient = (jacobian.transpose(1, 2) @ residual[..., None])[..., 0]
-        return Normal(0.5 * (residual**2).sum(1), gradient, jacobian.transpose(1, 2) @ jacobian)
+        return NormalEquations(0.5 * (residual**2).sum(1), gradient, jacobian.transpose(1, 2) @ jacobian)
 
     start = torch.tensor([[-1.2, 1.0], [2.0, -1.0]], dtype=torch.float64)
     wide, free = torch.full((2,), torch.inf, dtype=torch.float64), torch.ones(2, dtype=torch.bool)
-    costs = [batched_lm.minimise(valley, start, -wide, wide, free, count)[1] for count in range(12)]
+    costs = [batched_lm.minimize(valley, start, -wide, wide, free, count)[1] for count in range(12)]
     for before, after in pairwise(costs):
         assert (after <= before).all()
-    q, _ = batched_lm.minimise(valley, start, -wide, wide, free, 200)
+    q, _ = batched_lm.minimize(valley, start, -wide, wide, free, 200)
     torch.testing.assert_close(q, torch.ones_like(q), atol=1e-4, rtol=0)

@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.errors import AssetError
 from biopose_cli.ik.checkpoint import load_network, save_network
-from biopose_cli.ik.network import NeurIK, Size
+from biopose_cli.ik.network import NeurIK, NeurIKConfig
 from tests.helpers.synthetic_markers import parts
 
-SIZE = Size(window=8, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32)
+SIZE = NeurIKConfig(
+    window=8, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32
+)
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def refused(path: Path) -> str:
 def test_what_was_saved_comes_back_ready_for_use(stored: tuple[Path, NeurIK]) -> None:
     path, network = stored
     loaded, places = load_network(path)
-    assert loaded.size == SIZE
+    assert loaded.config == SIZE
     assert not loaded.training
     for name, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
@@ -79,7 +81,7 @@ def test_a_range_that_has_changed_since_is_refused(stored: tuple[Path, NeurIK]) 
     assert "coordinates" in refused(path)
 
 
-@pytest.mark.parametrize("about", [{"size": {"depth": 3}}, {"markers": None}, {"size": {"width": 32}}])
+@pytest.mark.parametrize("about", [{"config": {"depth": 3}}, {"markers": None}, {"config": {"width": 32}}])
 def test_a_file_of_another_version_is_refused(about: dict[str, Any], stored: tuple[Path, NeurIK]) -> None:
     rewritten(stored[0], **about)
     assert "cannot be read" in refused(stored[0])
@@ -88,7 +90,7 @@ def test_a_file_of_another_version_is_refused(about: dict[str, Any], stored: tup
 def test_a_file_that_lacks_tensors_is_refused(stored: tuple[Path, NeurIK]) -> None:
     path, _ = stored
     whole = load_file(path)
-    for name in ("marker_places", "template", "embed.weight"):
+    for name in ("marker_locations", "template", "embed.weight"):
         rewritten(path, {key: value for key, value in whole.items() if key != name})
         assert "cannot be read" in refused(path)
 

@@ -66,7 +66,7 @@ class Walker:
             self.time,
             *(vectors @ camera.T for vectors in (self.pelvis, self.facing, self.trunk, self.soles)),
             **given,
-            balanced=balanced,
+            balance_up=balanced,
         )
 
 
@@ -77,7 +77,9 @@ STILL, TO_CAMERA, AWAY = np.zeros(3), np.array([0.0, 0.0, 1.0]), np.array([0.0, 
 def test_a_standing_person_stands_upright_on_the_floor_facing_forward(facing: Array) -> None:
     person = Walker(STILL, facing)
     matrix = person.seen(LEVEL).matrix
-    pelvis, feet = (ground.apply(matrix, points @ LEVEL.T) for points in (person.pelvis, person.soles))
+    pelvis, feet = (
+        ground.transform_points(matrix, points @ LEVEL.T) for points in (person.pelvis, person.soles)
+    )
     np.testing.assert_allclose(pelvis[0], [0.0, 0.95, 0.0], atol=1e-6)
     np.testing.assert_allclose(feet[..., 1], 0.0, atol=1e-6)
     np.testing.assert_allclose(matrix[:3, :3] @ LEVEL @ facing, [1.0, 0.0, 0.0], atol=1e-9)
@@ -108,7 +110,7 @@ def test_a_stated_lean_is_undone(pitch: float, roll: float) -> None:
     camera = _camera(pitch, roll)
     result = person.seen(camera, pitch=pitch, roll=roll)
     np.testing.assert_allclose(result.matrix[:3, :3] @ camera @ [0.0, 1.0, 0.0], [0.0, 1.0, 0.0], atol=1e-9)
-    assert result.leaned == pytest.approx((roll, pitch))
+    assert result.roll_pitch_deg == pytest.approx((roll, pitch))
 
 
 @pytest.mark.parametrize(("pitch", "roll"), [(8.0, 0.0), (0.0, 3.0), (6.0, -2.0)])
@@ -122,7 +124,7 @@ def test_a_walk_in_depth_and_across_shows_the_lean(pitch: float, roll: float) ->
 
 def test_a_walk_across_says_nothing_about_pitch() -> None:
     person = Walker(np.array([1.2, 0.0, 0.0]), np.array([1.0, 0.0, 0.0]))
-    assert person.seen(_camera(8.0, 0.0)).leaned == pytest.approx((0.0, 0.0), abs=0.5)
+    assert person.seen(_camera(8.0, 0.0)).roll_pitch_deg == pytest.approx((0.0, 0.0), abs=0.5)
 
 
 @pytest.mark.parametrize("heading", [-60.0, -45.0, 45.0, 60.0])
@@ -139,7 +141,7 @@ def test_an_oblique_walk_is_level_whatever_angle_of_the_camera_it_shows(heading:
 
 
 def test_someone_who_stands_says_nothing_about_the_camera() -> None:
-    assert Walker(STILL, TO_CAMERA).seen(_camera(8.0, 3.0)).leaned == (0.0, 0.0)
+    assert Walker(STILL, TO_CAMERA).seen(_camera(8.0, 3.0)).roll_pitch_deg == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("pitch", "roll"), [(8.0, 3.0), (25.0, -15.0)])
@@ -147,7 +149,10 @@ def test_balance_shows_most_of_the_lean(pitch: float, roll: float) -> None:
     """The prior, that cameras are level, takes two fifths of the roll and a seventh of the pitch."""
     camera = _camera(pitch, roll)
     result = Walker(STILL, TO_CAMERA).seen(camera, balanced=camera @ [0.0, 1.0, 0.0])
-    assert result.leaned == (pytest.approx(0.590 * roll, abs=0.02), pytest.approx(0.852 * pitch, abs=0.02))
+    assert result.roll_pitch_deg == (
+        pytest.approx(0.590 * roll, abs=0.02),
+        pytest.approx(0.852 * pitch, abs=0.02),
+    )
 
 
 def test_balance_and_the_floor_together_show_more_than_either() -> None:
@@ -162,7 +167,7 @@ def test_balance_and_the_floor_together_show_more_than_either() -> None:
 @pytest.mark.parametrize("given", [{"pitch": 0.0}, {"roll": 0.0}], ids=["pitch", "roll"])
 def test_a_stated_angle_is_not_overruled_by_balance(given: dict[str, float]) -> None:
     camera = _camera(8.0, 3.0)
-    leaned = Walker(STILL, TO_CAMERA).seen(camera, balanced=camera @ [0.0, 1.0, 0.0], **given).leaned
+    leaned = Walker(STILL, TO_CAMERA).seen(camera, balanced=camera @ [0.0, 1.0, 0.0], **given).roll_pitch_deg
     assert leaned[1 if "pitch" in given else 0] == 0.0
     assert leaned[0 if "pitch" in given else 1] > 1.5
 
@@ -171,19 +176,19 @@ def test_a_stated_angle_is_not_overruled_by_balance(given: dict[str, float]) -> 
 def test_the_feet_show_the_angle_that_was_not_stated(given: dict[str, float]) -> None:
     walk = Rotation.from_euler("y", 60, degrees=True).apply(TO_CAMERA)
     roll, pitch = 4.0, given.get("pitch", 8.0)
-    leaned = Walker(walk, walk).seen(_camera(pitch, roll), **given).leaned
+    leaned = Walker(walk, walk).seen(_camera(pitch, roll), **given).roll_pitch_deg
     assert leaned == pytest.approx((roll, pitch), abs=0.3)
 
 
 def test_a_stated_angle_is_not_overruled_by_the_feet() -> None:
     person = Walker(TO_CAMERA, TO_CAMERA)
-    assert person.seen(_camera(8.0, 0.0), pitch=0.0, roll=0.0).leaned == (0.0, 0.0)
+    assert person.seen(_camera(8.0, 0.0), pitch=0.0, roll=0.0).roll_pitch_deg == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("roll", [0.0, 45.0, -45.0, 90.0, -90.0, 120.0, 180.0])
 def test_the_pitch_is_found_whichever_way_the_camera_is_turned(roll: float) -> None:
     result = Walker(TO_CAMERA, TO_CAMERA).seen(_camera(8.0, roll), roll=roll)
-    assert result.leaned == (pytest.approx(roll), pytest.approx(8.0, abs=0.5))
+    assert result.roll_pitch_deg == (pytest.approx(roll), pytest.approx(8.0, abs=0.5))
     assert _tilt(result, _camera(8.0, roll)) < 0.5
 
 
@@ -191,7 +196,7 @@ def test_a_slope_that_no_floor_has_is_ignored_with_a_warning() -> None:
     person = Walker(TO_CAMERA, TO_CAMERA)
     person.soles = person.soles + person.soles[..., 2:] * [0.0, 0.6, 0.0]
     result = person.seen(LEVEL)
-    assert result.leaned == (0.0, 0.0)
+    assert result.roll_pitch_deg == (0.0, 0.0)
     assert "slope" in result.warnings[0]
 
 
@@ -200,13 +205,13 @@ def test_jumping_does_not_lift_the_floor() -> None:
     up = 0.4 * np.maximum(np.sin(2 * np.pi * person.time), 0.0)[:, None] * [0.0, 1.0, 0.0]
     person.pelvis = person.pelvis + up
     person.soles = person.soles + up[:, None]
-    feet = ground.apply(person.seen(LEVEL).matrix, person.soles @ LEVEL.T)
+    feet = ground.transform_points(person.seen(LEVEL).matrix, person.soles @ LEVEL.T)
     assert feet[..., 1].min() == pytest.approx(0.0, abs=0.02)
 
 
 def test_one_frame_is_enough() -> None:
     person = Walker(STILL, TO_CAMERA, seconds=1 / RATE)
-    feet = ground.apply(person.seen(LEVEL).matrix, person.soles @ LEVEL.T)
+    feet = ground.transform_points(person.seen(LEVEL).matrix, person.soles @ LEVEL.T)
     np.testing.assert_allclose(feet[..., 1], 0.0, atol=1e-6)
 
 
@@ -255,4 +260,4 @@ def test_bending_does_not_turn_the_person(bend: float) -> None:
 def test_a_lean_follows_from_up(roll: float, pitch: float) -> None:
     up = ground.up_vector(*np.radians([roll, pitch]))
     np.testing.assert_allclose(up, _camera(pitch, roll) @ [0.0, 1.0, 0.0], atol=1e-12)
-    np.testing.assert_allclose(np.degrees(ground.lean_of(up)), [roll, pitch], atol=1e-9)
+    np.testing.assert_allclose(np.degrees(ground.roll_pitch_from_up(up)), [roll, pitch], atol=1e-9)

@@ -10,30 +10,30 @@ import pytest
 import torch
 
 from biopose_cli.body.model import load_body
-from biopose_cli.ik.normal_equations import MarkerTerms
-from biopose_cli.skeleton.extract import read_table
+from biopose_cli.ik.normal_equations import MarkerNormalEquations
+from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.osim import load_model
-from biopose_cli.skeleton.scaling import calibrate
+from biopose_cli.skeleton.scaling import scale_model
 from tests.helpers.handmade_models import chain, curved, random_poses
 
 
 def _check(model: Any) -> None:
-    kinematics = Kinematics(read_table(model))
-    table = kinematics.table
+    kinematics = Kinematics(extract_model(model))
+    table = kinematics.spec
     generator = np.random.default_rng(0)
     q = torch.as_tensor(random_poses(table, 3, generator))
     count = len(table.markers)
     targets = torch.as_tensor(generator.normal(size=(3, count, 3)))
     weights = torch.as_tensor(generator.uniform(0, 2, (3, count)) * (generator.random((3, count)) > 0.2))
-    found = MarkerTerms(kinematics)(q, targets, weights)
+    found = MarkerNormalEquations(kinematics)(q, targets, weights)
 
     residual = kinematics.markers(q) - targets
     weighted = weights[..., None] * residual
     torch.testing.assert_close(found.cost, 0.5 * (weighted * residual).sum((1, 2)))
     leading = torch.ones(len(table.coordinates), dtype=torch.bool)
     leading[[coupler.dependent for coupler in table.couplers]] = False
-    motion = MarkerTerms(kinematics).jacobian(q)
+    motion = MarkerNormalEquations(kinematics).jacobian(q)
     for frame, pose in enumerate(q):
         jacobian = torch.autograd.functional.jacobian(lambda x: kinematics.markers(x[None])[0], pose)
         gradient = torch.einsum("mad,ma->d", jacobian, weighted[frame])
@@ -44,7 +44,7 @@ def _check(model: Any) -> None:
 
 
 def test_the_default_skeleton() -> None:
-    _check(calibrate(load_body(), np.zeros(10))[0].model)
+    _check(scale_model(load_body(), np.zeros(10))[0].model)
 
 
 def test_chained_couplers_that_move_markers() -> None:

@@ -9,15 +9,25 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from biopose_cli.body.markers import MARKERS
-from biopose_cli.geometry.euler import angles_of, rotation_of
-from biopose_cli.ik.network import BODIES, INNER, ROOT, NeurIK, Output, Size, scale_groups
+from biopose_cli.geometry.euler import euler_zxy_to_matrix, matrix_to_euler_zxy
+from biopose_cli.ik.network import (
+    BODIES,
+    JOINT_COORDINATES,
+    PELVIS_COORDINATES,
+    NeurIK,
+    NeurIKConfig,
+    NeurIKOutput,
+    scale_groups,
+)
 from biopose_cli.ik.predict import predict
 from biopose_cli.skeleton.build import coordinate_rows
 from biopose_cli.typing import Array
 from tests.helpers.synthetic_markers import parts, template
 
 WINDOW = 8
-SIZE = Size(window=WINDOW, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32)
+SIZE = NeurIKConfig(
+    window=WINDOW, channels=4, convolutions=1, kernel=3, width=16, layers=1, heads=2, feedforward=32
+)
 COORDINATES = [row["coordinate"] for row in coordinate_rows()]
 
 
@@ -26,26 +36,28 @@ class Fixed(NeurIK):
 
     turn = (0.3, -0.2, 0.5)
 
-    def forward(self, markers: Tensor, seen: Tensor) -> Output:
+    def forward(self, markers: Tensor, visible: Tensor) -> NeurIKOutput:
         clips, frames = markers.shape[:2]
         log_scale = torch.full((clips, scale_groups().shape[-1]), 0.1)
-        return Output(
-            angles=torch.linspace(0.1, 0.9, len(INNER)).expand(clips, frames, -1),
-            rotation=rotation_of(torch.tensor(self.turn)).expand(clips, frames, 3, 3),
-            place=markers[:, :, 0],
+        return NeurIKOutput(
+            angles=torch.linspace(0.1, 0.9, len(JOINT_COORDINATES)).expand(clips, frames, -1),
+            pelvis_orientation=euler_zxy_to_matrix(torch.tensor(self.turn)).expand(clips, frames, 3, 3),
+            pelvis_position=markers[:, :, 0],
             log_scale=log_scale,
-            scale=self.scales(log_scale),
+            scale=self.scale_factors(log_scale),
         )
 
 
 class Spinning(Fixed):
     """Faces where the first marker's x says, in rad."""
 
-    def forward(self, markers: Tensor, seen: Tensor) -> Output:
-        found = super().forward(markers, seen)
+    def forward(self, markers: Tensor, visible: Tensor) -> NeurIKOutput:
+        found = super().forward(markers, visible)
         heading = torch.zeros_like(markers[:, :, 0])
         heading[..., 2] = markers[:, :, 0, 0]
-        return Output(found.angles, rotation_of(heading), found.place, found.log_scale, found.scale)
+        return NeurIKOutput(
+            found.angles, euler_zxy_to_matrix(heading), found.pelvis_position, found.log_scale, found.scale
+        )
 
 
 def walk(frames: int) -> Array:
@@ -60,7 +72,7 @@ def network() -> NeurIK:
     torch.manual_seed(0)
     made = NeurIK(SIZE, *parts()).eval()
     with torch.no_grad():
-        for head in (made.pose, made.shape):
+        for head in (made.pose_head, made.scale_head):
             list(head.parameters())[-2].normal_(0, 0.3)  # the last layer's weights
     return made
 
@@ -68,11 +80,13 @@ def network() -> NeurIK:
 @pytest.mark.parametrize("frames", [1, 5, WINDOW, WINDOW + 1, 2 * WINDOW, 200])
 def test_a_network_that_says_the_same_everywhere_gives_just_that(frames: int) -> None:
     markers = walk(frames)
-    found = predict(Fixed(SIZE, *parts()), markers, [*ROOT, *(name for name, _, _ in INNER)])
+    found = predict(
+        Fixed(SIZE, *parts()), markers, [*PELVIS_COORDINATES, *(name for name, _, _ in JOINT_COORDINATES)]
+    )
     np.testing.assert_allclose(found.q[:, :3], np.tile(Fixed.turn, (frames, 1)), atol=1e-6)
     np.testing.assert_allclose(found.q[:, 3:6], markers[:, 0], atol=1e-6)
     np.testing.assert_allclose(
-        found.q[:, 6:], np.tile(np.linspace(0.1, 0.9, len(INNER)), (frames, 1)), atol=1e-6
+        found.q[:, 6:], np.tile(np.linspace(0.1, 0.9, len(JOINT_COORDINATES)), (frames, 1)), atol=1e-6
     )
     for factors in found.scale.values():
         np.testing.assert_allclose(factors, np.exp(0.1), rtol=1e-6)
@@ -84,10 +98,12 @@ def test_one_window_is_what_the_network_says_of_it(network: NeurIK) -> None:
     points = torch.as_tensor(markers, dtype=torch.float32)[None]
     with torch.inference_mode():
         said = network(points, torch.ones(points.shape[:3], dtype=torch.bool))
-    for column, (name, _, _) in enumerate(INNER):
+    for column, (name, _, _) in enumerate(JOINT_COORDINATES):
         np.testing.assert_allclose(found.q[:, COORDINATES.index(name)], said.angles[0, :, column], atol=1e-5)
-    root = torch.cat([angles_of(said.rotation), said.place], dim=-1)[0]
-    np.testing.assert_allclose(found.q[:, [COORDINATES.index(name) for name in ROOT]], root, atol=1e-5)
+    root = torch.cat([matrix_to_euler_zxy(said.pelvis_orientation), said.pelvis_position], dim=-1)[0]
+    np.testing.assert_allclose(
+        found.q[:, [COORDINATES.index(name) for name in PELVIS_COORDINATES]], root, atol=1e-5
+    )
     assert tuple(found.scale) == BODIES
     np.testing.assert_allclose(np.stack(list(found.scale.values())), said.scale[0], atol=1e-6)
 
@@ -97,7 +113,7 @@ def test_any_length_gives_finite_angles_in_their_ranges_and_one_scale(frames: in
     found = predict(network, walk(frames), COORDINATES)
     assert found.q.shape == (frames, len(COORDINATES))
     assert np.isfinite(found.q).all()
-    for name, low, high in INNER:
+    for name, low, high in JOINT_COORDINATES:
         angle = found.q[:, COORDINATES.index(name)]
         assert ((angle > low - 1e-6) & (angle < high + 1e-6)).all()
     for row in coordinate_rows():
@@ -114,7 +130,7 @@ def test_windows_overlap_by_half_and_end_with_the_clip(frames: int, starts: list
     asked: list[int] = []
 
     class Listening(Fixed):
-        def forward(self, markers: Tensor, seen: Tensor) -> Output:
+        def forward(self, markers: Tensor, seen: Tensor) -> NeurIKOutput:
             asked.extend(int(start) for start in markers[:, 0, 0, 0].round())
             return super().forward(markers, seen)
 
@@ -138,7 +154,7 @@ def test_a_frame_between_two_windows_is_their_mean_weighted_towards_their_middle
     both = torch.stack([points[:8], points[4:]])
     with torch.inference_mode():
         said = network(both, torch.ones(both.shape[:3], dtype=torch.bool))
-    name, column = INNER[3][0], 3
+    name, column = JOINT_COORDINATES[3][0], 3
     found = predict(network, markers, [name]).q[:, 0]
     first, second = said.angles[:, :, column].double().numpy()
     assert abs(first[4] - second[0]) > 1e-3
@@ -185,14 +201,14 @@ def test_windows_that_disagree_still_give_a_rotation() -> None:
     """Their mean is not one; the nearest is taken."""
 
     class Divided(Fixed):
-        def forward(self, markers: Tensor, seen: Tensor) -> Output:
+        def forward(self, markers: Tensor, seen: Tensor) -> NeurIKOutput:
             found = super().forward(markers, seen)
             turned = torch.as_tensor(Rotation.random(len(markers), random_state=1).as_matrix()).float()
             rotation = turned[:, None].expand(-1, markers.shape[1], 3, 3)
-            return Output(found.angles, rotation, found.place, found.log_scale, found.scale)
+            return NeurIKOutput(found.angles, rotation, found.pelvis_position, found.log_scale, found.scale)
 
     found = predict(Divided(SIZE, *parts()), walk(12), ["pelvis_tilt", "pelvis_list", "pelvis_rotation"]).q
     turned = Rotation.random(2, random_state=1)
     mean = Rotation.concatenate([turned[0], turned[1]])
     expected = mean.mean(weights=[3.5, 0.5]).as_matrix()
-    np.testing.assert_allclose(rotation_of(torch.as_tensor(found[4])), expected, atol=1e-5)
+    np.testing.assert_allclose(euler_zxy_to_matrix(torch.as_tensor(found[4])), expected, atol=1e-5)

@@ -10,31 +10,33 @@ from torch import Tensor
 
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.ik.segments import (
-    BEFORE,
+    PARENT,
     SEGMENTS,
-    carried,
-    membership,
-    point_sums,
+    joint_center_offsets,
+    reference_segments,
     segment_frames,
-    viewpoints,
+    segment_membership,
+    virtual_point_weights,
 )
 from biopose_cli.skeleton.kinematics import Kinematics
 from tests.helpers.synthetic_markers import template, typical
 
 FRAMES = 6
 PELVIS, FEMUR, TIBIA, CALCN = (SEGMENTS.index(name) for name in ("pelvis", "femur_r", "tibia_r", "calcn_r"))
-HIP = carried("HIP")[0].double()
+HIP = joint_center_offsets("HIP")[0].double()
 LEG = ("femur", "tibia", "calcn", "toes")
 Clip = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def frames_of(markers: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return segment_frames(markers, seen, template().double(), membership().double(), point_sums().double())
+    return segment_frames(
+        markers, seen, template().double(), segment_membership().double(), virtual_point_weights().double()
+    )
 
 
 def own(segment: int) -> list[int]:
     """The columns of the markers that show a segment by themselves."""
-    return torch.nonzero(membership()[segment, : len(MARKERS)])[:, 0].tolist()
+    return torch.nonzero(segment_membership()[segment, : len(MARKERS)])[:, 0].tolist()
 
 
 @pytest.fixture
@@ -59,16 +61,16 @@ def leg_frame(rotation: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_segments_hang_on_those_before_them_and_have_markers_enough() -> None:
     assert SEGMENTS[0] == "pelvis"
-    assert BEFORE[0] == 0
-    assert all(before < segment for segment, before in enumerate(BEFORE) if segment)
-    assert (membership().sum(1) >= 3).all()
+    assert PARENT[0] == 0
+    assert all(before < segment for segment, before in enumerate(PARENT) if segment)
+    assert (segment_membership().sum(1) >= 3).all()
     assert [MARKER_NAMES[i] for i in own(PELVIS)] == ["RASI", "LASI", "RPSI", "LPSI", "SACR"]
-    sides = {SEGMENTS[BEFORE[SEGMENTS.index(f"tibia_{side}")]] for side in "rl"}
+    sides = {SEGMENTS[PARENT[SEGMENTS.index(f"tibia_{side}")]] for side in "rl"}
     assert sides == {"femur_r", "femur_l"}
 
 
 def test_markers_are_looked_at_from_the_segment_before_their_own() -> None:
-    seen_from = dict(zip(MARKER_NAMES, (SEGMENTS[i] for i in viewpoints()), strict=True))
+    seen_from = dict(zip(MARKER_NAMES, (SEGMENTS[i] for i in reference_segments()), strict=True))
     expected = {"RASI": "pelvis", "C7": "pelvis", "HTOP": "torso", "RLFC": "pelvis", "LLMAL": "femur_l",
                 "RCAL": "tibia_r", "LLEL": "torso", "RRAD": "humerus_r", "RFIN": "forearm_r"}  # fmt: skip
     assert {name: seen_from[name] for name in expected} == expected
@@ -92,10 +94,10 @@ def test_rigid_markers_give_their_frame_exactly_from_any_three(lost: tuple[int, 
 def test_the_carried_centres_are_the_skeletons_own_at_zero() -> None:
     table, _ = typical()
     zero = torch.zeros(1, len(table.coordinates), dtype=torch.float64)
-    centres = Kinematics(table).joint_centres(zero)[0]
+    centres = Kinematics(table).joint_centers(zero)[0]
     for name, body in (("HIP", "femur"), ("SHOULDER", "humerus")):
         own = [table.bodies.index(f"{body}_{side}") for side in "rl"]
-        torch.testing.assert_close(carried(name).double(), centres[own], atol=1e-6, rtol=0)
+        torch.testing.assert_close(joint_center_offsets(name).double(), centres[own], atol=1e-6, rtol=0)
 
 
 def test_in_the_zero_pose_all_frames_are_the_pelvis() -> None:
@@ -127,7 +129,9 @@ def test_a_mirrored_person_still_has_proper_rotations(clip: Clip) -> None:
 
 def test_single_precision_far_from_the_origin_is_enough(clip: Clip) -> None:
     markers, seen, rotation, _ = clip
-    found, _, _ = segment_frames((markers + 20.0).float(), seen, template(), membership(), point_sums())
+    found, _, _ = segment_frames(
+        (markers + 20.0).float(), seen, template(), segment_membership(), virtual_point_weights()
+    )
     off = Rotation.from_matrix((found[0, :, PELVIS].double().transpose(1, 2) @ rotation).numpy())
     assert np.degrees(off.magnitude()).max() < 0.01
 

@@ -9,12 +9,12 @@ from scipy.optimize import least_squares
 
 from biopose_cli.body.model import load_body
 from biopose_cli.ik.solver import Solver
-from biopose_cli.skeleton.euler_branches import canonical
-from biopose_cli.skeleton.extract import read_table
+from biopose_cli.skeleton.euler_branches import canonical_angles
+from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.osim import opensim
-from biopose_cli.skeleton.scaling import calibrate
-from biopose_cli.synthesis.joint_motion import COORDINATES, perform, sample
+from biopose_cli.skeleton.scaling import scale_model
+from biopose_cli.synthesis.joint_motion import COORDINATES, sample, sample_action
 from biopose_cli.typing import Array
 from tests.helpers.handmade_models import chain
 
@@ -24,15 +24,15 @@ INDEX = {name: column for column, name in enumerate(COORDINATES)}
 @pytest.fixture(scope="module")
 def solver() -> Solver:
     torch.set_num_threads(1)
-    table = read_table(calibrate(load_body(), np.zeros(10))[0].model)
+    table = extract_model(scale_model(load_body(), np.zeros(10))[0].model)
     assert table.coordinates == COORDINATES
     return Solver(Kinematics(table))
 
 
 @pytest.fixture(scope="module")
 def walk(solver: Solver) -> Array:
-    q = perform("walk", 1, 60, 60.0, np.random.default_rng(3))[0].astype(float)
-    return canonical(solver.kinematics.table, q)
+    q = sample_action("walk", 1, 60, 60.0, np.random.default_rng(3))[0].astype(float)
+    return canonical_angles(solver.kinematics.spec, q)
 
 
 def _markers(solver: Solver, q: Array) -> Array:
@@ -40,7 +40,7 @@ def _markers(solver: Solver, q: Array) -> Array:
 
 
 def _degrees(solver: Solver, found: Array, true: Array) -> Array:
-    angles = solver.kinematics.table.angles
+    angles = solver.kinematics.spec.is_angle
     return np.degrees(np.abs((found - true + np.pi) % (2 * np.pi) - np.pi))[:, angles]
 
 
@@ -109,7 +109,7 @@ def test_missing_markers_do_not_matter_while_enough_are_left(solver: Solver, wal
 
 
 def test_what_no_marker_shows_stays_at_its_start(solver: Solver, walk: Array) -> None:
-    table = solver.kinematics.table
+    table = solver.kinematics.spec
     markers = _markers(solver, walk)
     joint = table.joint_of[INDEX["wrist_flex_r"]]
     markers[:, table.ancestors[joint, table.marker_bodies]] = np.nan
@@ -131,7 +131,7 @@ def test_a_frame_without_markers_is_finite(solver: Solver, walk: Array) -> None:
 def test_a_target_beyond_a_range_ends_on_the_limit_as_the_constrained_optimum(
     solver: Solver, walk: Array
 ) -> None:
-    table = solver.kinematics.table
+    table = solver.kinematics.spec
     knee = INDEX["knee_angle_r"]
     q = walk[:1].copy()
     q[:, knee] = table.ranges[knee, 0] - 0.2  # bent the wrong way
@@ -186,8 +186,8 @@ def test_locked_coordinates_stay_and_couplers_hold() -> None:
     locked.set_locked(True)
     locked.set_default_value(0.3)
     model.finalizeConnections()
-    kinematics = Kinematics(read_table(model))
-    q = kinematics.coupled(
+    kinematics = Kinematics(extract_model(model))
+    q = kinematics.apply_couplers(
         torch.tensor([[0.3, -0.2, 0.4, 0.5, 1.0, -0.3, 0.7, 0.3, 0.0]], dtype=torch.float64)
     )
     found = Solver(kinematics).solve(np.asarray(kinematics.markers(q)))

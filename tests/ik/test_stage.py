@@ -14,9 +14,9 @@ from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import JOINT_NAMES
 from biopose_cli.errors import ModelFileError, PersonError, SettingError
 from biopose_cli.ik import stage
-from biopose_cli.ik.trajectory import solve_clip
-from biopose_cli.io.results import Detection, Joints, Refined
-from biopose_cli.progress import Silent
+from biopose_cli.ik.trajectory import solve_trajectory
+from biopose_cli.io.results import Detection, JointKinematics, Refined
+from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
@@ -101,17 +101,17 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def moved() -> Joints:
+def moved() -> JointKinematics:
     """Frame 0 stands still, frame k + 1 is case k; two frames of standing between them for the solver."""
     turns = [turn for case in CASES for turn in ({}, case[0], case[0])]
-    return stage.run(_detection(len(turns)), _body(turns, yaw=30.0), LEVEL, Silent())
+    return stage.run(_detection(len(turns)), _body(turns, yaw=30.0), LEVEL, NullProgress())
 
 
-def _degrees(joints: Joints, frame: int, name: str) -> float:
+def _degrees(joints: JointKinematics, frame: int, name: str) -> float:
     return float(np.degrees(joints.q[frame, list(joints.coordinates).index(name)]))
 
 
-def test_standing_is_zero_upright_and_on_the_floor(moved: Joints) -> None:
+def test_standing_is_zero_upright_and_on_the_floor(moved: JointKinematics) -> None:
     for name in moved.coordinates[moved.rotational]:
         if name.startswith(QUIET) or name == "pelvis_tilt":
             assert _degrees(moved, 0, name) == pytest.approx(0.0, abs=4.0), name
@@ -126,7 +126,7 @@ def test_standing_is_zero_upright_and_on_the_floor(moved: Joints) -> None:
 
 
 @pytest.mark.parametrize("case", range(len(CASES)), ids=[name for _, name, _ in CASES])
-def test_a_known_turn_becomes_its_angle(moved: Joints, case: int) -> None:
+def test_a_known_turn_becomes_its_angle(moved: JointKinematics, case: int) -> None:
     _, name, wanted = CASES[case]
     frame = 3 * case + 2
     tolerance = 3.0 + 0.05 * abs(wanted)
@@ -140,7 +140,7 @@ def test_a_known_turn_becomes_its_angle(moved: Joints, case: int) -> None:
             assert abs(change) < limit, other
 
 
-def test_the_record_is_complete(moved: Joints) -> None:
+def test_the_record_is_complete(moved: JointKinematics) -> None:
     assert moved.valid.all()
     assert np.isfinite(moved.q).all()
     assert moved.mass_source == "estimated from the stature"
@@ -155,7 +155,7 @@ def test_frames_without_the_person_stay_empty() -> None:
     body = _body([{}] * 7)
     for array in (body.body_pose, body.global_orient, body.transl):
         array[~valid] = np.nan
-    joints = stage.run(_detection(7, valid), body, LEVEL, Silent())
+    joints = stage.run(_detection(7, valid), body, LEVEL, NullProgress())
     np.testing.assert_array_equal(np.isfinite(joints.q).all(axis=1), valid)
     np.testing.assert_array_equal(np.isnan(joints.q).all(axis=1), ~valid)
     np.testing.assert_array_equal(np.isfinite(joints.markers).all(axis=(1, 2)), valid)
@@ -175,20 +175,22 @@ def test_a_turn_goes_on_after_a_gap(options: dict[str, Any]) -> None:
         * Rotation.from_euler("y", headings[valid, None], degrees=True)
     ).as_rotvec()
     settings = Settings(camera_pitch=0.0, camera_roll=0.0, **options)
-    joints = stage.run(_detection(len(headings), valid), body, settings, Silent())
+    joints = stage.run(_detection(len(headings), valid), body, settings, NullProgress())
     heading = np.degrees(joints.q[valid, list(joints.coordinates).index("pelvis_rotation")])
     np.testing.assert_allclose(heading - heading[0], headings[valid], atol=5.0)
 
 
 def test_a_given_mass_is_used_and_named() -> None:
-    joints = stage.run(_detection(1), _body([{}]), Settings(mass=80.0), Silent())
+    joints = stage.run(_detection(1), _body([{}]), Settings(mass=80.0), NullProgress())
     assert joints.mass_kg == pytest.approx(80.0)
     assert joints.mass_source == "--mass"
 
 
 def test_a_users_model_keeps_its_muscles(shared: Path) -> None:
     path = shared / "data/models/gait2392_thelen2003muscle.osim"
-    joints = stage.run(_detection(2), _body([{}, {"right_knee": (50, 0, 0)}]), Settings(model=path), Silent())
+    joints = stage.run(
+        _detection(2), _body([{}, {"right_knee": (50, 0, 0)}]), Settings(model=path), NullProgress()
+    )
     assert joints.model_xml.count("<Thelen2003Muscle") == 92
     assert _degrees(joints, 1, "knee_angle_r") == pytest.approx(
         -50, abs=5
@@ -197,17 +199,17 @@ def test_a_users_model_keeps_its_muscles(shared: Path) -> None:
 
 
 def test_a_pose_at_the_end_of_a_range_is_pointed_out() -> None:
-    joints = stage.run(_detection(2), _body([{"right_hip": (0, 60, 0)}] * 2), LEVEL, Silent())
+    joints = stage.run(_detection(2), _body([{"right_hip": (0, 60, 0)}] * 2), LEVEL, NullProgress())
     assert any("hip_rotation_r is at the end of its range" in warning for warning in joints.warnings)
 
 
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     with pytest.raises(PersonError):
-        stage.run(_detection(1, np.zeros(1, bool)), _body([{}]), LEVEL, Silent())
+        stage.run(_detection(1, np.zeros(1, bool)), _body([{}]), LEVEL, NullProgress())
     notes = tmp_path / "notes.osim"
     notes.write_text("not a model")
     with pytest.raises(ModelFileError, match="not an OpenSim model"):
-        stage.run(_detection(1), _body([{}]), Settings(model=notes), Silent())
+        stage.run(_detection(1), _body([{}]), Settings(model=notes), NullProgress())
 
 
 @pytest.fixture(scope="module")
@@ -221,27 +223,27 @@ def walking() -> tuple[Detection, Refined]:
     return _detection(40), _body(turns, yaw=60.0)
 
 
-def _rms(joints: Joints) -> float:
+def _rms(joints: JointKinematics) -> float:
     return float(np.sqrt(np.nanmean(joints.marker_residual**2)))
 
 
 def test_network_and_solver_fit_no_worse_than_opensim(walking: tuple[Detection, Refined]) -> None:
-    ours = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="neural"), Silent())
-    theirs = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="opensim"), Silent())
+    ours = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="neural"), NullProgress())
+    theirs = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="opensim"), NullProgress())
     assert _rms(ours) <= _rms(theirs)
     apart = np.degrees(np.abs(ours.q - theirs.q))[:, ours.rotational]
     assert apart.mean() < 1.0  # OpenSim stops half a degree early
 
 
 def test_the_network_alone_brings_its_own_skeleton(walking: tuple[Detection, Refined]) -> None:
-    alone = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=0), Silent())
-    whole = stage.run(*walking, LEVEL, Silent())
+    alone = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=0), NullProgress())
+    whole = stage.run(*walking, LEVEL, NullProgress())
     assert _rms(whole) < _rms(alone) < 0.06
     own, given = (dict(zip(j.bodies, j.scale, strict=True)) for j in (alone, whole))
     assert own.keys() == given.keys()
     apart = np.abs([own[body] - given[body] for body in own])
     assert 1e-4 < apart.max() < 0.12
-    few = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=1), Silent())
+    few = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=1), NullProgress())
     assert _rms(whole) <= _rms(few) < _rms(alone)
 
 
@@ -253,12 +255,12 @@ def test_smoothness_takes_the_jitter_out(walking: tuple[Detection, Refined]) -> 
     )
     rough, smooth = (
         stage.run(
-            detection, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size), Silent()
+            detection, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size), NullProgress()
         )
         for size in (0.0, 1.0)
     )
 
-    def jitter(joints: Joints) -> float:
+    def jitter(joints: JointKinematics) -> float:
         return float(np.abs(np.diff(joints.q[:, joints.rotational], n=2, axis=0)).mean())
 
     assert jitter(smooth) < 0.5 * jitter(rough)
@@ -274,11 +276,11 @@ def test_smoothness_gets_the_times_of_the_frames(
 
     def record(*args: Any, **options: Any) -> Any:
         given.append(options["time"])
-        return solve_clip(*args, **options)
+        return solve_trajectory(*args, **options)
 
-    monkeypatch.setattr(stage, "solve_clip", record)
+    monkeypatch.setattr(stage, "solve_trajectory", record)
     clip = Detection(**{**vars(detection), "time": uneven, "visible": visible})
-    stage.run(clip, body, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=1.0), Silent())
+    stage.run(clip, body, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=1.0), NullProgress())
     np.testing.assert_array_equal(given[0], uneven[:20])
     np.testing.assert_array_equal(given[1], uneven[21:])
 

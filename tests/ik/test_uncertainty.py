@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from biopose_cli.body.kinematics import MOVING
-from biopose_cli.body.model import JOINT_NAMES, Posed, load_body
+from biopose_cli.body.kinematics import ACTIVE_JOINTS
+from biopose_cli.body.model import JOINT_NAMES, BodyOutput, load_body
 from biopose_cli.geometry import so3
 from biopose_cli.ik import stage
 from biopose_cli.ik.solver import Solver
-from biopose_cli.ik.uncertainty import deviations, pushes
+from biopose_cli.ik.uncertainty import marker_displacements, propagate_std
 from biopose_cli.io.results import Refined
-from biopose_cli.progress import Silent
-from biopose_cli.skeleton.extract import read_table
+from biopose_cli.progress import NullProgress
+from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
-from biopose_cli.skeleton.scaling import calibrate
+from biopose_cli.skeleton.scaling import scale_model
 from biopose_cli.typing import Array
 from tests.ik.test_stage import LEVEL, Turn, _body, _detection
 
@@ -33,17 +33,19 @@ _BENT: Turn = {
 
 def _told(refined: Refined, **by: tuple[float, float, float]) -> Refined:
     """The body with doubts about some joints, rad."""
-    spread = np.zeros((len(refined.body_pose), len(MOVING), 3))
+    spread = np.zeros((len(refined.body_pose), len(ACTIVE_JOINTS), 3))
     for name, axes in by.items():
-        spread[:, MOVING.index(JOINT_NAMES.index(name))] = axes
-    return replace(refined, spread=spread)
+        spread[:, ACTIVE_JOINTS.index(JOINT_NAMES.index(name))] = axes
+    return replace(refined, rotation_std=spread)
 
 
 def _turned(refined: Refined, name: str, axis: int, angle: float) -> Refined:
     """The body with a joint turned further about one of its own axes, rad."""
     vectors = np.concatenate([refined.global_orient[:, None], refined.body_pose], axis=1)
     joint = JOINT_NAMES.index(name)
-    vectors[:, joint] = so3.log(so3.exp(vectors[:, joint]) @ so3.exp(angle * np.eye(3)[axis]))
+    vectors[:, joint] = so3.matrix_to_axis_angle(
+        so3.axis_angle_to_matrix(vectors[:, joint]) @ so3.axis_angle_to_matrix(angle * np.eye(3)[axis])
+    )
     return replace(refined, global_orient=vectors[:, 0], body_pose=vectors[:, 1:])
 
 
@@ -58,15 +60,19 @@ def _posed(refined: Refined) -> tuple[torch.Tensor, torch.Tensor]:
 )
 def test_markers_are_pushed_as_by_the_turn_itself(name: str, axis: int) -> None:
     refined, step = _body([_BENT], yaw=40.0), 0.02
-    axes = so3.exp(np.array([0.3, -0.5, 0.2]))
+    axes = so3.axis_angle_to_matrix(np.array([0.3, -0.5, 0.2]))
     vectors = np.concatenate([refined.global_orient[:, None], refined.body_pose], axis=1)
-    pushed = pushes(
-        load_body(), Posed(*_posed(refined)), so3.exp(vectors), np.full((1, len(MOVING), 3), step), axes
+    pushed = marker_displacements(
+        load_body(),
+        BodyOutput(*_posed(refined)),
+        so3.axis_angle_to_matrix(vectors),
+        np.full((1, len(ACTIVE_JOINTS), 3), step),
+        axes,
     )
     ahead, back = (
         _posed(_turned(refined, name, axis, sign * step))[1][0].double().numpy() for sign in (1, -1)
     )
-    column = 3 * MOVING.index(JOINT_NAMES.index(name)) + axis
+    column = 3 * ACTIVE_JOINTS.index(JOINT_NAMES.index(name)) + axis
     # the skin's own bulging with the pose, which is left out, is the rest
     np.testing.assert_allclose(pushed[0, column].T, (ahead - back) / 2 @ axes.T, atol=2.5e-4)
 
@@ -78,23 +84,23 @@ def test_angles_are_off_as_by_the_turn_itself(name: str, axis: int) -> None:
     step = 0.03
     refined = _body([_BENT] * 4)
     doubt = tuple(float(step * (a == axis)) for a in range(3))
-    joints = stage.run(_detection(4), _told(refined, **{name: doubt}), LEVEL, Silent())  # type: ignore[arg-type]
+    joints = stage.run(_detection(4), _told(refined, **{name: doubt}), LEVEL, NullProgress())  # type: ignore[arg-type]
     moved: list[Array] = [
-        stage.run(_detection(4), _turned(refined, name, axis, sign * step), LEVEL, Silent()).q[0]
+        stage.run(_detection(4), _turned(refined, name, axis, sign * step), LEVEL, NullProgress()).q[0]
         for sign in (1, -1)
     ]
     angles = joints.rotational & ~np.isin(
         joints.coordinates, ["pelvis_rotation"]
     )  # the heading is the clip's own
     change = np.abs(moved[0] - moved[1])[angles] / 2
-    np.testing.assert_allclose(joints.deviation[0, angles], change, atol=0.15 * step)
-    assert joints.deviation[0, angles].max() > 0.8 * step
+    np.testing.assert_allclose(joints.q_std[0, angles], change, atol=0.15 * step)
+    assert joints.q_std[0, angles].max() > 0.8 * step
 
 
 def test_independent_doubts_add_their_squares() -> None:
     refined = _body([_BENT] * 3)
     one, other, both = (
-        stage.run(_detection(3), _told(refined, **doubts), LEVEL, Silent()).deviation
+        stage.run(_detection(3), _told(refined, **doubts), LEVEL, NullProgress()).q_std
         for doubts in (
             {"left_hip": (0.1, 0.05, 0.0)},
             {"spine1": (0.0, 0.02, 0.08)},
@@ -107,16 +113,16 @@ def test_independent_doubts_add_their_squares() -> None:
 def test_only_what_is_known_is_told() -> None:
     refined = _body([_BENT] * 5)
     valid = np.array([True, True, True, False, False])
-    silent = stage.run(_detection(5, valid), refined, LEVEL, Silent())
-    assert silent.deviation.shape == (0, 0)
-    told = stage.run(_detection(5, valid), _told(refined, left_knee=(0.1, 0.0, 0.0)), LEVEL, Silent())
+    silent = stage.run(_detection(5, valid), refined, LEVEL, NullProgress())
+    assert silent.q_std.shape == (0, 0)
+    told = stage.run(_detection(5, valid), _told(refined, left_knee=(0.1, 0.0, 0.0)), LEVEL, NullProgress())
     fixed = np.array([str(name).endswith("_beta") for name in told.coordinates])
-    assert np.isfinite(told.deviation[valid][:, ~fixed]).all()
-    assert np.isnan(told.deviation[:, fixed]).all()
-    assert np.isnan(told.deviation[~valid]).all()
+    assert np.isfinite(told.q_std[valid][:, ~fixed]).all()
+    assert np.isnan(told.q_std[:, fixed]).all()
+    assert np.isnan(told.q_std[~valid]).all()
     np.testing.assert_array_equal(told.q[valid], silent.q[valid])
-    opensim = stage.run(_detection(5, valid), _told(refined), replace(LEVEL, ik="opensim"), Silent())
-    assert opensim.deviation.shape == (0, 0)
+    opensim = stage.run(_detection(5, valid), _told(refined), replace(LEVEL, ik="opensim"), NullProgress())
+    assert opensim.q_std.shape == (0, 0)
 
 
 def test_a_leg_that_is_hard_to_see_is_named() -> None:
@@ -124,19 +130,19 @@ def test_a_leg_that_is_hard_to_see_is_named() -> None:
     doubts = {"right_knee": (0.25, 0.0, 0.0), "left_hip": (0.1, 0.0, 0.0), "right_elbow": (0.0, 0.5, 0.0)}
     (told,) = (
         warning
-        for warning in stage.run(_detection(4), _told(refined, **doubts), LEVEL, Silent()).warnings
+        for warning in stage.run(_detection(4), _told(refined, **doubts), LEVEL, NullProgress()).warnings
         if "hard to see" in warning
     )
     assert re.fullmatch("hard to see, standard deviations in degrees: knee_angle_r 1[45]", told)
 
 
 def test_an_angle_that_moves_no_marker_is_not_told() -> None:
-    calibrated, _ = calibrate(load_body(), np.zeros(10))
-    solver = Solver(Kinematics(read_table(calibrated.model)))
-    unseen = list(solver.kinematics.table.coordinates).index("wrist_flex_r")
-    solver.terms.moves[unseen] = 0
-    pushed = 0.01 * torch.randn(2, 5, 3, len(solver.kinematics.table.markers))
-    found = deviations(solver, np.zeros((2, len(solver.free))), pushed)
+    calibrated, _ = scale_model(load_body(), np.zeros(10))
+    solver = Solver(Kinematics(extract_model(calibrated.model)))
+    unseen = list(solver.kinematics.spec.coordinates).index("wrist_flex_r")
+    solver.marker_equations.moves_marker[unseen] = 0
+    pushed = 0.01 * torch.randn(2, 5, 3, len(solver.kinematics.spec.markers))
+    found = propagate_std(solver, np.zeros((2, len(solver.free))), pushed)
     assert np.isnan(found[:, unseen]).all()
     others = solver.free.numpy() & (np.arange(len(solver.free)) != unseen)
     assert (found[:, others] > 0).all()

@@ -13,7 +13,7 @@ import pytest
 
 from biopose_cli.errors import AssetError
 from biopose_cli.io import assets
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 
 CONTENT = {
     "inner": b"weights in a task file",
@@ -36,7 +36,7 @@ FAKE = {
 }
 
 
-class Notes(Silent):
+class Notes(NullProgress):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -71,40 +71,43 @@ def packages(tmp_path: Path) -> Path:
 
 
 def test_from_a_folder_with_the_packages(packages: Path, cache: Path) -> None:
-    paths = assets.ensure(FAKE, Silent(), packages)
+    paths = assets.ensure(FAKE, NullProgress(), packages)
     assert {name: path.read_bytes() for name, path in paths.items()} == CONTENT
     assert all(path.parent == cache for path in paths.values())
     assert all(status.ok for status in assets.verify())
-    assert assets.ensure(FAKE, Silent()) == paths  # no folder needed any more
+    assert assets.ensure(FAKE, NullProgress()) == paths  # no folder needed any more
 
 
 def test_from_a_folder_with_the_files_themselves(tmp_path: Path) -> None:
     for name, content in CONTENT.items():
         (tmp_path / f"{name}.tflite").write_bytes(content)
-    assert assets.ensure(["inner", "packed"], Silent(), tmp_path)["packed"].read_bytes() == CONTENT["packed"]
+    assert (
+        assets.ensure(["inner", "packed"], NullProgress(), tmp_path)["packed"].read_bytes()
+        == CONTENT["packed"]
+    )
 
 
 def test_from_a_folder_with_the_task_file(packages: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(packages / "fake-1.0-py3-none-any.whl") as wheel:
         (tmp_path / "all.task").write_bytes(wheel.read("fake/data/all.task"))
-    assert assets.ensure(["inner"], Silent(), tmp_path)["inner"].read_bytes() == CONTENT["inner"]
+    assert assets.ensure(["inner"], NullProgress(), tmp_path)["inner"].read_bytes() == CONTENT["inner"]
 
 
 def test_a_folder_without_the_file_says_which_and_where_from(tmp_path: Path) -> None:
     with pytest.raises(AssetError) as caught:
-        assets.ensure(["outer"], Silent(), tmp_path)
+        assets.ensure(["outer"], NullProgress(), tmp_path)
     text = str(caught.value)
     assert "\n" not in text
     for part in (str(tmp_path), "outer.tflite", FAKE["outer"].sha256, "fake 1.0", "biopose assets --from"):
         assert part in text
     with pytest.raises(AssetError, match="there is no folder"):
-        assets.ensure(["outer"], Silent(), tmp_path / "absent")
+        assets.ensure(["outer"], NullProgress(), tmp_path / "absent")
 
 
 def test_a_wrong_checksum_names_file_expected_and_found(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "outer.tflite").write_bytes(b"something else")
     with pytest.raises(AssetError) as caught:
-        assets.ensure(["outer"], Silent(), tmp_path)
+        assets.ensure(["outer"], NullProgress(), tmp_path)
     for part in (
         "outer.tflite",
         FAKE["outer"].sha256,
@@ -119,11 +122,11 @@ def test_a_broken_package_is_named(packages: Path) -> None:
     wheel = packages / "fake-1.0-py3-none-any.whl"
     wheel.write_bytes(wheel.read_bytes()[:100])
     with pytest.raises(AssetError, match=r"fake-1\.0-py3-none-any\.whl is damaged"):
-        assets.ensure(["outer"], Silent(), packages)
+        assets.ensure(["outer"], NullProgress(), packages)
 
 
 def test_a_damaged_file_in_the_cache_is_seen_and_replaced(packages: Path, cache: Path) -> None:
-    assets.ensure(FAKE, Silent(), packages)
+    assets.ensure(FAKE, NullProgress(), packages)
     (cache / "outer.tflite").write_bytes(b"damaged")
     status = {status.name: status for status in assets.verify()}
     assert not status["outer"].ok
@@ -139,7 +142,7 @@ def test_without_network_the_error_says_what_to_do(cache: Path, monkeypatch: pyt
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(cache / "none"))
     with pytest.raises(AssetError) as caught:
-        assets.ensure(["outer"], Silent())
+        assets.ensure(["outer"], NullProgress())
     text = str(caught.value)
     assert "\n" not in text
     for part in (
@@ -155,7 +158,7 @@ def test_without_network_the_error_says_what_to_do(cache: Path, monkeypatch: pyt
 def test_without_npm_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(AssetError, match=r"npm is not installed.*packed\.tflite"):
-        assets.ensure(["packed"], Silent())
+        assets.ensure(["packed"], NullProgress())
 
 
 def test_pip_does_not_inherit_library_paths(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +179,9 @@ def test_two_at_once_fetch_once(monkeypatch: pytest.MonkeyPatch) -> None:
         yield from ((asset, CONTENT[asset.name]) for asset in inside)
 
     monkeypatch.setattr(assets, "_from_registry", slowly)
-    threads = [threading.Thread(target=assets.ensure, args=(["inner", "outer"], Silent())) for _ in range(3)]
+    threads = [
+        threading.Thread(target=assets.ensure, args=(["inner", "outer"], NullProgress())) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -188,7 +193,7 @@ def test_two_at_once_fetch_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unwritable_cache_is_named(cache: Path, packages: Path) -> None:
     cache.write_bytes(b"a file where the folder should be")
     with pytest.raises(AssetError, match="BIOPOSE_CACHE"):
-        assets.ensure(["outer"], Silent(), packages)
+        assets.ensure(["outer"], NullProgress(), packages)
 
 
 def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +204,6 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(asset.sha256) == 64
         assert asset.members[-1].endswith(".tflite")
     assert len({asset.file for asset in assets.ASSETS.values()}) == 4
-    assert assets.needed("heavy") == ("detector", "heavy")
-    assert set(assets.needed("all")) == set(assets.ASSETS)
+    assert assets.required_assets("heavy") == ("detector", "heavy")
+    assert set(assets.required_assets("all")) == set(assets.ASSETS)
     assert "://" not in Path(assets.__file__).read_text(encoding="utf-8")  # clients know their registries

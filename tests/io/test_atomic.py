@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from biopose_cli.errors import DiskFullError, OutputError
-from biopose_cli.io.atomic import explained, remove_partial, replacing
+from biopose_cli.io.atomic import atomic_write, remove_partial, translate_os_errors
 
 
 def test_failure_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -25,7 +25,7 @@ def test_failure_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_success_replaces(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         assert temporary.suffix == path.suffix
         temporary.write_text("whole")
     assert path.read_text() == "whole"
@@ -42,12 +42,12 @@ def test_remove_partial_leaves_everything_else(tmp_path: Path) -> None:
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
-    with pytest.raises(OutputError, match="results"), replacing(tmp_path / "results" / "a.txt"):
+    with pytest.raises(OutputError, match="results"), atomic_write(tmp_path / "results" / "a.txt"):
         pass
 
 
 def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="strange"), explained(tmp_path):
+    with pytest.raises(OSError, match="strange"), translate_os_errors(tmp_path):
         raise OSError(errno.EIO, "strange")
 
 
@@ -66,7 +66,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_disk_is_one_clear_error_and_leaves_no_part(small_disk: Path) -> None:
     with (
         pytest.raises(DiskFullError, match="no space left") as caught,
-        replacing(small_disk / "big.bin") as temporary,
+        atomic_write(small_disk / "big.bin") as temporary,
     ):
         temporary.write_bytes(bytes(1 << 20))
     assert caught.value.exit_code == 1

@@ -7,39 +7,41 @@ import dataclasses
 import numpy as np
 import torch
 
-from biopose_cli.body.kinematics import MOVING, Pose, place
+from biopose_cli.body.kinematics import ACTIVE_JOINTS, Pose, forward_kinematics
 from biopose_cli.geometry import so3
-from biopose_cli.hmr.predict import Bodies
+from biopose_cli.hmr.predict import SMPLEstimates
 from biopose_cli.mesh_fit import mesh_stage
-from biopose_cli.mesh_fit.network_prior import first_guess, fit_guided, guide
-from biopose_cli.mesh_fit.observations import observe
+from biopose_cli.mesh_fit.network_prior import fit_with_network_prior, initial_pose_from_network, run_network
+from biopose_cli.mesh_fit.observations import build_observations
 from biopose_cli.training.mqhmr import new_network
-from biopose_cli.training.mqhmr_config import Config
+from biopose_cli.training.mqhmr_config import TrainConfig
 from biopose_cli.typing import Array
 from tests.helpers.stick_body import Clip, StickBody, make_detection
 
 SIGMA = np.radians(8.0)
 
 
-def told(clip: Clip, noise: float = 0.0) -> Bodies:
+def told(clip: Clip, noise: float = 0.0) -> SMPLEstimates:
     """A network that knows the truth, but for some rad of noise about every axis."""
-    wrong = noise * np.random.default_rng(3).normal(size=(len(clip.detection.time), len(MOVING), 3))
+    wrong = noise * np.random.default_rng(3).normal(size=(len(clip.detection.time), len(ACTIVE_JOINTS), 3))
     rotations = clip.pose.rotations.copy()
-    rotations[:, list(MOVING)] = rotations[:, list(MOVING)] @ so3.exp(wrong)
-    pelvis = place(clip.chain, clip.pose).joints[:, 0]
-    return Bodies(
-        rotations, np.zeros((len(pelvis), 10)), pelvis, np.full((len(pelvis), len(MOVING), 3), SIGMA)
+    rotations[:, list(ACTIVE_JOINTS)] = rotations[:, list(ACTIVE_JOINTS)] @ so3.axis_angle_to_matrix(wrong)
+    pelvis = forward_kinematics(clip.chain, clip.pose).joints[:, 0]
+    return SMPLEstimates(
+        rotations, np.zeros((len(pelvis), 10)), pelvis, np.full((len(pelvis), len(ACTIVE_JOINTS), 3), SIGMA)
     )
 
 
-def fitted(clip: Clip, guided: Bodies) -> Pose:
-    shape = mesh_stage.shape_prior(StickBody(), float(StickBody().stature(np.asarray(clip.pose.shape))))  # type: ignore[arg-type]
-    return fit_guided(clip.chain, observe(clip.detection), shape, guided)
+def fitted(clip: Clip, guided: SMPLEstimates) -> Pose:
+    shape = mesh_stage.build_shape_prior(
+        StickBody(), float(StickBody().stature(np.asarray(clip.pose.shape_params)))
+    )  # type: ignore[arg-type]
+    return fit_with_network_prior(clip.chain, build_observations(clip.detection), shape, guided)
 
 
 def joint_error(clip: Clip, pose: Pose) -> float:
     """Mean distance of the joints, both from the pelvis, m."""
-    found, true = (place(clip.chain, one).joints for one in (pose, clip.pose))
+    found, true = (forward_kinematics(clip.chain, one).joints for one in (pose, clip.pose))
     return float(np.linalg.norm(found - found[:, :1] - true + true[:, :1], axis=-1).mean())
 
 
@@ -49,36 +51,44 @@ def test_what_is_right_stays(clip: Clip) -> None:
 
 def test_keypoints_and_time_correct_a_noisy_network(clip: Clip) -> None:
     noisy = told(clip, 0.14)
-    before = joint_error(clip, first_guess(clip.chain, observe(clip.detection), noisy))
+    before = joint_error(
+        clip, initial_pose_from_network(clip.chain, build_observations(clip.detection), noisy)
+    )
     assert joint_error(clip, fitted(clip, noisy)) < 0.5 * before
 
 
 def test_depth_is_the_networks(clip: Clip) -> None:
     """Seen from the front, a thigh lifted towards the camera is a short thigh: only the network knows."""
     lifted = clip.pose.rotations.copy()
-    lifted[:, 1] = so3.exp(np.array([-0.6, 0, 0]))
-    lifted[:, 4] = so3.exp(np.array([0.9, 0, 0]))
+    lifted[:, 1] = so3.axis_angle_to_matrix(np.array([-0.6, 0, 0]))
+    lifted[:, 4] = so3.axis_angle_to_matrix(np.array([0.9, 0, 0]))
     network = told(dataclasses.replace(clip, pose=dataclasses.replace(clip.pose, rotations=lifted)))
     found = fitted(clip, network)
     plain = fitted(clip, told(clip))
-    assert np.degrees(so3.log(found.rotations[:, 4])[:, 0] - so3.log(plain.rotations[:, 4])[:, 0]).mean() > 2
+    assert (
+        np.degrees(
+            so3.matrix_to_axis_angle(found.rotations[:, 4])[:, 0]
+            - so3.matrix_to_axis_angle(plain.rotations[:, 4])[:, 0]
+        ).mean()
+        > 2
+    )
 
 
 def test_where_the_network_is_in_doubt_the_keypoints_decide(clip: Clip) -> None:
     """Every second frame's knee is wrong; the network knows it in one case and not in the other."""
     right = told(clip)
     wrong = right.rotations.copy()
-    wrong[::2, 5] = wrong[::2, 5] @ so3.exp(np.array([0.5, 0, 0]))
-    doubt = right.spread.copy()
-    doubt[::2, MOVING.index(5), 0] = 5 * SIGMA
+    wrong[::2, 5] = wrong[::2, 5] @ so3.axis_angle_to_matrix(np.array([0.5, 0, 0]))
+    doubt = right.rotation_std.copy()
+    doubt[::2, ACTIVE_JOINTS.index(5), 0] = 5 * SIGMA
     sure, unsure = (
-        fitted(clip, dataclasses.replace(right, rotations=wrong, spread=spread))
-        for spread in (right.spread, doubt)
+        fitted(clip, dataclasses.replace(right, rotations=wrong, rotation_std=spread))
+        for spread in (right.rotation_std, doubt)
     )
 
     def off(pose: Pose) -> float:
         turns = np.swapaxes(clip.pose.rotations[::2, 5], -1, -2) @ pose.rotations[::2, 5]
-        return float(np.abs(so3.log(turns)[:, 0]).mean())
+        return float(np.abs(so3.matrix_to_axis_angle(turns)[:, 0]).mean())
 
     assert off(unsure) < 0.5 * off(sure)
 
@@ -88,22 +98,22 @@ def test_pushing_off_is_not_smoothed_away(clip: Clip) -> None:
     time = np.arange(20) / 30
     push = np.radians(30) * np.exp(-(((time - time[10]) / 0.07) ** 2))
     rotations = clip.pose.rotations[:1].repeat(20, axis=0)
-    rotations[:, 7] = rotations[:, 7] @ so3.exp(push[:, None] * [1, 0, 0])
-    pose = Pose(rotations, clip.pose.transl[:1].repeat(20, axis=0), clip.pose.shape)
+    rotations[:, 7] = rotations[:, 7] @ so3.axis_angle_to_matrix(push[:, None] * [1, 0, 0])
+    pose = Pose(rotations, clip.pose.transl[:1].repeat(20, axis=0), clip.pose.shape_params)
     pushing = Clip(clip.chain, pose, make_detection(clip.chain, pose, time))
-    ankle = so3.log(fitted(pushing, told(pushing)).rotations[:, 7])[:, 0]
+    ankle = so3.matrix_to_axis_angle(fitted(pushing, told(pushing)).rotations[:, 7])[:, 0]
     assert np.ptp(ankle) > np.radians(27)
 
 
 def test_frames_nobody_saw_lie_between_their_neighbours(clip: Clip) -> None:
-    network = new_network(Config(hidden=32, blocks=1).size).eval()
+    network = new_network(TrainConfig(hidden=32, blocks=1).network_config).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     gap = np.zeros(20, bool)
     gap[8:12] = True
     detection = dataclasses.replace(clip.detection, visible=~gap)
-    whole, holed = (guide(network, observe(d), None) for d in (clip.detection, detection))
+    whole, holed = (run_network(network, build_observations(d), None) for d in (clip.detection, detection))
     np.testing.assert_allclose(holed.rotations[~gap], whole.rotations[~gap], atol=1e-5)
     assert (
         turn(holed.rotations[7], holed.rotations[9]) <= turn(whole.rotations[7], whole.rotations[12]) + 1e-6
@@ -116,16 +126,18 @@ def test_what_lies_between_weighs_little(clip: Clip) -> None:
     between = np.zeros(20, bool)
     between[8:12] = True
     network = told(clip)
-    network.rotations[between, 1] = network.rotations[between, 1] @ so3.exp(np.array([0.5, 0, 0]))
+    network.rotations[between, 1] = network.rotations[between, 1] @ so3.axis_angle_to_matrix(
+        np.array([0.5, 0, 0])
+    )
     errors = []
     for filled in (False, True):
         detection = dataclasses.replace(clip.detection, interpolated=between & filled)
         pose = fitted(dataclasses.replace(clip, detection=detection), network)
-        off = so3.log(np.swapaxes(clip.pose.rotations, -1, -2) @ pose.rotations)
+        off = so3.matrix_to_axis_angle(np.swapaxes(clip.pose.rotations, -1, -2) @ pose.rotations)
         errors.append(np.linalg.norm(off[between, 1], axis=-1).mean())
     assert errors[1] < 0.6 * errors[0]
 
 
 def turn(one: Array, other: Array) -> float:
     """Of the pelvis, rad."""
-    return float(np.linalg.norm(so3.log(one[0].T @ other[0])))
+    return float(np.linalg.norm(so3.matrix_to_axis_angle(one[0].T @ other[0])))

@@ -23,8 +23,8 @@ from biopose_cli.metrics.conventions import (
     named_as,
 )
 from biopose_cli.skeleton.build import build_model
-from biopose_cli.skeleton.euler_branches import three_turns
-from biopose_cli.skeleton.extract import read_table
+from biopose_cli.skeleton.euler_branches import three_axis_joints
+from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.osim import load_model
 
 MODELS = {
@@ -174,8 +174,8 @@ def test_somebody_turning_in_a_circle_has_no_heading() -> None:
 
 
 def test_joints_with_two_names_are_those_of_our_skeleton() -> None:
-    table = read_table(build_model())
-    found = {tuple(table.coordinates[c] for c in columns) for columns in three_turns(table)}
+    table = extract_model(build_model())
+    found = {tuple(table.coordinates[c] for c in columns) for columns in three_axis_joints(table)}
     assert set(THREE_TURNS) <= found
 
 

@@ -14,11 +14,20 @@ import pytest
 from filelock import FileLock
 
 from biopose_cli.errors import OutputError, PersonError, SettingError, StageOrderError
-from biopose_cli.io.results import LANDMARKS, Artifact, Detection, Exported, Joints, Mesh, Refined, Tracks
+from biopose_cli.io.results import (
+    LANDMARKS,
+    Artifact,
+    Detection,
+    Exported,
+    JointKinematics,
+    Mesh,
+    Refined,
+    Tracks,
+)
 from biopose_cli.io.video.probe import content_hash
 from biopose_cli.pipeline import run
 from biopose_cli.pipeline.output_folder import check_names
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import write_video
 
@@ -72,7 +81,7 @@ class Stages:
         if name == "refine":
             return Refined(**BODY)
         if name == "neurik":
-            return Joints(
+            return JointKinematics(
                 time=SEEN["time"],
                 q=np.zeros((T, 2)),
                 coordinates=["pelvis_tilt", "pelvis_ty"],
@@ -103,7 +112,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     return made
 
 
-class Notes(Silent):
+class Notes(NullProgress):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -181,7 +190,7 @@ def test_another_video_of_the_same_name_does_not_replace_results(
     (tmp_path / "b").mkdir()
     other = write_video(tmp_path / "b" / "walk.mp4", seed=1)
     with pytest.raises(OutputError, match="another video of the same name"):
-        run.run(other, tmp_path / "out", Settings(), Silent())
+        run.run(other, tmp_path / "out", Settings(), NullProgress())
     assert again(stages, other, tmp_path / "out", overwrite=True)[0] == ALL
 
 
@@ -215,15 +224,15 @@ def test_a_removed_or_edited_result_is_written_again(stages: Stages, video: Path
 def test_a_failed_stage_keeps_the_ones_before(stages: Stages, video: Path, tmp_path: Path) -> None:
     stages.fail = "refine"
     with pytest.raises(PersonError):
-        run.run(video, tmp_path / "out", Settings(), Silent())
+        run.run(video, tmp_path / "out", Settings(), NullProgress())
     stages.fail = ""
     assert again(stages, video, tmp_path / "out")[0] == ["refine", "neurik", "export"]
 
 
 def test_from_runs_that_stage_and_all_after_it(stages: Stages, video: Path, tmp_path: Path) -> None:
     again(stages, video, tmp_path / "out")
-    assert again(stages, video, tmp_path / "out", first="neurik")[0] == ["neurik", "export"]
-    assert again(stages, video, tmp_path / "out", first="detect")[0] == ALL
+    assert again(stages, video, tmp_path / "out", from_stage="neurik")[0] == ["neurik", "export"]
+    assert again(stages, video, tmp_path / "out", from_stage="detect")[0] == ALL
 
 
 def test_stages_alone_give_what_run_gives(stages: Stages, video: Path, tmp_path: Path) -> None:
@@ -237,10 +246,10 @@ def test_a_stage_alone_keeps_the_settings_of_the_runs_before(
 ) -> None:
     settings = Settings(height=1.8, end=0.3, mass=70)
     again(stages, video, tmp_path / "out", settings)
-    alone = run.run(video, tmp_path / "out", Settings(), Silent(), only="export")
+    alone = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="export")
     assert (alone.clip.settings.height, alone.clip.settings.end) == (1.8, 0.3)
-    run.run(video, tmp_path / "out", Settings(mass=80), Silent(), only="neurik")
-    changed = run.run(video, tmp_path / "out", Settings(), Silent(), only="export").clip.settings
+    run.run(video, tmp_path / "out", Settings(mass=80), NullProgress(), only="neurik")
+    changed = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="export").clip.settings
     assert (changed.height, changed.mass) == (1.8, 80)
 
 
@@ -248,7 +257,7 @@ def test_a_stage_alone_refuses_files_of_different_runs(stages: Stages, video: Pa
     again(stages, video, tmp_path / "out")
     again(stages, video, tmp_path / "out", Settings(max_gap=0.1), only="detect")
     with pytest.raises(StageOrderError, match=r"mesh\.npz was made from another detect\.npz") as caught:
-        run.run(video, tmp_path / "out", Settings(), Silent(), only="refine")
+        run.run(video, tmp_path / "out", Settings(), NullProgress(), only="refine")
     assert "biopose mesh" in str(caught.value)
     for stage in run.STAGES[1:]:
         again(stages, video, tmp_path / "out", only=stage)
@@ -256,11 +265,11 @@ def test_a_stage_alone_refuses_files_of_different_runs(stages: Stages, video: Pa
 
 def test_what_is_given_wins_even_at_its_default(stages: Stages, video: Path, tmp_path: Path) -> None:
     again(stages, video, tmp_path / "out", Settings(ik="opensim"))
-    back = run.run(video, tmp_path / "out", Settings(), Silent(), only="neurik", given={"ik"})
+    back = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="neurik", given={"ik"})
     assert back.clip.settings.ik == "neural"
     again(stages, video, tmp_path / "other", Settings(ik_iterations=5))
     opensim = run.run(
-        video, tmp_path / "other", Settings(ik="opensim"), Silent(), only="neurik", given={"ik"}
+        video, tmp_path / "other", Settings(ik="opensim"), NullProgress(), only="neurik", given={"ik"}
     )
     assert opensim.clip.settings.ik_iterations == Settings().ik_iterations
 
@@ -271,7 +280,7 @@ def test_what_is_odd_about_the_video_is_among_the_warnings(
     odd = replace(run.probe(video), warnings=("it is odd",))
     monkeypatch.setattr(run, "probe", lambda path: odd)
     for only in (None, "detect"):
-        result = run.run(video, tmp_path / "out", Settings(), Silent(), only=only)
+        result = run.run(video, tmp_path / "out", Settings(), NullProgress(), only=only)
         assert result.warnings[0] == "it is odd"
 
 
@@ -285,7 +294,7 @@ def test_detect_alone_starts_anew_with_overwrite(stages: Stages, video: Path, tm
 @pytest.mark.parametrize("stage", run.STAGES[1:])
 def test_a_stage_without_the_one_before_it(stages: Stages, video: Path, tmp_path: Path, stage: str) -> None:
     with pytest.raises(StageOrderError, match=f"{stage} needs the detect stage") as caught:
-        run.run(video, tmp_path / "out", Settings(), Silent(), only=stage)
+        run.run(video, tmp_path / "out", Settings(), NullProgress(), only=stage)
     assert caught.value.exit_code == 2
     assert "biopose detect" in str(caught.value)
 
@@ -294,7 +303,7 @@ def test_a_stage_alone_refuses_files_of_an_older_video(stages: Stages, video: Pa
     again(stages, video, tmp_path / "out")
     write_video(video, seed=1)
     with pytest.raises(StageOrderError, match="changed"):
-        run.run(video, tmp_path / "out", Settings(), Silent(), only="mesh")
+        run.run(video, tmp_path / "out", Settings(), NullProgress(), only="mesh")
 
 
 def test_partial_files_of_a_killed_run_are_removed(stages: Stages, video: Path, tmp_path: Path) -> None:
@@ -321,7 +330,7 @@ def test_two_processes_on_one_folder(stages: Stages, video: Path, tmp_path: Path
     try:
         assert held.wait(60)
         with pytest.raises(OutputError, match="another biopose is working"):
-            run.run(video, tmp_path / "out", Settings(), Silent())
+            run.run(video, tmp_path / "out", Settings(), NullProgress())
     finally:
         release.set()
         other.join()
@@ -337,9 +346,9 @@ def test_two_videos_with_the_same_name() -> None:
 def test_output_folder_that_is_a_file(stages: Stages, video: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="cannot write"):
-        run.run(video, tmp_path / "out", Settings(), Silent())
+        run.run(video, tmp_path / "out", Settings(), NullProgress())
 
 
 def test_warnings_of_reused_stages_are_still_told(stages: Stages, video: Path, tmp_path: Path) -> None:
-    run.run(video, tmp_path / "out", Settings(), Silent())
-    assert run.run(video, tmp_path / "out", Settings(), Silent()).warnings == ("a guess",)
+    run.run(video, tmp_path / "out", Settings(), NullProgress())
+    assert run.run(video, tmp_path / "out", Settings(), NullProgress()).warnings == ("a guess",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from biopose_cli.render.mesh_rasterizer import AMBIENT, LIGHT, shade
+from biopose_cli.render.mesh_rasterizer import AMBIENT, LIGHT_DIRECTION, shade
 
 FACE = np.array([[0, 1, 2]])
 
@@ -29,9 +29,9 @@ def test_pixels_whose_centre_is_inside_are_covered_once() -> None:
 
 def test_light_is_that_of_the_normal() -> None:
     points, vertices = square(2.0, 0, 4)
-    assert np.linalg.norm(LIGHT) == pytest.approx(1, abs=0.01)
+    assert np.linalg.norm(LIGHT_DIRECTION) == pytest.approx(1, abs=0.01)
     towards = shade(points, vertices, QUAD, 4, 4)
-    np.testing.assert_allclose(towards, AMBIENT + (1 - AMBIENT) * -LIGHT[2], rtol=1e-5)
+    np.testing.assert_allclose(towards, AMBIENT + (1 - AMBIENT) * -LIGHT_DIRECTION[2], rtol=1e-5)
     away = shade(points, vertices, QUAD[:, ::-1], 4, 4)
     np.testing.assert_allclose(away, AMBIENT, rtol=1e-5)
 

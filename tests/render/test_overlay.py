@@ -12,8 +12,8 @@ import pytest
 
 from biopose_cli.io.results import Detection
 from biopose_cli.io.video.probe import probe
-from biopose_cli.io.video.reader import Frame, frames
-from biopose_cli.progress import Silent
+from biopose_cli.io.video.reader import Frame, read_frames
+from biopose_cli.progress import NullProgress
 from biopose_cli.render import overlay
 from biopose_cli.render.overlay import write_overlay
 from biopose_cli.settings import Settings
@@ -24,8 +24,8 @@ SETTINGS = Settings()
 
 
 def drawn(clip: Clip, path: Path, settings: Settings = SETTINGS) -> list[Frame]:
-    write_overlay(path, clip.info, clip.detection, clip.refined, clip.joints, settings, Silent())
-    return list(frames(probe(path)))
+    write_overlay(path, clip.info, clip.detection, clip.refined, clip.joints, settings, NullProgress())
+    return list(read_frames(probe(path)))
 
 
 def changed(frame: Frame) -> Array:
@@ -140,7 +140,7 @@ def test_a_body_outside_the_picture_is_no_trouble(clip: Clip, tmp_path: Path) ->
 
 
 def test_a_failure_leaves_no_video(clip: Clip, tmp_path: Path) -> None:
-    class Broken(Silent):
+    class Broken(NullProgress):
         def advance(self, units: int = 1) -> None:
             raise RuntimeError("stop")
 

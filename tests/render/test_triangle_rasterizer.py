@@ -15,7 +15,7 @@ FROM_EVERYWHERE = np.array([[0.0, 0, 0, 1]])
 def drawn(points: Array, faces: Array, colours: Array) -> tuple[Array, Array]:
     picture, depth = np.zeros((12, 16, 3)), np.full((12, 16), np.inf)
     normals = np.tile([0.0, 0, -1], (len(points), 1))
-    triangle_rasterizer.draw(points, faces, colours, normals, FROM_EVERYWHERE, MATRIX, picture, depth)
+    triangle_rasterizer.rasterize(points, faces, colours, normals, FROM_EVERYWHERE, MATRIX, picture, depth)
     return picture, depth
 
 

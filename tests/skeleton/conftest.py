@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from biopose_cli.body.model import Body, load_body
-from biopose_cli.skeleton.scaling import Calibrated, calibrate
-from biopose_cli.skeleton.static_trial import Standing
+from biopose_cli.skeleton.scaling import ScaledModel, scale_model
+from biopose_cli.skeleton.static_trial import StaticTrial
 
 SHAPE = np.array([0.5, -0.8, 0.3, 0.0, 0.4, 0.0, 0.0, 0.0, 0.0, 0.0], np.float32)
 
@@ -20,15 +20,15 @@ def body() -> Body:
 
 
 @pytest.fixture(scope="session")
-def fitted(body: Body) -> tuple[Calibrated, Standing]:
-    return calibrate(body, SHAPE)
+def fitted(body: Body) -> tuple[ScaledModel, StaticTrial]:
+    return scale_model(body, SHAPE)
 
 
 @pytest.fixture(scope="session")
-def calibrated(fitted: tuple[Calibrated, Standing]) -> Calibrated:
+def calibrated(fitted: tuple[ScaledModel, StaticTrial]) -> ScaledModel:
     return fitted[0]
 
 
 @pytest.fixture(scope="session")
-def standing(fitted: tuple[Calibrated, Standing]) -> Standing:
+def standing(fitted: tuple[ScaledModel, StaticTrial]) -> StaticTrial:
     return fitted[1]

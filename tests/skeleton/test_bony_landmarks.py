@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from biopose_cli.skeleton.bony_landmarks import dimensions, landmarks
+from biopose_cli.skeleton.bony_landmarks import dimensions, load_bony_landmarks
 from biopose_cli.skeleton.build import build_model
 from biopose_cli.skeleton.osim import opensim
 from biopose_cli.typing import Array
@@ -55,7 +55,7 @@ def test_the_knee_is_as_far_from_the_hip_as_the_femur_is_long(sizes: dict[str, A
 
 
 def test_landmarks_are_on_both_sides_of_bodies_that_exist(sizes: dict[str, Array]) -> None:
-    names, bodies, places = landmarks()
+    names, bodies, places = load_bony_landmarks()
     assert len(names) == len(set(names)) == len(bodies) == len(places) == 29
     assert set(bodies) <= set(sizes)
     right, left = names.index("heel_r"), names.index("heel_l")
@@ -67,7 +67,7 @@ def test_landmarks_are_on_both_sides_of_bodies_that_exist(sizes: dict[str, Array
 def test_landmarks_stand_in_their_order_from_the_floor_up() -> None:
     model = build_model()
     state = model.initSystem()
-    names, bodies, places = landmarks()
+    names, bodies, places = load_bony_landmarks()
     heights = {}
     for name, body, place in zip(names, bodies, places, strict=True):
         frame = model.getBodySet().get(body)

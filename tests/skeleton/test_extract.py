@@ -10,20 +10,20 @@ import pytest
 
 from biopose_cli.errors import ModelFileError
 from biopose_cli.skeleton.build import build_model, coordinate_rows
-from biopose_cli.skeleton.extract import GROUND, read_table
+from biopose_cli.skeleton.extract import GROUND, extract_model
 from biopose_cli.skeleton.osim import opensim, vec3
 from tests.helpers.handmade_models import chain, couple, curved, hang, spatial_transform, spline
 
 
 def test_the_default_skeleton_is_read_whole() -> None:
     model, rows = build_model(), coordinate_rows()
-    table = read_table(model)
+    table = extract_model(model)
     assert table.coordinates == tuple(row["coordinate"] for row in rows)
     np.testing.assert_allclose(table.ranges[:, 0], [float(row["min"]) for row in rows], atol=1e-9)
     assert sorted(table.bodies) == sorted(body.getName() for body in model.getBodySet())
     followers = [row["coordinate"] for row in rows if row["follows"]]
     assert [table.coordinates[c.dependent] for c in table.couplers] == followers
-    lengths = [name for name, angle in zip(table.coordinates, table.angles, strict=True) if not angle]
+    lengths = [name for name, angle in zip(table.coordinates, table.is_angle, strict=True) if not angle]
     assert lengths == ["pelvis_tx", "pelvis_ty", "pelvis_tz"]
 
 
@@ -37,7 +37,7 @@ def test_parents_come_before_their_children() -> None:
         model.addJoint(opensim.PinJoint(f"pin{child}", bodies[parent], bodies[child]))
     model.addJoint(opensim.PinJoint("pin0", model.getGround(), bodies[0]))
     model.finalizeConnections()
-    table = read_table(model)
+    table = extract_model(model)
     assert table.bodies == ("a", "b", "c")
     assert table.parents == (GROUND, 0, 1)
     assert table.joint_of.tolist() == [table.bodies.index({"pin2": "c", "pin1": "b", "pin0": "a"}[n.split("_")[0]])
@@ -51,14 +51,14 @@ def test_locked_and_unclamped_coordinates_are_told_apart() -> None:
     first.set_locked(True)
     first.set_default_value(0.3)
     second.set_clamped(True)
-    table = read_table(model)
+    table = extract_model(model)
     assert table.locked.tolist() == [True, False]
     assert table.clamped.tolist() == [bool(first.getDefaultClamped()), True]
     assert table.defaults[0] == pytest.approx(0.3)
 
 
 def test_couplers_stand_in_the_order_of_their_chain() -> None:
-    table = read_table(curved())
+    table = extract_model(curved())
     assert [table.coordinates[coupler.dependent] for coupler in table.couplers] == ["c1", "c2"]
 
 
@@ -85,7 +85,7 @@ def test_a_constraint_that_is_off_hinders_nothing() -> None:
 
 
 def _dependents(model: Any) -> list[str]:
-    table = read_table(model)
+    table = extract_model(model)
     return [table.coordinates[coupler.dependent] for coupler in table.couplers]
 
 
@@ -140,4 +140,4 @@ def _odd_function() -> Any:
 )
 def test_a_model_that_cannot_be_read_is_named(make: Callable[[], Any], said: str) -> None:
     with pytest.raises(ModelFileError, match=said):
-        read_table(make())
+        extract_model(make())

@@ -34,7 +34,7 @@ def test_using_opensim_prints_nothing_and_leaves_no_trace(tmp_path: Path) -> Non
 def test_silent_hides_c_level_output_and_gives_it_back(capfd: pytest.CaptureFixture[str]) -> None:
     import os
 
-    with osim.silent():
+    with osim.silence_output():
         os.write(1, b"hidden")
         os.write(2, b"hidden")
     os.write(1, b"shown")
@@ -82,7 +82,7 @@ def test_an_absent_model_is_named(tmp_path: Path) -> None:
 
 def test_transforms_become_matrices() -> None:
     turn = osim.opensim.Rotation(0.5, osim.vec3((0, 0, 1)))
-    matrix = osim.matrix(osim.opensim.Transform(turn, osim.vec3((1, 2, 3))))
+    matrix = osim.transform_to_matrix(osim.opensim.Transform(turn, osim.vec3((1, 2, 3))))
     expected = [
         [np.cos(0.5), -np.sin(0.5), 0, 1],
         [np.sin(0.5), np.cos(0.5), 0, 2],

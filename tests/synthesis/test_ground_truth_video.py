@@ -11,7 +11,7 @@ import torch
 from biopose_cli.ik.ground import up_vector
 from biopose_cli.io.storage import read_motion
 from biopose_cli.io.video.probe import probe
-from biopose_cli.io.video.reader import frames
+from biopose_cli.io.video.reader import read_frames
 from biopose_cli.render.scene import look_at
 from biopose_cli.synthesis.ground_truth_video import FPS, tilt, write_angles, write_video
 from biopose_cli.synthesis.mocap import INDEX
@@ -25,7 +25,7 @@ def test_pictures_come_back_in_order_with_their_focal_length(tmp_path: Path) -> 
     info = probe(tmp_path / "clip.mp4")
     assert (info.width, info.height, info.frame_rate) == (64, 48, pytest.approx(FPS))
     assert info.focal_px == pytest.approx(28 * np.hypot(64, 48) / np.hypot(36, 24), rel=0.01)
-    assert [frame.image.mean() for frame in frames(info)] == pytest.approx(shades, abs=3)
+    assert [frame.image.mean() for frame in read_frames(info)] == pytest.approx(shades, abs=3)
 
 
 @pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (20, 0), (-10, 5), (30, -40)])

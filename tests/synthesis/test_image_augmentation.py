@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from biopose_cli.synthesis import image_augmentation
-from biopose_cli.synthesis.image_augmentation import spoiled
+from biopose_cli.synthesis.image_augmentation import augment
 from biopose_cli.typing import Array
 
 
@@ -27,8 +27,8 @@ def mask() -> Array:
 def test_colours_change_and_the_picture_stays(
     picture: Array, mask: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_augmentation, "_HIDDEN", 0.0)
-    pictures = [spoiled(picture, mask, np.random.default_rng(k)) for k in range(6)]
+    monkeypatch.setattr(image_augmentation, "_OCCLUSION_PROB", 0.0)
+    pictures = [augment(picture, mask, np.random.default_rng(k)) for k in range(6)]
     assert all(one.shape == picture.shape and one.dtype == np.uint8 for one in pictures)
     gains = [one.reshape(-1, 3).mean(0) / picture.reshape(-1, 3).mean(0) for one in pictures]
     assert np.std(gains, axis=0).min() > 0.03
@@ -37,16 +37,16 @@ def test_colours_change_and_the_picture_stays(
 
 
 def test_things_stand_before_the_person(picture: Array, mask: Array, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_augmentation, "_CAST", 0.0)
-    monkeypatch.setattr(image_augmentation, "_BLURRED", 0.0)
-    monkeypatch.setattr(image_augmentation, "_QUALITY", (99, 100))
+    monkeypatch.setattr(image_augmentation, "_COLOR_GAIN_STD", 0.0)
+    monkeypatch.setattr(image_augmentation, "_BLUR_PROB", 0.0)
+    monkeypatch.setattr(image_augmentation, "_JPEG_QUALITY", (99, 100))
     for k in range(6):
-        monkeypatch.setattr(image_augmentation, "_HIDDEN", 1.0)
-        changed = np.abs(spoiled(picture, mask, np.random.default_rng(k)).astype(int) - picture).max(-1) > 40
+        monkeypatch.setattr(image_augmentation, "_OCCLUSION_PROB", 1.0)
+        changed = np.abs(augment(picture, mask, np.random.default_rng(k)).astype(int) - picture).max(-1) > 40
         assert 0.005 < changed.mean() < 0.3
         assert changed[mask > 0].any()
 
 
 def test_nobody_in_the_picture_is_no_reason_to_stop(picture: Array, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_augmentation, "_HIDDEN", 1.0)
-    assert spoiled(picture, np.zeros((96, 64)), np.random.default_rng(0)).shape == picture.shape
+    monkeypatch.setattr(image_augmentation, "_OCCLUSION_PROB", 1.0)
+    assert augment(picture, np.zeros((96, 64)), np.random.default_rng(0)).shape == picture.shape

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from biopose_cli.skeleton.build import build_model
-from biopose_cli.skeleton.scaling import body_frames
+from biopose_cli.skeleton.scaling import body_transforms
 from biopose_cli.synthesis.joint_actions import ACTIONS
 from biopose_cli.synthesis.joint_motion import (
+    ACTION_PROBABILITIES,
     COORDINATES,
     INDEX,
     LOWER,
-    SHARES,
     UPPER,
-    mirrored,
-    perform,
-    perturbed,
+    mirror,
+    perturb,
     sample,
+    sample_action,
 )
 from biopose_cli.typing import Array
 
@@ -64,11 +64,11 @@ def test_no_coordinate_stands_still(many: Array) -> None:
 
 def turning_speed(name: str, clips: int, seconds: float, fps: int) -> Array:
     """(C, T, D) rad/s of all angles."""
-    q = perform(name, clips, int(seconds * fps) + 1, fps, np.random.default_rng(3)).astype(float)
+    q = sample_action(name, clips, int(seconds * fps) + 1, fps, np.random.default_rng(3)).astype(float)
     return np.diff(np.delete(q, [INDEX[place] for place in PLACE], axis=2), axis=1) * fps
 
 
-@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("name", ACTION_PROBABILITIES)
 def test_every_kind_moves_at_a_human_speed_and_without_kinks(name: str) -> None:
     speed = turning_speed(name, 24, 2.0, 100)
     assert 0.05 < np.abs(speed).max() < FASTEST
@@ -79,19 +79,19 @@ def test_every_kind_moves_at_a_human_speed_and_without_kinks(name: str) -> None:
 
 def test_speed_does_not_depend_on_the_frame_rate() -> None:
     slow, fast = (
-        perform("walk", 8, frames, fps, np.random.default_rng(2))
+        sample_action("walk", 8, frames, fps, np.random.default_rng(2))
         for frames, fps in ((31, 30.0), (121, 120.0))
     )
     assert np.allclose(slow, fast[:, ::4], atol=0.02)
 
 
 def test_shares() -> None:
-    assert sum(SHARES.values()) == pytest.approx(1)
-    assert set(ACTIONS) < set(SHARES)
+    assert sum(ACTION_PROBABILITIES.values()) == pytest.approx(1)
+    assert set(ACTIONS) < set(ACTION_PROBABILITIES)
 
 
 def test_walks_the_way_it_faces() -> None:
-    q = perform("walk", 30, 91, 30.0, np.random.default_rng(1)).astype(float)
+    q = sample_action("walk", 30, 91, 30.0, np.random.default_rng(1)).astype(float)
     way = q[:, -1] - q[:, 0]
     x, z = way[:, INDEX["pelvis_tx"]], way[:, INDEX["pelvis_tz"]]
     assert 1.5 < np.hypot(x, z).mean() < 6
@@ -101,35 +101,33 @@ def test_walks_the_way_it_faces() -> None:
 
 def test_mirroring_twice_gives_the_motion_back() -> None:
     q = sample(20, 5, 30.0, np.random.default_rng(1))
-    assert np.array_equal(mirrored(mirrored(q)), q)
-    assert np.array_equal(mirrored(q)[..., INDEX["hip_rotation_l"]], q[..., INDEX["hip_rotation_r"]])
-    assert np.array_equal(mirrored(q)[..., INDEX["lumbar_bending"]], -q[..., INDEX["lumbar_bending"]])
+    assert np.array_equal(mirror(mirror(q)), q)
+    assert np.array_equal(mirror(q)[..., INDEX["hip_rotation_l"]], q[..., INDEX["hip_rotation_r"]])
+    assert np.array_equal(mirror(q)[..., INDEX["lumbar_bending"]], -q[..., INDEX["lumbar_bending"]])
 
 
 def test_perturbed_stays_inside_and_near() -> None:
     q = sample(200, 40, 30.0, np.random.default_rng(1))
     rng = np.random.default_rng(2)
-    other = perturbed(q, rng, 5.0)
+    other = perturb(q, rng, 5.0)
     assert other.dtype == np.float32
     assert ((other > LOWER) & (other < UPPER)).all()
     assert np.array_equal(other[..., INDEX["knee_angle_r_beta"]], other[..., INDEX["knee_angle_r"]])
     change = np.degrees(other - q)[..., INDEX["arm_flex_r"]]
     assert 4 < change.std() < 6
     assert np.abs(np.diff(change, axis=1)).max() < 4
-    assert (
-        np.allclose(perturbed(q, rng, 0.0), q, atol=1e-5) or np.abs(perturbed(q, rng, 0.0) - q).max() < 0.05
-    )
+    assert np.allclose(perturb(q, rng, 0.0), q, atol=1e-5) or np.abs(perturb(q, rng, 0.0) - q).max() < 0.05
 
 
 def heights(q: Array) -> dict[str, float]:
     """Height of the origins of bodies over the pelvis's, m, in one frame of motion."""
-    frames = body_frames(build_model(), dict(zip(COORDINATES, q.tolist(), strict=True)))
+    frames = body_transforms(build_model(), dict(zip(COORDINATES, q.tolist(), strict=True)))
     return {name: float(frame[1, 3] - frames["pelvis"][1, 3]) for name, frame in frames.items()}
 
 
 def extreme(name: str, coordinate: str) -> Array:
     """The frame of the action in which the coordinate is largest."""
-    q = perform(name, 30, 90, 15.0, np.random.default_rng(4)).reshape(-1, len(COORDINATES))
+    q = sample_action(name, 30, 90, 15.0, np.random.default_rng(4)).reshape(-1, len(COORDINATES))
     frame: Array = q[q[:, INDEX[coordinate]].argmax()]
     return frame
 
@@ -141,7 +139,7 @@ def test_actions_are_what_they_are_called() -> None:
     assert squat["head"] > 0.3
     up = heights(extreme("arms_front", "arm_flex_r"))
     assert up["hand_r"] > up["head"]
-    lying = heights(perform("lying", 1, 1, 30.0, np.random.default_rng(0))[0, 0])
+    lying = heights(sample_action("lying", 1, 1, 30.0, np.random.default_rng(0))[0, 0])
     assert abs(lying["head"]) < 0.5
     floor = heights(extreme("bowing", "hip_flexion_r"))
     assert floor["hand_r"] < -0.3

@@ -12,7 +12,7 @@ from torch import Tensor
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import load_body
 from biopose_cli.synthesis import marker_noise
-from biopose_cli.synthesis.marker_noise import LEVELS, Level, add_noise, modes
+from biopose_cli.synthesis.marker_noise import LEVELS, NoiseLevel, add_noise, modes
 
 BODIES = (
     "pelvis", "femur_r", "tibia_r", "talus_r", "calcn_r", "toes_r", "femur_l", "tibia_l", "talus_l", "calcn_l",
@@ -25,7 +25,7 @@ TO_HAND = ("pelvis", "lumbar", "torso", "humerus_r", "ulna_r", "radius_r", "hand
 CLIPS, FRAMES, FPS = 400, 48, 30.0
 
 
-def noisy(level: Level, markers: Tensor | None = None, seed: int = 0) -> tuple[Tensor, Tensor]:
+def noisy(level: NoiseLevel, markers: Tensor | None = None, seed: int = 0) -> tuple[Tensor, Tensor]:
     if markers is None:
         markers = torch.zeros(CLIPS, FRAMES, len(SEGMENTS), 3)
     return add_noise(markers, SEGMENTS, PARENTS, FPS, level, torch.Generator().manual_seed(seed))
@@ -52,7 +52,7 @@ def body_clips() -> Tensor:
 
 @pytest.mark.parametrize(("name", "size"), [("low", 0.008), ("medium", 0.018), ("high", 0.035)])
 def test_a_level_has_its_size_from_pelvis_to_hand(body_clips: Tensor, name: str, size: float) -> None:
-    error = noisy(replace(LEVELS[name], wander=0.0), body_clips)[0] - body_clips
+    error = noisy(replace(LEVELS[name], drift=0.0), body_clips)[0] - body_clips
     per_body = [rms(error[:, :, of(body)]) for body in TO_HAND]
     assert np.mean(per_body) == pytest.approx(size, rel=0.08)
 
@@ -75,11 +75,11 @@ def test_a_seed_fixes_the_noise_and_the_input_stays(body_clips: Tensor) -> None:
 
 
 def test_the_wander_moves_all_alike_and_mostly_along_a_horizontal_line() -> None:
-    error = noisy(Level(wander=0.01))[0]
+    error = noisy(NoiseLevel(drift=0.01))[0]
     torch.testing.assert_close(error, error[:, :, :1].expand_as(error), atol=1e-6, rtol=0)
     assert float(error[..., 1].std()) == pytest.approx(0.01, rel=0.1)
     ground = error[:, :, 0][..., [0, 2]]
-    assert rms(ground) == pytest.approx(0.01 * np.sqrt(1 + marker_noise.WANDER_DEPTH**2), rel=0.1)
+    assert rms(ground) == pytest.approx(0.01 * np.sqrt(1 + marker_noise.DRIFT_DEPTH_RATIO**2), rel=0.1)
     across, along = principal_directions(ground)
     assert (
         along / across > 2.5
@@ -87,7 +87,7 @@ def test_the_wander_moves_all_alike_and_mostly_along_a_horizontal_line() -> None
 
 
 def test_every_clip_is_seen_from_another_side() -> None:
-    ground = noisy(Level(wander=0.01))[0][:, :, 0]
+    ground = noisy(NoiseLevel(drift=0.01))[0][:, :, 0]
     x, z = (float(ground[..., axis].square().mean()) for axis in (0, 2))
     assert x == pytest.approx(z, rel=0.2)
 
@@ -100,15 +100,15 @@ def principal_directions(ground: Tensor) -> tuple[float, float]:
 
 
 def test_limb_noise_grows_outwards_and_is_deeper_than_wide() -> None:
-    error = noisy(Level(limb=0.01))[0]
-    one_step = 0.01 * np.sqrt(2 + marker_noise.LIMB_DEPTH**2)
+    error = noisy(NoiseLevel(segment=0.01))[0]
+    one_step = 0.01 * np.sqrt(2 + marker_noise.SEGMENT_DEPTH_RATIO**2)
     for steps, body in enumerate(TO_HAND, start=1):
         assert rms(error[:, :, of(body)]) == pytest.approx(one_step * np.sqrt(steps), rel=0.06), body
     assert float(error[..., of("pelvis"), 1].std()) == pytest.approx(0.01, rel=0.05)
 
 
 def test_markers_of_a_limb_err_together_and_those_of_two_limbs_less() -> None:
-    error = noisy(Level(limb=0.01))[0]
+    error = noisy(NoiseLevel(segment=0.01))[0]
     hand, radius, other_hand, foot = (
         error[:, :, of(body)[0]] for body in ("hand_r", "radius_r", "hand_l", "calcn_r")
     )
@@ -119,13 +119,15 @@ def test_markers_of_a_limb_err_together_and_those_of_two_limbs_less() -> None:
 
 
 def test_limb_noise_lasts_as_long_as_it_should_and_its_bias_for_the_clip() -> None:
-    changing, constant = (noisy(level)[0] for level in (Level(limb=0.01), Level(limb_bias=0.01)))
+    changing, constant = (
+        noisy(level)[0] for level in (NoiseLevel(segment=0.01), NoiseLevel(segment_bias=0.01))
+    )
     for lag in (6, 12, 24):
-        expected = np.exp(-lag / FPS / marker_noise.LIMB_TIME)
+        expected = np.exp(-lag / FPS / marker_noise.SEGMENT_TIME)
         assert correlation(changing[:, lag:], changing[:, :-lag]) == pytest.approx(expected, abs=0.04)
     assert torch.equal(constant, constant[:, :1].expand_as(constant))
     assert rms(constant[:, :, of("pelvis")]) == pytest.approx(
-        0.01 * np.sqrt(2 + marker_noise.LIMB_DEPTH**2), rel=0.1
+        0.01 * np.sqrt(2 + marker_noise.SEGMENT_DEPTH_RATIO**2), rel=0.1
     )
 
 
@@ -140,7 +142,7 @@ def test_modes_are_a_process_of_unit_variance_and_the_given_correlation(frames: 
 
 
 def test_turns_keep_the_centroid_and_the_distances_of_a_segment(body_clips: Tensor) -> None:
-    turned = noisy(Level(turn=0.02), body_clips)[0]
+    turned = noisy(NoiseLevel(rotation=0.02), body_clips)[0]
     for body in ("pelvis", "torso", "femur_r"):
         before, after = body_clips[:, :, of(body)], turned[:, :, of(body)]
         torch.testing.assert_close(after.mean(2), before.mean(2), atol=1e-6, rtol=0)
@@ -151,7 +153,7 @@ def test_turns_keep_the_centroid_and_the_distances_of_a_segment(body_clips: Tens
 
 
 def test_a_turn_about_known_axes_moves_a_marker_at_right_angles_to_its_arm(body_clips: Tensor) -> None:
-    moved = noisy(Level(turn=0.02), body_clips)[0] - body_clips
+    moved = noisy(NoiseLevel(rotation=0.02), body_clips)[0] - body_clips
     own = of("torso")
     arms = body_clips[:, :, own] - body_clips[:, :, own].mean(2, keepdim=True)
     assert rms(moved[:, :, own]) > 1e-4
@@ -159,7 +161,7 @@ def test_a_turn_about_known_axes_moves_a_marker_at_right_angles_to_its_arm(body_
 
 
 def test_sites_are_constant_and_jitter_is_white() -> None:
-    sites, jitter = (noisy(level)[0] for level in (Level(site=0.01), Level(jitter=0.01)))
+    sites, jitter = (noisy(level)[0] for level in (NoiseLevel(marker=0.01), NoiseLevel(jitter=0.01)))
     assert torch.equal(sites, sites[:, :1].expand_as(sites))
     for error in (sites, jitter):
         assert float(error.std()) == pytest.approx(0.01, rel=0.02)
@@ -168,18 +170,18 @@ def test_sites_are_constant_and_jitter_is_white() -> None:
 
 
 def test_single_markers_are_missing_at_the_given_share() -> None:
-    seen = noisy(Level(marker_missing=0.1))[1]
+    seen = noisy(NoiseLevel(marker_missing=0.1))[1]
     assert seen.dtype == torch.bool
     assert float((~seen).float().mean()) == pytest.approx(0.1, rel=0.02)
 
 
 def test_whole_limbs_are_missing_for_a_span_in_the_given_share_of_clips() -> None:
-    missing = ~noisy(Level(limb_missing=0.4))[1]
+    missing = ~noisy(NoiseLevel(limb_missing=0.4))[1]
     touched = missing.flatten(1).any(1)
     assert float(touched.float().mean()) == pytest.approx(0.4, abs=0.08)
     assert not bool(missing[:, :, of("pelvis")].any())  # the root is no limb
     frames = missing.any(2)
-    assert int(frames.sum(1).max()) <= marker_noise.LONGEST_GAP * FPS + 1
+    assert int(frames.sum(1).max()) <= marker_noise.MAX_GAP * FPS + 1
     assert int((frames[:, 1:] & ~frames[:, :-1]).sum(1).max() + frames[:, 0].max()) <= 2
     begins = frames[:, 0].int() + (frames[:, 1:] & ~frames[:, :-1]).sum(1)
     assert torch.equal(begins > 0, touched)
@@ -198,7 +200,7 @@ def test_scaling_a_level() -> None:
 
 def test_a_single_segment_has_no_limb_to_lose_and_orders_are_checked() -> None:
     generator = torch.Generator().manual_seed(0)
-    _, seen = add_noise(torch.zeros(5, 4, 2, 3), (0, 0), (-1,), FPS, Level(limb_missing=1.0), generator)
+    _, seen = add_noise(torch.zeros(5, 4, 2, 3), (0, 0), (-1,), FPS, NoiseLevel(limb_missing=1.0), generator)
     assert bool(seen.all())
     with pytest.raises(ValueError, match="before its parent"):
-        add_noise(torch.zeros(1, 4, 1, 3), (1,), (1, -1), FPS, Level(), generator)
+        add_noise(torch.zeros(1, 4, 1, 3), (1,), (1, -1), FPS, NoiseLevel(), generator)

@@ -11,15 +11,21 @@ from scipy.spatial.transform import Rotation
 
 from biopose_cli.synthesis.cmu import REFERENCE
 from biopose_cli.synthesis.mocap import INDEX, Take, euler
-from biopose_cli.synthesis.mocap_corrections import calibrate
-from biopose_cli.synthesis.retarget import RestBody, global_rotations, knee_flexion, positions_of, retarget
+from biopose_cli.synthesis.mocap_corrections import estimate_corrections
+from biopose_cli.synthesis.retarget import (
+    RestBody,
+    forward_kinematics,
+    global_rotations,
+    knee_flexion,
+    retarget,
+)
 from biopose_cli.typing import Array
 
 MakeTake = Callable[..., Take]
 
 
 def joints_of(pose: Array, transl: Array, body: RestBody) -> Array:
-    return positions_of(global_rotations(pose), transl + body.joints[0], body)
+    return forward_kinematics(global_rotations(pose), transl + body.joints[0], body)
 
 
 def flexion_of(pose: Array, body: RestBody) -> Array:
@@ -47,7 +53,7 @@ def test_a_standing_person_stands_on_the_floor_with_flat_feet_and_a_level_gaze(
         for joint in ("ankle", "foot"):
             legs[f"{side}_{joint}"] = euler("x", [-12.0]) @ euler("z", [-tilt])
     take = make_take(head=euler("x", [30.0]), **legs)
-    motion = retarget(take, rest_body, calibrate([take], rest_body))
+    motion = retarget(take, rest_body, estimate_corrections([take], rest_body))
     rotations = global_rotations(motion.pose)
     for joint in ("left_ankle", "right_ankle", "left_foot"):
         np.testing.assert_allclose(rotations[0, INDEX[joint], 1], [0, 1, 0], atol=1e-6)
@@ -66,7 +72,7 @@ def test_a_belt_and_hands_put_on_askew_are_set_straight(make_take: MakeTake, res
         pelvis=euler("x", [22.0]), spine1=euler("x", [-6.0]), spine2=chest, spine3=chest,
         left_wrist=hand, left_hand=hand, **legs,
     )  # fmt: skip
-    pose = np.degrees(retarget(take, rest_body, calibrate([take], rest_body)).pose[0])
+    pose = np.degrees(retarget(take, rest_body, estimate_corrections([take], rest_body)).pose[0])
     rotations = global_rotations(np.radians(pose[None]))[0]
     lean = [
         np.degrees(np.arctan2(*rotations[INDEX[joint], [2, 1], 1]))
@@ -74,7 +80,7 @@ def test_a_belt_and_hands_put_on_askew_are_set_straight(make_take: MakeTake, res
     ]
     np.testing.assert_allclose(lean, [1, 5 - 8 / 3, 5 - 4 / 3, 5], atol=1e-6)
     assert pose[INDEX["left_wrist"], 1] == pytest.approx(0, abs=1e-3)
-    as_it_was = retarget(take, rest_body, calibrate([take], rest_body, one_person=False)).pose
+    as_it_was = retarget(take, rest_body, estimate_corrections([take], rest_body, one_person=False)).pose
     assert np.degrees(as_it_was[0, 0, 0]) == pytest.approx(22)
 
 
@@ -86,7 +92,7 @@ def test_knees_that_never_come_straight_are_straightened_and_the_ankles_stay(
         ramp = np.linspace(-1, 9, 101)[:, None]
         take = with_knees(make_take(), np.array(recorded) + ramp)
         before = retarget(take, rest_body)
-        after = retarget(take, rest_body, calibrate([take], rest_body))
+        after = retarget(take, rest_body, estimate_corrections([take], rest_body))
         legs = [joints_of(m.pose, m.transl, rest_body) for m in (before, after)]
         for number, side in enumerate(("left", "right")):
             flexion = flexion_of(after.pose, rest_body)[:, number]
@@ -103,7 +109,7 @@ def test_a_knee_that_was_recorded_straight_is_never_bent_backwards(
 ) -> None:
     recorded = np.repeat([0.0, 20.0], [5, 95])
     take = with_knees(make_take(), np.stack([recorded, recorded], 1))
-    motion = retarget(take, rest_body, calibrate([take], rest_body))
+    motion = retarget(take, rest_body, estimate_corrections([take], rest_body))
     flexion = flexion_of(motion.pose, rest_body)
     assert flexion.min() > -0.1
     assert flexion[:5].max() < 0.1

@@ -12,11 +12,11 @@ import pytest
 from biopose_cli.synthesis import bvh, cmu
 from biopose_cli.synthesis.mocap import INDEX, Take, euler
 from biopose_cli.synthesis.motion_library import (
-    distinct,
-    place,
+    drop_duplicates,
     read_amc_archive,
     read_bvh_archive,
     read_expmap_archive,
+    retarget_all,
 )
 from biopose_cli.synthesis.retarget import RestBody
 from biopose_cli.typing import Array
@@ -73,7 +73,7 @@ def test_asf_without_bones_is_refused() -> None:
 def test_bvh_chain_by_hand() -> None:
     tree = bvh.read_tree(BVH)
     assert tree.fps == 60.0
-    rotations, positions = bvh.chain(tree)
+    rotations, positions = bvh.forward_kinematics(tree)
     np.testing.assert_allclose(positions[0], [[1, 2, 3], [1, -8, 3], [1, -13, 3]])
     np.testing.assert_allclose(positions[1, 1], [11, 2, 3], atol=1e-12)  # the leg points to +x
     np.testing.assert_allclose(positions[1, 2], [11, 2, -2], atol=1e-12)  # its end, bent about its own x
@@ -103,7 +103,7 @@ def test_expmap_and_amc_are_the_same_take(folder: Path, walks: dict[str, Take]) 
     (copy,) = read_expmap_archive(folder, "train/walking/walking_4")
     assert angle(copy.rotations, walks["07_01"].rotations).max() < 1
     assert np.ptp(copy.hips - walks["07_01"].hips, axis=0).max() < 0.05
-    found = distinct([*walks.values(), copy])
+    found = drop_duplicates([*walks.values(), copy])
     assert [take.name for take in found] == list(walks)
 
 
@@ -111,20 +111,22 @@ def test_bvh_agrees_with_amc(folder: Path, walks: dict[str, Take], rest_body: Re
     takes = read_bvh_archive(folder, "007_0")
     assert "07_01" not in {take.name for take in takes}  # its vertical motion was lost
     (theirs,) = (take for take in takes if take.name == "07_06")
-    ours = walks["07_06"].every(2)
+    ours = walks["07_06"].subsample(2)
     a, b = (take.rotations[:200] for take in (ours, theirs))
     a = a[1:]  # the BVH starts one frame later
     b = b[: len(a)]
     for joint in ("pelvis", "spine3", "left_shoulder", "right_shoulder", "head"):
         assert angle(a[:, INDEX[joint]], b[:, INDEX[joint]]).mean() < 2, joint
-    poses = [place([take], rest_body, 60)[0].pose for take in (ours, theirs)]
+    poses = [retarget_all([take], rest_body, 60)[0].pose for take in (ours, theirs)]
     knees = [pose[:199, INDEX["left_knee"], 0] for pose in (poses[0][1:], poses[1])]
     assert np.degrees(np.abs(knees[0] - knees[1])).mean() < 4
 
 
 def test_a_real_walk_on_the_body(walks: dict[str, Take], rest_body: RestBody) -> None:
     """Knees are hinges that never bend backwards; the feet stand on the floor in turn."""
-    (motion,) = (motion for motion in place(list(walks.values()), rest_body, 30) if motion.name == "07_03")
+    (motion,) = (
+        motion for motion in retarget_all(list(walks.values()), rest_body, 30) if motion.name == "07_03"
+    )
     assert motion.fps == 30
     knees = np.degrees(motion.pose[:, [INDEX["left_knee"], INDEX["right_knee"]]])
     assert np.abs(knees[..., 1:]).max() < 0.1
@@ -139,7 +141,7 @@ def test_frame_rates_that_do_not_divide_are_refused(
     make_take: Callable[..., Take], rest_body: RestBody
 ) -> None:
     with pytest.raises(ValueError, match="cannot be thinned"):
-        place([make_take()], rest_body, 50)
+        retarget_all([make_take()], rest_body, 50)
 
 
 def test_copies_of_unknown_subjects_are_named_after_the_original(make_take: Callable[..., Take]) -> None:
@@ -151,5 +153,8 @@ def test_copies_of_unknown_subjects_are_named_after_the_original(make_take: Call
         subject="unknown_walking",
         name="train/walking/walking_2",
     )
-    assert [take.name for take in distinct([original, hidden, other])] == ["05_01", "train/walking/walking_2"]
-    assert [take.subject for take in distinct([hidden, original])] == ["05"]
+    assert [take.name for take in drop_duplicates([original, hidden, other])] == [
+        "05_01",
+        "train/walking/walking_2",
+    ]
+    assert [take.subject for take in drop_duplicates([hidden, original])] == ["05"]

@@ -10,24 +10,24 @@ from biopose_cli.synthesis.joint_motion import COORDINATES, INDEX
 from biopose_cli.synthesis.joint_poses import POSES, STANDING
 from biopose_cli.synthesis.mocap import INDEX as JOINT
 from biopose_cli.synthesis.mocap import PARENTS
-from biopose_cli.synthesis.pose_sampler import Invented
+from biopose_cli.synthesis.pose_sampler import JointSpacePoses
 from biopose_cli.typing import Array
 
 KNEES = {"dip": 34, "crouched": 55, "low_crouch": 74, "plie": 75}  # degrees
 
 
 @pytest.fixture(scope="module")
-def invented() -> Invented:
-    return Invented()
+def invented() -> JointSpacePoses:
+    return JointSpacePoses()
 
 
-def posed(invented: Invented, name: str) -> Array:
+def posed(invented: JointSpacePoses, name: str) -> Array:
     """(24, 3, 3): the joints' rotations in the world (SMPL's axes, y up) in the pose of that name."""
     q = np.zeros((1, len(COORDINATES)))
     for coordinate, degrees in (STANDING | POSES[name]).items():
         for full in (coordinate,) if coordinate in INDEX else (f"{coordinate}_r", f"{coordinate}_l"):
             q[0, INDEX[full]] = np.radians(degrees)
-    local = Rotation.from_rotvec(invented.poses(q)[0]).as_matrix()
+    local = Rotation.from_rotvec(invented.to_smpl(q)[0]).as_matrix()
     whole = local.copy()
     for joint in range(1, len(local)):
         whole[joint] = whole[PARENTS[joint]] @ local[joint]
@@ -35,7 +35,7 @@ def posed(invented: Invented, name: str) -> Array:
 
 
 @pytest.mark.parametrize("name", KNEES)
-def test_who_crouches_upright_has_flat_soles(invented: Invented, name: str) -> None:
+def test_who_crouches_upright_has_flat_soles(invented: JointSpacePoses, name: str) -> None:
     rotations = posed(invented, name)
 
     def lean(joint: str) -> float:
@@ -49,7 +49,7 @@ def test_who_crouches_upright_has_flat_soles(invented: Invented, name: str) -> N
         assert bent == pytest.approx(KNEES[name], abs=4)
 
 
-def test_a_thigh_turned_outwards_lifts_the_knee_to_the_side(invented: Invented) -> None:
+def test_a_thigh_turned_outwards_lifts_the_knee_to_the_side(invented: JointSpacePoses) -> None:
     for name in ("tree", "passe"):
         rotations = posed(invented, name)
         thigh, shank = (-rotations[JOINT[f"right_{joint}"]][:, 1] for joint in ("hip", "knee"))

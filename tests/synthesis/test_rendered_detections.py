@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from biopose_cli.body.kinematics import read_table
+from biopose_cli.body.kinematics import read_csv
 from biopose_cli.io import assets
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.synthesis import rendered_detections
 from biopose_cli.synthesis.mocap import INDEX
-from biopose_cli.synthesis.pose_sampler import changed
-from biopose_cli.synthesis.rendered_detections import SIZE, Looks, phone, see
+from biopose_cli.synthesis.pose_sampler import perturb
+from biopose_cli.synthesis.rendered_detections import (
+    IMAGE_SIZE,
+    RenderedDetections,
+    render_and_detect,
+    sample_phone_camera,
+)
 from biopose_cli.synthesis.rendering import Actor, load_actor
 from biopose_cli.typing import Array
 
@@ -25,7 +30,7 @@ BOX = np.array([[x, y, z] for x in (-0.25, 0.25) for y in (0, 1.7) for z in (-0.
 
 @pytest.fixture(scope="module")
 def weights() -> Path:
-    return assets.ensure(assets.needed("heavy"), Silent())["heavy"]
+    return assets.ensure(assets.required_assets("heavy"), NullProgress())["heavy"]
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +49,18 @@ def poses() -> Array:
 
 
 @pytest.fixture(scope="module")
-def seen(actor: Actor, weights: Path, poses: Array) -> Looks:
-    return see(actor, weights, poses, WALKER, 4, 3, Silent(), changed=0.5)
+def seen(actor: Actor, weights: Path, poses: Array) -> RenderedDetections:
+    return render_and_detect(actor, weights, poses, WALKER, 4, 3, NullProgress(), perturbed_fraction=0.5)
 
 
-def projected(actor: Actor, person: Looks, k: int) -> Array:
+def projected(actor: Actor, person: RenderedDetections, k: int) -> Array:
     """The joints of entry k, px of the image."""
     joints = actor.joints(person.pose[k : k + 1], person.betas[k], person.transl[k : k + 1])[0]
     camera = joints @ person.rotation[k].T + person.translation[k]
     return np.asarray(camera[:, :2] / camera[:, 2:] * person.focal[k] + person.size / 2)
 
 
-def test_keypoints_are_where_the_bodies_are(seen: Looks, actor: Actor) -> None:
+def test_keypoints_are_where_the_bodies_are(seen: RenderedDetections, actor: Actor) -> None:
     assert len(seen) >= 3
     pairs = {11: "left_shoulder", 12: "right_shoulder", 27: "left_ankle", 28: "right_ankle"}
     distance = []
@@ -67,27 +72,27 @@ def test_keypoints_are_where_the_bodies_are(seen: Looks, actor: Actor) -> None:
     assert np.median(distance) < 5  # not all: the network, too, confuses legs
 
 
-def test_the_networks_own_3d_is_in_the_cameras_axes(seen: Looks) -> None:
+def test_the_networks_own_3d_is_in_the_cameras_axes(seen: RenderedDetections) -> None:
     for k in range(len(seen)):
         image = seen.keypoints[k, 11:13].mean(0) - seen.keypoints[k, 23:25].mean(0)
-        guess = seen.world[k, 11:13].mean(0) - seen.world[k, 23:25].mean(0)
+        guess = seen.landmarks_3d[k, 11:13].mean(0) - seen.landmarks_3d[k, 23:25].mean(0)
         cosine = image @ guess[:2] / np.linalg.norm(image) / np.linalg.norm(guess[:2])
         assert cosine > 0.97
 
 
 def test_a_seed_fixes_everything_however_many_processes(
-    actor: Actor, weights: Path, poses: Array, seen: Looks
+    actor: Actor, weights: Path, poses: Array, seen: RenderedDetections
 ) -> None:
-    again = see(actor, weights, poses, WALKER, 4, 3, Silent(), processes=2)
-    for field in fields(Looks):
+    again = render_and_detect(actor, weights, poses, WALKER, 4, 3, NullProgress(), processes=2)
+    for field in fields(RenderedDetections):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(seen, field.name))
     assert np.abs(seen.betas[1] - seen.betas[0]).max() > 0.1
-    other = see(actor, weights, poses, WALKER, 1, 4, Silent())
+    other = render_and_detect(actor, weights, poses, WALKER, 1, 4, NullProgress())
     assert np.abs(other.betas[0] - seen.betas[0]).max() > 0.1
 
 
 def test_poses_stay_as_they_are_when_none_is_changed(actor: Actor, weights: Path, poses: Array) -> None:
-    person = see(actor, weights, poses, WALKER, 2, 5, Silent(), changed=0)
+    person = render_and_detect(actor, weights, poses, WALKER, 2, 5, NullProgress(), perturbed_fraction=0)
     for pose, subject in zip(person.pose, person.subject, strict=True):
         np.testing.assert_array_equal(pose, poses[list(WALKER).index(subject)])
 
@@ -95,34 +100,34 @@ def test_poses_stay_as_they_are_when_none_is_changed(actor: Actor, weights: Path
 def test_whom_the_network_does_not_see_is_left_out(
     actor: Actor, weights: Path, poses: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendered_detections, "SOMEBODY", 1.1)
-    assert len(see(actor, weights, poses, WALKER, 1, 3, Silent())) == 0
+    monkeypatch.setattr(rendered_detections, "MIN_SCORE", 1.1)
+    assert len(render_and_detect(actor, weights, poses, WALKER, 1, 3, NullProgress())) == 0
 
 
-def test_saved_and_loaded_they_are_the_same(seen: Looks, tmp_path: Path) -> None:
+def test_saved_and_loaded_they_are_the_same(seen: RenderedDetections, tmp_path: Path) -> None:
     seen.save(tmp_path / "looks.npz")
-    loaded = Looks.load(tmp_path / "looks.npz")
-    for field in fields(Looks):
+    loaded = RenderedDetections.load(tmp_path / "looks.npz")
+    for field in fields(RenderedDetections):
         np.testing.assert_array_equal(getattr(loaded, field.name), getattr(seen, field.name))
     assert [path.name for path in tmp_path.iterdir()] == ["looks.npz"]
 
 
-def test_joined_are_one_after_the_other(seen: Looks) -> None:
+def test_joined_are_one_after_the_other(seen: RenderedDetections) -> None:
     renamed = replace(seen, subject=np.array(["somebody else"] * len(seen)))
-    both = Looks.joined([seen, renamed])
+    both = RenderedDetections.concatenate([seen, renamed])
     assert len(both) == 2 * len(seen)
     assert list(both.subject) == [*seen.subject, *renamed.subject]
-    np.testing.assert_array_equal(both.size, [SIZE, SIZE])
+    np.testing.assert_array_equal(both.size, [IMAGE_SIZE, IMAGE_SIZE])
 
 
 def test_people_fill_the_picture_and_few_reach_out_of_it() -> None:
     rng = np.random.default_rng(0)
     filled, outside, heights = [], [], []
     for _ in range(300):
-        camera = phone(BOX, rng)
+        camera = sample_phone_camera(BOX, rng)
         image = camera.project(BOX)
-        filled.append(np.ptp(image, axis=0).max() / SIZE)
-        outside.append(image.min() < -0.02 * SIZE or image.max() > 1.02 * SIZE)
+        filled.append(np.ptp(image, axis=0).max() / IMAGE_SIZE)
+        outside.append(image.min() < -0.02 * IMAGE_SIZE or image.max() > 1.02 * IMAGE_SIZE)
         heights.append(camera.position[1])
     assert 0.33 < np.min(filled) < 0.42
     assert 0.75 < np.quantile(filled, 0.95) < 0.93
@@ -131,12 +136,12 @@ def test_people_fill_the_picture_and_few_reach_out_of_it() -> None:
 
 
 def test_only_who_is_cut_reaches_out_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendered_detections, "_CUT", 0)
+    monkeypatch.setattr(rendered_detections, "_TRUNCATION_PROB", 0)
     rng = np.random.default_rng(0)
     for _ in range(300):
-        image = phone(BOX, rng).project(BOX)
+        image = sample_phone_camera(BOX, rng).project(BOX)
         # panning stretches a picture at its rim
-        assert -0.12 * SIZE < image.min() < image.max() < 1.12 * SIZE
+        assert -0.12 * IMAGE_SIZE < image.min() < image.max() < 1.12 * IMAGE_SIZE
 
 
 def test_a_changed_pose_stays_in_its_ranges() -> None:
@@ -145,9 +150,9 @@ def test_a_changed_pose_stays_in_its_ranges() -> None:
     pose[0] = 0.3, 1, 0
     pose[INDEX["left_knee"]] = np.radians([170, 0, 0])  # further than knees go: it may stay there
     pose[INDEX["right_knee"]] = np.radians([-20, 0, 0])
-    changes = changed(np.repeat(pose[None], 200, axis=0), rng, np.full(200, np.radians(15)))
+    changes = perturb(np.repeat(pose[None], 200, axis=0), rng, np.full(200, np.radians(15)))
     np.testing.assert_array_equal(changes[:, 0], np.tile(pose[0], (200, 1)))
-    for row in read_table("limits.csv"):
+    for row in read_csv("limits.csv"):
         joint = int(row["joint"])
         for axis, name in enumerate("xyz"):
             degrees = np.degrees(changes[:, joint, axis])

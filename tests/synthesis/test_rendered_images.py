@@ -12,16 +12,16 @@ import torch
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry.roi import to_crop
-from biopose_cli.hmr.backbones.blazepose import CROP, DEFAULT
+from biopose_cli.hmr.backbones.blazepose import DEFAULT_LAYERS, RAW_CROP
 from biopose_cli.io import assets
-from biopose_cli.progress import Silent
+from biopose_cli.progress import NullProgress
 from biopose_cli.synthesis import rendered_images
-from biopose_cli.synthesis.keypoint_error_bank import image, people
+from biopose_cli.synthesis.keypoint_error_bank import posed_landmarks, project
 from biopose_cli.synthesis.mocap import INDEX
-from biopose_cli.synthesis.rendered_detections import Looks
-from biopose_cli.synthesis.rendered_images import Pictures
+from biopose_cli.synthesis.rendered_detections import RenderedDetections
+from biopose_cli.synthesis.rendered_images import RenderedImages
 from biopose_cli.synthesis.rendering import load_actor
-from biopose_cli.training.rendered_dataset import Sights
+from biopose_cli.training.rendered_dataset import RenderedDataset
 from biopose_cli.typing import Array
 
 COUNT = 8
@@ -31,15 +31,15 @@ TAPS = ("encoder8", "encoder16")
 @pytest.fixture(scope="module", autouse=True)
 def small() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendered_images, "PART", 4)
-        patch.setattr(rendered_images, "GROUP", 2)
+        patch.setattr(rendered_images, "SHARD_SIZE", 4)
+        patch.setattr(rendered_images, "GROUP_SIZE", 2)
         yield
 
 
 @pytest.fixture(scope="module")
 def weights() -> Path:
     torch.set_num_threads(1)
-    return assets.ensure(assets.needed("heavy"), Silent())["heavy"]
+    return assets.ensure(assets.required_assets("heavy"), NullProgress())["heavy"]
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +54,20 @@ def poses() -> Array:
 @pytest.fixture(scope="module")
 def folder(weights: Path, poses: Array, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    rendered_images.make(
-        folder, load_actor(), weights, poses, np.array(["a", "b"]), COUNT, 1, DEFAULT, Silent()
+    rendered_images.render_dataset(
+        folder, load_actor(), weights, poses, np.array(["a", "b"]), COUNT, 1, DEFAULT_LAYERS, NullProgress()
     )
     return folder
 
 
 @pytest.fixture(scope="module")
-def made(folder: Path) -> Pictures:
-    return rendered_images.load(folder, 2, DEFAULT)
+def made(folder: Path) -> RenderedImages:
+    return rendered_images.load(folder, 2, DEFAULT_LAYERS)
 
 
-def test_people_are_seen_where_they_are(made: Pictures) -> None:
+def test_people_are_seen_where_they_are(made: RenderedImages) -> None:
     assert len(made) >= COUNT - 2
-    looks = made.looks
+    looks = made.detections
     hips = looks.keypoints[:, 23:25].mean(1)
     actor, one = load_actor(), range(len(looks))
     bodies = [actor.joints(looks.pose[k : k + 1], looks.betas[k], looks.transl[k : k + 1])[0] for k in one]
@@ -77,8 +77,8 @@ def test_people_are_seen_where_they_are(made: Pictures) -> None:
     assert np.median(np.linalg.norm(image - hips, axis=1) / looks.roi[:, 2]) < 0.03
 
 
-def test_a_group_shares_its_camera(made: Pictures) -> None:
-    assert len(np.unique(made.looks.focal)) <= COUNT // 2
+def test_a_group_shares_its_camera(made: RenderedImages) -> None:
+    assert len(np.unique(made.detections.focal)) <= COUNT // 2
 
 
 def test_maps_are_the_networks_own_of_crop_and_mirror(
@@ -86,79 +86,86 @@ def test_maps_are_the_networks_own_of_crop_and_mirror(
 ) -> None:
     """With the crop itself as the only map: where its person is, is known."""
     monkeypatch.setattr(
-        rendered_images, "spoiled", lambda image, mask, rng: image * (mask > 0.5)[..., None].astype(np.uint8)
+        rendered_images, "augment", lambda image, mask, rng: image * (mask > 0.5)[..., None].astype(np.uint8)
     )
-    made = rendered_images.make(
-        tmp_path, load_actor(), weights, poses, np.array(["a", "b"]), COUNT, 2, (CROP,), Silent()
+    made = rendered_images.render_dataset(
+        tmp_path, load_actor(), weights, poses, np.array(["a", "b"]), COUNT, 2, (RAW_CROP,), NullProgress()
     )
     everybody = np.arange(len(made))
-    straight, mirror = (made.of(everybody, np.full(len(made), way), [CROP])[0] for way in (False, True))
+    straight, mirror = (
+        made.gather_maps(everybody, np.full(len(made), way), [RAW_CROP])[0] for way in (False, True)
+    )
     np.testing.assert_array_equal(mirror, straight[:, :, ::-1])
-    for k, roi in enumerate(made.looks.roi):
-        hips = to_crop(made.looks.keypoints[k, 23:25].mean(0), roi)
+    for k, roi in enumerate(made.detections.roi):
+        hips = to_crop(made.detections.keypoints[k, 23:25].mean(0), roi)
         person = np.argwhere(straight[k].max(-1) > 0)
         assert np.linalg.norm(person - hips[::-1], axis=1).min() < 12
-    sights = Sights(load_body(), made, 5, 0, ())
-    assert sights.part(everybody, np.random.default_rng(0)).places is not None
+    sights = RenderedDataset(load_body(), made, 5, 0, ())
+    assert sights.select(everybody, np.random.default_rng(0)).keypoint_locations is not None
 
 
 def test_what_was_made_is_not_made_again(
-    folder: Path, made: Pictures, weights: Path, poses: Array, monkeypatch: pytest.MonkeyPatch
+    folder: Path, made: RenderedImages, weights: Path, poses: Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    args = (load_actor(), weights, poses, np.array(["a", "b"]), COUNT, 1, DEFAULT, Silent())
+    args = (load_actor(), weights, poses, np.array(["a", "b"]), COUNT, 1, DEFAULT_LAYERS, NullProgress())
     (folder / "0001.npz").unlink()
-    again = rendered_images.make(folder, *args)
-    for field in fields(Looks):
-        np.testing.assert_array_equal(getattr(again.looks, field.name), getattr(made.looks, field.name))
-    monkeypatch.setattr(rendered_images._Studio, "make", None)
-    assert len(rendered_images.make(folder, *args)) == len(made)
+    again = rendered_images.render_dataset(folder, *args)
+    for field in fields(RenderedDetections):
+        np.testing.assert_array_equal(
+            getattr(again.detections, field.name), getattr(made.detections, field.name)
+        )
+    monkeypatch.setattr(rendered_images._Worker, "render_shard", None)
+    assert len(rendered_images.render_dataset(folder, *args)) == len(made)
     with pytest.raises(SettingError, match="other poses"):
-        rendered_images.make(folder, *args[:2], poses + 0.1, *args[3:])
+        rendered_images.render_dataset(folder, *args[:2], poses + 0.1, *args[3:])
 
 
-def test_truth_and_view_agree_straight_and_mirrored(made: Pictures) -> None:
+def test_truth_and_view_agree_straight_and_mirrored(made: RenderedImages) -> None:
     """With the keypoints that the body has, the truth is exactly where they are, on either side."""
     body = load_body()
     drawn = np.array(
-        [image(made.looks, k, points) for k, (_, _, points) in enumerate(people(made.looks, body))]
+        [
+            project(made.detections, k, points)
+            for k, (_, _, points) in enumerate(posed_landmarks(made.detections, body))
+        ]
     )
-    exact = replace(made, looks=replace(made.looks, keypoints=drawn))
-    sights = Sights(body, exact, 5, 0, TAPS)
+    exact = replace(made, detections=replace(made.detections, keypoints=drawn))
+    sights = RenderedDataset(body, exact, 5, 0, TAPS)
     assert len(sights) == 2 * len(made)
     for start in (0, len(made)):
-        batch = sights.part(np.arange(start, start + len(made)), np.random.default_rng(0))
+        batch = sights.select(np.arange(start, start + len(made)), np.random.default_rng(0))
         points = batch.landmarks + batch.pelvis[:, None]
-        rays = points[..., :2] / points[..., 2:] / batch.view.half[:, None, None]
-        torch.testing.assert_close(rays[:, 11:], batch.view.rays[:, 11:], atol=1e-3, rtol=0)
-        assert batch.maps is not None
-        assert [tuple(one.shape[1:]) for one in batch.maps] == [(8, 8, 272), (16, 16, 160)]
-    straight, mirror = (sights.part(np.array([k]), np.random.default_rng(0)) for k in (0, len(made)))
-    torch.testing.assert_close(mirror.places[:, 11, 0], 1 - straight.places[:, 12, 0])
+        rays = points[..., :2] / points[..., 2:] / batch.view.half_fov_tan[:, None, None]
+        torch.testing.assert_close(rays[:, 11:], batch.view.normalized_keypoints[:, 11:], atol=1e-3, rtol=0)
+        assert batch.feature_maps is not None
+        assert [tuple(one.shape[1:]) for one in batch.feature_maps] == [(8, 8, 272), (16, 16, 160)]
+    straight, mirror = (sights.select(np.array([k]), np.random.default_rng(0)) for k in (0, len(made)))
+    torch.testing.assert_close(mirror.keypoint_locations[:, 11, 0], 1 - straight.keypoint_locations[:, 12, 0])
     torch.testing.assert_close(mirror.pelvis, straight.pelvis * torch.tensor([-1.0, 1, 1]))
 
 
-def test_without_keypoints_the_view_is_that_of_the_square(made: Pictures) -> None:
+def test_without_keypoints_the_view_is_that_of_the_square(made: RenderedImages) -> None:
     own, square = (
-        Sights(load_body(), made, 5, 0, TAPS, keypoints=k).part(
+        RenderedDataset(load_body(), made, 5, 0, TAPS, keypoints=k).select(
             np.arange(len(made)), np.random.default_rng(0)
         )
         for k in (True, False)
     )
-    assert not square.view.rays.any()
+    assert not square.view.normalized_keypoints.any()
     assert not square.view.confidence.any()
-    ratio = (square.view.half / own.view.half).log()
+    ratio = (square.view.half_fov_tan / own.view.half_fov_tan).log()
     assert ratio.abs().median() < 0.3
-    place = square.pelvis[:, :2] / square.pelvis[:, 2:] / square.view.half[:, None]
+    place = square.pelvis[:, :2] / square.pelvis[:, 2:] / square.view.half_fov_tan[:, None]
     assert place.abs().median() < 0.3  # the pelvis is near the middle of both
     unit = torch.eye(3).expand(len(made), 3, 3)
     torch.testing.assert_close(square.view.rotation @ square.view.rotation.mT, unit, atol=1e-5, rtol=0)
     torch.testing.assert_close(square.stature, own.stature, equal_nan=True)
-    assert square.places is None
+    assert square.keypoint_locations is None
 
 
-def test_a_batch_depends_on_seed_and_number_only(made: Pictures) -> None:
-    first, again, other = (Sights(load_body(), made, 5, seed, TAPS).batch(3) for seed in (0, 0, 1))
+def test_a_batch_depends_on_seed_and_number_only(made: RenderedImages) -> None:
+    first, again, other = (RenderedDataset(load_body(), made, 5, seed, TAPS).batch(3) for seed in (0, 0, 1))
     torch.testing.assert_close(first.rotations, again.rotations)
     torch.testing.assert_close(first.stature, again.stature, equal_nan=True)
     assert not torch.equal(first.rotations, other.rotations)
-    assert Sights(load_body(), made, 5, 0, ()).batch(0).maps is None
+    assert RenderedDataset(load_body(), made, 5, 0, ()).batch(0).feature_maps is None

@@ -7,10 +7,17 @@ import pytest
 import torch
 
 from biopose_cli.geometry.camera import project
-from biopose_cli.render.scene import Camera, Room, look_at, shadow
+from biopose_cli.render.scene import Background, Camera, look_at, shadow
 from biopose_cli.synthesis.clothing import dress
 from biopose_cli.synthesis.mocap import INDEX
-from biopose_cli.synthesis.rendering import Actor, Shot, in_camera, load_actor, render_clip, render_images
+from biopose_cli.synthesis.rendering import (
+    Actor,
+    Render,
+    load_actor,
+    render_clip,
+    render_images,
+    to_camera_frame,
+)
 from biopose_cli.typing import Array
 
 BETAS = np.array([0.5, -0.5, 0.3, 0, 0, 0, 0, 0, 0, 0])
@@ -35,7 +42,7 @@ def camera() -> Camera:
 
 
 @pytest.fixture(scope="module")
-def shot(actor: Actor, standing: tuple[Array, Array], camera: Camera) -> Shot:
+def shot(actor: Actor, standing: tuple[Array, Array], camera: Camera) -> Render:
     return next(render_clip(actor, standing[0], BETAS, standing[1], camera, seed=1))
 
 
@@ -61,7 +68,7 @@ def test_in_a_camera_rolled_clockwise_the_world_turns_the_other_way() -> None:
     assert np.degrees(np.arctan2(above[0], -above[1])) == pytest.approx(-30)
 
 
-def test_the_person_is_drawn_where_the_vertices_project(shot: Shot) -> None:
+def test_the_person_is_drawn_where_the_vertices_project(shot: Render) -> None:
     flat = shot.vertices / shot.vertices[:, 2:] @ shot.camera.matrix.T
     rows, columns = np.nonzero(shot.mask > 0.5)
     low, high = flat[:, :2].min(axis=0), flat[:, :2].max(axis=0)
@@ -70,14 +77,14 @@ def test_the_person_is_drawn_where_the_vertices_project(shot: Shot) -> None:
         assert found.max() + 1 == pytest.approx(high[expected], abs=1.5)
 
 
-def test_left_is_left(shot: Shot, camera: Camera) -> None:
+def test_left_is_left(shot: Render, camera: Camera) -> None:
     """Seen from the front, the subject's left hand is on the right of the image."""
     left, right = shot.joints[INDEX["left_wrist"]], shot.joints[INDEX["right_wrist"]]
     assert left[0] > right[0] + 0.3
 
 
 def test_a_seed_fixes_everything(
-    actor: Actor, standing: tuple[Array, Array], camera: Camera, shot: Shot
+    actor: Actor, standing: tuple[Array, Array], camera: Camera, shot: Render
 ) -> None:
     again = next(render_clip(actor, standing[0], BETAS, standing[1], camera, seed=1))
     np.testing.assert_array_equal(again.image, shot.image)
@@ -90,13 +97,13 @@ def test_a_seed_fixes_everything(
 def test_poses_in_the_cameras_axes_are_the_same_bodies(actor: Actor, camera: Camera) -> None:
     rng = np.random.default_rng(3)
     pose, transl = rng.normal(0, 0.4, (3, 24, 3)), rng.normal(0, 0.5, (3, 3))
-    moved = in_camera(camera, pose, transl, actor.rest_body(BETAS).joints[0])
+    moved = to_camera_frame(camera, pose, transl, actor.rest_body(BETAS).joints[0])
     expected = camera.from_world(actor.joints(pose, BETAS, transl))
     np.testing.assert_allclose(actor.joints(moved[0], BETAS, moved[1]), expected, atol=1e-5)
 
 
 def test_the_rays_of_floor_pixels_meet_the_floor(camera: Camera) -> None:
-    picture, on_floor = Room(5).background(camera)
+    picture, on_floor = Background(5).render(camera)
     known = np.isfinite(on_floor[..., 0])
     assert known[-1].all()
     assert not known[0].any()
@@ -108,8 +115,8 @@ def test_the_rays_of_floor_pixels_meet_the_floor(camera: Camera) -> None:
 def test_the_shadow_is_under_the_body_and_nowhere_else(
     actor: Actor, standing: tuple[Array, Array], camera: Camera
 ) -> None:
-    _, on_floor = Room(5).background(camera)
-    vertices = actor.posed(*(standing[0], BETAS, standing[1]))[0]
+    _, on_floor = Background(5).render(camera)
+    vertices = actor.vertices(*(standing[0], BETAS, standing[1]))[0]
     light = shadow(vertices, on_floor, np.array([0.0, 1, 0]))
     dark = on_floor[light < 0.8]
     assert len(dark)
@@ -119,10 +126,10 @@ def test_the_shadow_is_under_the_body_and_nowhere_else(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_clothes_leave_hands_and_face_bare(actor: Actor, seed: int) -> None:
-    rest, joints = actor.rest(BETAS)
-    outfit = dress(rest, joints, actor.weights, seed)
-    assert outfit.colours.min() >= 0
-    assert outfit.colours.max() <= 1
+    rest, joints = actor.rest_vertices_and_joints(BETAS)
+    outfit = dress(rest, joints, actor.skinning_weights, seed)
+    assert outfit.colors.min() >= 0
+    assert outfit.colors.max() <= 1
     hand = rest[:, 0] > joints[INDEX["left_wrist"], 0] + 0.06
     assert (outfit.offsets[hand] == 0).all()
     chest = np.linalg.norm(rest - joints[INDEX["spine3"]] - [0, 0, 0.1], axis=1) < 0.08

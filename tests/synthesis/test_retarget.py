@@ -12,11 +12,11 @@ from biopose_cli.synthesis.cmu import REFERENCE
 from biopose_cli.synthesis.mocap import INDEX, PARENTS, Take, euler
 from biopose_cli.synthesis.retarget import (
     RestBody,
-    alignment,
-    broken_knees,
+    forward_kinematics,
     global_rotations,
-    mirrored,
-    positions_of,
+    has_off_axis_knees,
+    mirror_motion,
+    rest_alignment,
     retarget,
 )
 from biopose_cli.typing import Array
@@ -29,7 +29,7 @@ def unit(vector: Array) -> Array:
 
 
 def joints_of(pose: Array, transl: Array, body: RestBody) -> Array:
-    return positions_of(global_rotations(pose), transl + body.joints[0], body)
+    return forward_kinematics(global_rotations(pose), transl + body.joints[0], body)
 
 
 def turned(axis: Array, degrees: float) -> Array:
@@ -83,7 +83,7 @@ def test_elbow_flexion_brings_the_hand_forward_from_the_t_pose(
 
 
 def test_left_and_right_are_mirror_images(make_take: MakeTake, rest_body: RestBody) -> None:
-    aligned = alignment(REFERENCE, rest_body)
+    aligned = rest_alignment(REFERENCE, rest_body)
     flip = np.diag([-1.0, 1, 1])
     for joint, index in INDEX.items():
         if joint.startswith("left"):
@@ -95,10 +95,10 @@ def test_mirrored_motion_puts_the_joints_at_mirrored_places(rest_body: RestBody)
     rng = np.random.default_rng(0)
     pose, transl = rng.normal(0, 0.5, (5, 24, 3)), rng.normal(0, 1, (5, 3))
     joints = joints_of(pose, transl, rest_body)
-    seen = joints_of(*mirrored(pose, transl), rest_body)
+    seen = joints_of(*mirror_motion(pose, transl), rest_body)
     order = [INDEX[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in INDEX]
     np.testing.assert_allclose(seen, joints[:, order] * [-1, 1, 1], atol=1e-12)
-    again = mirrored(*mirrored(pose, transl))
+    again = mirror_motion(*mirror_motion(pose, transl))
     np.testing.assert_array_equal(again[0], pose)
 
 
@@ -115,5 +115,5 @@ def test_bones_keep_their_lengths(rest_body: RestBody) -> None:
 def test_a_recording_that_comes_apart_is_noticed(make_take: MakeTake, rest_body: RestBody) -> None:
     sound = retarget(make_take(), rest_body)
     broken = retarget(make_take(left_knee=euler("y", [35.0])), rest_body)
-    assert not broken_knees(sound)
-    assert broken_knees(broken)
+    assert not has_off_axis_knees(sound)
+    assert has_off_axis_knees(broken)

@@ -12,7 +12,7 @@ import pytest
 from biopose_cli.body.model import DEFAULT_BODY
 from biopose_cli.io.storage import read_motion
 from biopose_cli.io.video.probe import probe
-from biopose_cli.io.video.reader import frames
+from biopose_cli.io.video.reader import read_frames
 from biopose_cli.render.scene import Camera
 from biopose_cli.synthesis.mocap import INDEX
 from biopose_cli.synthesis.rendering import load_actor
@@ -64,7 +64,9 @@ def test_the_person_is_where_the_truth_says(sample_clip: Path, folder: Path) -> 
         joints = load_actor().joints(truth["pose"], truth["betas"], truth["transl"])
         count = len(truth["time"])
     first, last = (
-        frame.image.astype(float) for frame in frames(probe(sample_clip)) if frame.index in {0, count - 1}
+        frame.image.astype(float)
+        for frame in read_frames(probe(sample_clip))
+        if frame.index in {0, count - 1}
     )
     changed = np.abs(last - first).max(axis=2) > 25
     for joint in ("pelvis", "left_knee", "right_knee", "left_ankle", "right_ankle", "head", "right_elbow"):

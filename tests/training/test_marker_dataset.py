@@ -12,20 +12,20 @@ import torch
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
-from biopose_cli.ik.network import ROOT
-from biopose_cli.progress import Silent
+from biopose_cli.ik.network import PELVIS_COORDINATES
+from biopose_cli.progress import NullProgress
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.synthesis.retarget import Motion
-from biopose_cli.synthesis.subjects import Wearer, random_betas
+from biopose_cli.synthesis.subjects import ScaledSubject, random_betas
 from biopose_cli.training import marker_dataset as module
 from biopose_cli.training.marker_dataset import (
-    DOUBTFUL,
+    EXCLUDED_SUBJECTS,
     FPS,
     FRAMES,
-    HELD_OUT,
-    WORST,
-    Pairs,
-    build,
+    HELD_OUT_SUBJECTS,
+    MAX_RESIDUAL,
+    MarkerDataset,
+    build_dataset,
     captured_motions,
 )
 from biopose_cli.typing import Array
@@ -37,9 +37,9 @@ Groups = tuple[list[Motion], list[Motion]]
 
 
 @pytest.fixture(scope="module")
-def wearer() -> Wearer:
+def wearer() -> ScaledSubject:
     torch.set_num_threads(1)
-    return Wearer(load_body(), random_betas(np.random.default_rng(3)))
+    return ScaledSubject(load_body(), random_betas(np.random.default_rng(3)))
 
 
 @pytest.fixture(scope="module")
@@ -48,44 +48,44 @@ def motions(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Groups:
 
 
 @pytest.fixture(scope="module")
-def pairs(motions: Groups) -> Pairs:
-    return build(motions[0], people=2, clips=1, seed=4, processes=1, progress=Silent())
+def pairs(motions: Groups) -> MarkerDataset:
+    return build_dataset(motions[0], people=2, clips=1, seed=4, processes=1, progress=NullProgress())
 
 
-def test_places_times_factors_are_the_markers_of_the_model(wearer: Wearer) -> None:
-    scaled = wearer.places * wearer.factors[wearer.table.marker_bodies]
-    np.testing.assert_allclose(scaled, wearer.table.marker_places, atol=1e-12)
-    markers = wearer.calibrated.model.getMarkerSet()
+def test_places_times_factors_are_the_markers_of_the_model(wearer: ScaledSubject) -> None:
+    scaled = wearer.marker_locations * wearer.factors[wearer.spec.marker_bodies]
+    np.testing.assert_allclose(scaled, wearer.spec.marker_locations, atol=1e-12)
+    markers = wearer.scaled_model.model.getMarkerSet()
     for i, marker in enumerate(MARKERS):
         location = markers.get(marker.name).get_location()
         np.testing.assert_allclose(scaled[i], [location.get(k) for k in range(3)], atol=1e-9)
 
 
-def test_the_unscaled_skeleton_with_a_persons_scale_and_places_is_that_persons(wearer: Wearer) -> None:
+def test_the_unscaled_skeleton_with_a_persons_scale_and_places_is_that_persons(wearer: ScaledSubject) -> None:
     """So a stream can make markers of anybody from one table."""
     rng = np.random.default_rng(0)
-    q = torch.as_tensor(rng.uniform(-0.4, 0.4, (4, len(wearer.table.coordinates))))
+    q = torch.as_tensor(rng.uniform(-0.4, 0.4, (4, len(wearer.spec.coordinates))))
     generic = Kinematics(typical()[0])
-    found = generic.markers(q, torch.as_tensor(wearer.factors), torch.as_tensor(wearer.places))
-    np.testing.assert_allclose(found, Kinematics(wearer.table).markers(q), atol=1e-9)
+    found = generic.markers(q, torch.as_tensor(wearer.factors), torch.as_tensor(wearer.marker_locations))
+    np.testing.assert_allclose(found, Kinematics(wearer.spec).markers(q), atol=1e-9)
 
 
-def test_a_body_that_stands_has_the_angles_of_its_static_trial(wearer: Wearer) -> None:
+def test_a_body_that_stands_has_the_angles_of_its_static_trial(wearer: ScaledSubject) -> None:
     """Markers of the model in the calibration's pose: nothing but the trunk's and the forearms' known angles."""
-    pose = wearer.calibrated.pose
-    q = np.array([[pose.get(name, 0.0) for name in wearer.table.coordinates]])
-    markers = Kinematics(wearer.table).markers(torch.as_tensor(q)).numpy()
+    pose = wearer.scaled_model.pose
+    q = np.array([[pose.get(name, 0.0) for name in wearer.spec.coordinates]])
+    markers = Kinematics(wearer.spec).markers(torch.as_tensor(q)).numpy()
     found = wearer.solver.solve(markers).q
     np.testing.assert_allclose(np.degrees(found), np.degrees(q), atol=0.05)
-    inner = [i for i, name in enumerate(wearer.table.coordinates) if name not in {*ROOT, *pose}]
+    inner = [i for i, name in enumerate(wearer.spec.coordinates) if name not in {*PELVIS_COORDINATES, *pose}]
     np.testing.assert_allclose(np.degrees(found[:, inner]), 0, atol=0.05)
 
 
-def test_a_body_in_a_t_pose_has_its_legs_near_zero_and_its_arms_out(wearer: Wearer) -> None:
+def test_a_body_in_a_t_pose_has_its_legs_near_zero_and_its_arms_out(wearer: ScaledSubject) -> None:
     """SMPL's zero, which is no pose of the calibration. x forward, y up: facing along x as OpenSim has it."""
     found = wearer.solver.solve(wearer.markers(np.zeros((1, 24, 3)), np.zeros((1, 3))))
     assert found.rms[0] < 0.015
-    angle = dict(zip(wearer.table.coordinates, np.degrees(found.q[0]), strict=True))
+    angle = dict(zip(wearer.spec.coordinates, np.degrees(found.q[0]), strict=True))
     for name in ("pelvis_tilt", "pelvis_list", "pelvis_rotation", "lumbar_bending", "lumbar_rotation"):
         assert abs(angle[name]) < 8, name
     for side in "rl":
@@ -94,7 +94,7 @@ def test_a_body_in_a_t_pose_has_its_legs_near_zero_and_its_arms_out(wearer: Wear
         assert -110 < angle[f"arm_add_{side}"] < -60
 
 
-def test_a_body_that_is_moved_takes_its_markers_along(wearer: Wearer) -> None:
+def test_a_body_that_is_moved_takes_its_markers_along(wearer: ScaledSubject) -> None:
     zero = np.zeros((2, 24, 3))
     still, moved = wearer.markers(zero, np.array([[0.0, 0.0, 0.0], [0.1, 0.2, 0.3]]))
     np.testing.assert_allclose(moved - still, np.tile([0.3, 0.2, -0.1], (len(MARKERS), 1)), atol=1e-6)
@@ -121,12 +121,12 @@ def test_no_held_out_or_doubtful_subject_and_no_short_take_is_ever_trained_on(
     def motion(subject: str, frames: int) -> Motion:
         return Motion("x", subject, "x", FPS, np.zeros((frames, 24, 3)), np.zeros((frames, 3)))
 
-    everybody = [*HELD_OUT, *DOUBTFUL, "02", "unknown_jumping"]
+    everybody = [*HELD_OUT_SUBJECTS, *EXCLUDED_SUBJECTS, "02", "unknown_jumping"]
     takes = [motion(subject, frames) for subject in everybody for frames in (FRAMES - 1, FRAMES)]
     monkeypatch.setattr(module, "load_motions", lambda *_: takes)
     train, held = captured_motions(Path(), load_body())
     assert [m.subject for m in train] == ["02", "unknown_jumping"]
-    assert [m.subject for m in held] == list(HELD_OUT)
+    assert [m.subject for m in held] == list(HELD_OUT_SUBJECTS)
     assert {len(m.pose) for m in [*train, *held]} == {FRAMES}
 
 
@@ -136,7 +136,7 @@ def test_a_folder_without_the_archives_is_refused(tmp_path: Path) -> None:
             captured_motions(folder, load_body())
 
 
-def test_the_labelled_skeleton_carries_its_markers_where_the_body_has_them(pairs: Pairs) -> None:
+def test_the_labelled_skeleton_carries_its_markers_where_the_body_has_them(pairs: MarkerDataset) -> None:
     table, _ = typical()
     assert pairs.q.shape == (2, FRAMES, len(table.coordinates))
     assert pairs.person.tolist() == [0, 1]
@@ -144,7 +144,7 @@ def test_the_labelled_skeleton_carries_its_markers_where_the_body_has_them(pairs
     kinematics = Kinematics(table)
     for clip in range(2):
         q, factors, places = (
-            torch.as_tensor(a[clip].astype(float)) for a in (pairs.q, pairs.factors, pairs.places)
+            torch.as_tensor(a[clip].astype(float)) for a in (pairs.q, pairs.factors, pairs.marker_locations)
         )
         apart = np.linalg.norm(kinematics.markers(q, factors, places).numpy() - pairs.markers[clip], axis=-1)
         assert np.sqrt((apart**2).mean()) < 0.015
@@ -154,23 +154,25 @@ def test_the_labelled_skeleton_carries_its_markers_where_the_body_has_them(pairs
     assert ((pairs.q > low - 1e-5) & (pairs.q < high + 1e-5)).all()
 
 
-def test_pairs_are_the_same_for_the_same_seed_in_other_processes_too(motions: Groups, pairs: Pairs) -> None:
-    again = build(motions[0], people=2, clips=1, seed=4, processes=2, progress=Silent())
-    for field in fields(Pairs):
+def test_pairs_are_the_same_for_the_same_seed_in_other_processes_too(
+    motions: Groups, pairs: MarkerDataset
+) -> None:
+    again = build_dataset(motions[0], people=2, clips=1, seed=4, processes=2, progress=NullProgress())
+    for field in fields(MarkerDataset):
         own, other = getattr(pairs, field.name), getattr(again, field.name)
         np.testing.assert_array_equal(own, other, err_msg=field.name)
 
 
-def test_people_differ(pairs: Pairs) -> None:
+def test_people_differ(pairs: MarkerDataset) -> None:
     assert np.abs(pairs.factors[0] - pairs.factors[1]).max() > 0.01
-    assert np.abs(pairs.places[0] - pairs.places[1]).max() > 0.001
+    assert np.abs(pairs.marker_locations[0] - pairs.marker_locations[1]).max() > 0.001
 
 
 def test_clips_that_the_skeleton_cannot_follow_are_left_out(
     motions: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WORST", WORST / 100)
-    found = build(motions[0][:1], people=1, clips=1, seed=4, processes=1, progress=Silent())
+    monkeypatch.setattr(module, "MAX_RESIDUAL", MAX_RESIDUAL / 100)
+    found = build_dataset(motions[0][:1], people=1, clips=1, seed=4, processes=1, progress=NullProgress())
     assert found.factors.shape[0] == 1
     assert found.q.shape[0] == found.markers.shape[0] == len(found.person) == len(found.subject) == 0
 
@@ -178,8 +180,8 @@ def test_clips_that_the_skeleton_cannot_follow_are_left_out(
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     pairs = made_up_pairs()
     pairs.save(tmp_path / "pairs.npz")
-    loaded = Pairs.load(tmp_path / "pairs.npz")
-    for field in fields(Pairs):
+    loaded = MarkerDataset.load(tmp_path / "pairs.npz")
+    for field in fields(MarkerDataset):
         own: Array = getattr(pairs, field.name)
         np.testing.assert_array_equal(own, getattr(loaded, field.name))
         assert own.dtype == getattr(loaded, field.name).dtype

@@ -11,7 +11,7 @@ from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.synthesis.joint_motion import INDEX, LOWER, UPPER
 from biopose_cli.training import marker_loader
 from biopose_cli.training.marker_dataset import FRAMES
-from biopose_cli.training.marker_loader import Batch, Stream, segment_tree
+from biopose_cli.training.marker_loader import MarkerLoader, NeurIKBatch, segment_tree
 from tests.helpers.synthetic_markers import made_up_pairs, typical
 
 CLIPS, WINDOW = 10, 8
@@ -19,8 +19,8 @@ CLIPS, WINDOW = 10, 8
 
 @pytest.fixture(autouse=True)
 def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marker_loader, "POOL", 12)
-    monkeypatch.setattr(marker_loader, "RENEWED", 3)
+    monkeypatch.setattr(marker_loader, "POOL_SIZE", 12)
+    monkeypatch.setattr(marker_loader, "POOL_REFRESH_STEPS", 3)
 
 
 def make(
@@ -30,25 +30,25 @@ def make(
     seed: int = 5,
     window: int = WINDOW,
     clips: int = CLIPS,
-) -> Stream:
+) -> MarkerLoader:
     table, _ = typical()
-    return Stream(made_up_pairs(), table, clips, window, seed, captured, clean, noise)
+    return MarkerLoader(made_up_pairs(), table, clips, window, seed, captured, clean, noise)
 
 
-def equal(one: Batch, other: Batch) -> bool:
-    names = ("markers", "seen", "q", "scale")
+def equal(one: NeurIKBatch, other: NeurIKBatch) -> bool:
+    names = ("markers", "visible", "q", "scale")
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
-def people_of(batch: Batch) -> Tensor:
+def people_of(batch: NeurIKBatch) -> Tensor:
     """(C): who wears each clip, by the scale."""
     factors = torch.as_tensor(made_up_pairs().factors)
     return (batch.scale[:, None] - factors).abs().sum((2, 3)).argmin(1)
 
 
-def on_the_bones(batch: Batch) -> Tensor:
+def on_the_bones(batch: NeurIKBatch) -> Tensor:
     """(C, W, M, 3): the markers of the batch's angles, scales and people."""
-    places = torch.as_tensor(made_up_pairs().places)[people_of(batch)]
+    places = torch.as_tensor(made_up_pairs().marker_locations)[people_of(batch)]
     frames = batch.q.shape[1]
     each = [part.repeat_interleave(frames, 0) for part in (batch.scale, places)]
     kinematics = Kinematics(typical()[0], torch.float32)
@@ -60,11 +60,11 @@ def test_a_batch_has_the_shapes_and_kinds_that_training_needs() -> None:
     batch = make().batch(0)
     table, places = typical()
     assert batch.markers.shape == (CLIPS, WINDOW, len(places), 3)
-    assert batch.seen.shape == batch.markers.shape[:3]
+    assert batch.visible.shape == batch.markers.shape[:3]
     assert batch.q.shape == (CLIPS, WINDOW, len(table.coordinates))
     assert batch.scale.shape == (CLIPS, len(table.bodies), 3)
     assert {batch.markers.dtype, batch.q.dtype, batch.scale.dtype} == {torch.float32}
-    assert batch.seen.dtype == torch.bool
+    assert batch.visible.dtype == torch.bool
     assert torch.isfinite(batch.markers).all()
 
 
@@ -92,12 +92,12 @@ def test_the_pool_is_drawn_anew_after_a_while() -> None:
 def test_markers_of_joint_space_motion_sit_beside_the_bones_by_a_constant_of_a_few_mm() -> None:
     batch = make(captured=0.0, clean=1.0).batch(0)
     apart = torch.linalg.vector_norm(batch.markers - on_the_bones(batch), dim=-1)
-    assert torch.sqrt((apart**2).mean() / 3) == pytest.approx(marker_loader._SITE, rel=0.15)
+    assert torch.sqrt((apart**2).mean() / 3) == pytest.approx(marker_loader._MARKER_STD, rel=0.15)
     assert (apart - apart[:, :1]).abs().max() < 1e-5
 
 
 def test_markers_of_joint_space_motion_are_those_of_its_angles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marker_loader, "_SITE", 0.0)
+    monkeypatch.setattr(marker_loader, "_MARKER_STD", 0.0)
     batch = make(captured=0.0, clean=1.0).batch(0)
     torch.testing.assert_close(batch.markers, on_the_bones(batch), atol=1e-5, rtol=0)
     assert len(set(people_of(batch).tolist())) > 1
@@ -140,15 +140,15 @@ def test_a_window_as_long_as_a_clip_is_the_clip() -> None:
 def test_the_clean_share_has_no_noise_and_no_gaps_and_the_others_have() -> None:
     noisy, clean = make(noise=1.0).batch(2), make(noise=0.0).batch(2)
     assert torch.equal(noisy.q, clean.q)
-    assert clean.seen.all()
+    assert clean.visible.all()
     off = (clean.markers - on_the_bones(clean)).abs().amax((1, 2, 3))
     assert (off < 1e-5).sum() == CLIPS // 2  # the captured ones
     assert off.max() < 0.03
     assert torch.equal(noisy.markers[:4], clean.markers[:4])
-    assert noisy.seen[:4].all()
+    assert noisy.visible[:4].all()
     apart = torch.linalg.vector_norm(noisy.markers - clean.markers, dim=-1).mean((1, 2))
     assert (apart[4:] > 1e-3).all()
-    assert not noisy.seen[4:].all()
+    assert not noisy.visible[4:].all()
 
 
 def test_clean_clips_are_of_both_kinds() -> None:

@@ -16,21 +16,21 @@ from safetensors.torch import load_file
 
 from biopose_cli.errors import ArtifactError, OutputError, SettingError
 from biopose_cli.ik.checkpoint import load_network
-from biopose_cli.ik.network import Size
-from biopose_cli.progress import Silent
-from biopose_cli.training import marker_loader
-from biopose_cli.training.marker_dataset import Pairs
-from biopose_cli.training.neurik import Config, read_config, train
-from biopose_cli.training.neurik_losses import Weights
+from biopose_cli.ik.network import NeurIKConfig
+from biopose_cli.progress import NullProgress
+from biopose_cli.training import marker_loader, neurik
+from biopose_cli.training.marker_dataset import MarkerDataset
+from biopose_cli.training.neurik import TrainConfig, read_config, train
+from biopose_cli.training.neurik_losses import LossWeights
 from tests.helpers.mocap_archives import small_archives
 
-TINY = Config(
-    people=2, clips=2, held_out_people=1, steps=60, batch=8, warm_up=5, learning_rate=3e-3, average=0.8, window=8,
-    channels=4, convolutions=1, kernel=3, width=32, layers=1, heads=2, feedforward=32, check_every=20,
+TINY = TrainConfig(
+    people=2, clips_per_person=2, held_out_people=1, steps=60, batch_size=8, warmup_steps=5, learning_rate=3e-3,
+    ema_decay=0.8, window=8, channels=4, convolutions=1, kernel=3, width=32, layers=1, heads=2, feedforward=32, val_every=20,
 )  # fmt: skip
 
 
-class Cut(Silent):
+class Cut(NullProgress):
     """Stops the run after so many steps of training, as Ctrl+C does."""
 
     def __init__(self, steps: int) -> None:
@@ -48,8 +48,8 @@ class Cut(Silent):
 
 @pytest.fixture(autouse=True)
 def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marker_loader, "POOL", 16)
-    monkeypatch.setattr(marker_loader, "RENEWED", 30)
+    monkeypatch.setattr(marker_loader, "POOL_SIZE", 16)
+    monkeypatch.setattr(marker_loader, "POOL_REFRESH_STEPS", 30)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def finished(motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of `TINY` without a cut."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(marker_loader, "POOL", 16)
-        patch.setattr(marker_loader, "RENEWED", 30)
-        path = train(TINY, motion, folder, Silent(), processes=1)
+        patch.setattr(marker_loader, "POOL_SIZE", 16)
+        patch.setattr(marker_loader, "POOL_REFRESH_STEPS", 30)
+        path = train(TINY, motion, folder, NullProgress(), processes=1)
     assert path == folder / "neurik.safetensors"
     return folder
 
@@ -87,11 +87,11 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def test_training_makes_a_network_that_can_be_used(finished: Path) -> None:
     network, places = load_network(finished / "neurik.safetensors")
-    assert network.size == TINY.size
-    pairs = Pairs.load(finished / "pairs_train.npz")
+    assert network.config == TINY.network_config
+    pairs = MarkerDataset.load(finished / "pairs_train.npz")
     assert pairs.factors.shape[0] == 2
-    np.testing.assert_allclose(places, pairs.places.mean(axis=0), atol=1e-6)
-    held = Pairs.load(finished / "pairs_held_out.npz")
+    np.testing.assert_allclose(places, pairs.marker_locations.mean(axis=0), atol=1e-6)
+    held = MarkerDataset.load(finished / "pairs_held_out.npz")
     assert not set(held.subject) & set(pairs.subject)
 
 
@@ -116,7 +116,7 @@ def test_a_run_that_was_cut_gives_bitwise_the_same_weights(
             train(TINY, motion, prepared, Cut(steps), processes=1)
         assert not (prepared / "neurik.safetensors").exists()
     assert (prepared / "checkpoint.pt").exists()
-    train(TINY, motion, prepared, Silent(), processes=1)
+    train(TINY, motion, prepared, NullProgress(), processes=1)
     whole, resumed = (load_file(folder / "neurik.safetensors") for folder in (finished, prepared))
     assert whole.keys() == resumed.keys()
     for name, value in whole.items():
@@ -135,7 +135,7 @@ def test_a_folder_with_another_configuration_is_refused_and_stays_as_it_is(
 ) -> None:
     before = (finished / "config.json").read_bytes()
     with pytest.raises(SettingError, match=r"another configuration.*--out"):
-        train(replace(TINY, seed=1), motion, finished, Silent(), processes=1)
+        train(replace(TINY, seed=1), motion, finished, NullProgress(), processes=1)
     assert (finished / "config.json").read_bytes() == before
     assert json.loads(before) == asdict(TINY)
 
@@ -145,39 +145,39 @@ def test_a_checkpoint_that_is_broken_is_one_clear_line(finished: Path, prepared:
     for broken in (content[: len(content) // 2], b"not a checkpoint", b""):
         (prepared / "checkpoint.pt").write_bytes(broken)
         with pytest.raises(ArtifactError, match=r"checkpoint\.pt cannot be read") as caught:
-            train(TINY, motion, prepared, Silent(), processes=1)
+            train(TINY, motion, prepared, NullProgress(), processes=1)
         assert "\n" not in str(caught.value)
 
 
 def test_motion_or_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="--motion"):
-        train(TINY, tmp_path / "nowhere", tmp_path / "run", Silent(), processes=1)
+        train(TINY, tmp_path / "nowhere", tmp_path / "run", NullProgress(), processes=1)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
-        train(TINY, tmp_path, tmp_path / "file" / "run", Silent(), processes=1)
+        train(TINY, tmp_path, tmp_path / "file" / "run", NullProgress(), processes=1)
 
 
 def test_without_a_file_the_configuration_is_the_small_one() -> None:
-    assert read_config(None) == Config()
-    assert Config().size == Size()
-    assert Config().weights == Weights()
+    assert read_config(None) == TrainConfig()
+    assert TrainConfig().network_config == NeurIKConfig()
+    assert TrainConfig().loss_weights == LossWeights()
 
 
 def test_the_configuration_of_the_shipped_weights_can_be_read_and_is_complete() -> None:
     with resources.as_file(resources.files("biopose_cli.training") / "configs" / "neurik.toml") as path:
         config = read_config(path)
         text = path.read_text(encoding="utf-8")
-    assert config.people > Config().people
-    assert config.steps > Config().steps
-    missing = [field.name for field in fields(Config) if f"\n{field.name} = " not in text]
+    assert config.people > TrainConfig().people
+    assert config.steps > TrainConfig().steps
+    missing = [field.name for field in fields(TrainConfig) if f"\n{field.name} = " not in text]
     assert missing == []  # so a change of a default does not change what the file means
 
 
 def test_a_configuration_takes_whole_numbers_for_others(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    path.write_text("learning-rate = 1\nsteps = 7\nmixed = false\n")
+    path.write_text("learning-rate = 1\nsteps = 7\nmixed_precision = false\n")
     config = read_config(path)
-    assert config == replace(Config(), learning_rate=1.0, steps=7, mixed=False)
+    assert config == replace(TrainConfig(), learning_rate=1.0, steps=7, mixed_precision=False)
     assert isinstance(config.learning_rate, float)
 
 
@@ -187,16 +187,18 @@ def test_a_configuration_takes_whole_numbers_for_others(tmp_path: Path) -> None:
         ("step = 3", "steps"),
         ("steps = 3.5", "steps = 3.5"),
         ("steps = 'many'", "steps = 'many'"),
-        ("mixed = 1", "true or false"),
-        ("clean = true", "not true or false"),
+        ("mixed_precision = 1", "true or false"),
+        ("clean_fraction = true", "not true or false"),
         ("steps = ", "not valid TOML"),
         ("people = 0", "1 or more"),
-        ("batch = -3", "1 or more"),
+        ("batch_size = -3", "1 or more"),
         ("window = 65", "2 to 64 frames"),
         ("window = 1", "2 to 64 frames"),
         ("kernel = 4", "odd"),
         ("heads = 7", "multiple of heads"),
-        ("clean = 1.5", "shares"),
+        ("clean_fraction = 1.5", "clean_fraction must be"),
+        ("warm-up = 3", "'warmup_steps' now"),
+        *((f"{old} = 1", f"'{old}'.*'{new}' now") for old, new in neurik._RENAMED.items()),
     ],
 )
 def test_a_mistake_in_the_configuration_is_one_clear_line(line: str, message: str, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 from biopose_cli.errors import SettingError
 from biopose_cli.typing import Array
 
-_REORDERING = 32  # frames; H.264 and HEVC reorder over 16 at most
-_SLACK = 0.1  # s that --end may lie beyond the last frame, so that a rounded duration can be typed
+_MAX_REORDERING = 32  # frames; H.264 and HEVC reorder over 16 at most
+_END_TOLERANCE = 0.1  # s that --end may lie beyond the last frame, so that a rounded duration can be typed
 
 
 def _empty(dtype: type) -> Array:
@@ -70,7 +70,7 @@ class Clock:
         """
         length = f"the video lasts {self.duration:.2f} s"
         for name, value in (("--start", start), ("--end", end)):
-            if value is not None and not 0.0 <= value <= self.duration + _SLACK:
+            if value is not None and not 0.0 <= value <= self.duration + _END_TOLERANCE:
                 raise SettingError(
                     f"{name} {value:g} s is outside the video", f"{length[0].upper()}{length[1:]}"
                 )
@@ -85,7 +85,7 @@ class Clock:
         return first, last - 1
 
 
-def build(
+def build_clock(
     packets: list[tuple[int | None, int | None]],
     tick: Fraction,
     rate: Fraction | None,
@@ -103,12 +103,12 @@ def build(
     first: the stamp of the first frame that could be decoded.
     """
     nominal = rate if rate else Fraction(25)
-    shown = [pts for pts, _ in packets if pts is not None]
-    stored = [dts for _, dts in packets if dts is not None]
-    counted = len(shown) < len(packets)
-    stamps = np.array(stored if counted else shown, np.int64)
+    presentation_stamps = [pts for pts, _ in packets if pts is not None]
+    decode_stamps = [dts for _, dts in packets if dts is not None]
+    counted = len(presentation_stamps) < len(packets)
+    stamps = np.array(decode_stamps if counted else presentation_stamps, np.int64)
     displaced = np.abs(np.argsort(stamps, kind="stable") - np.arange(len(stamps)))
-    if len(stamps) < len(packets) or displaced.max() > _REORDERING:
+    if len(stamps) < len(packets) or displaced.max() > _MAX_REORDERING:
         times = np.arange(len(packets)) / float(nominal)
         clock = Clock(np.arange(len(packets)), times, 1.0 / float(nominal), counted=True)
         return clock, (
@@ -119,13 +119,13 @@ def build(
     stamps = np.sort(stamps)
     if first is not None and not counted:
         stamps = stamps[np.searchsorted(stamps, first) :]
-    times, period = _spread((stamps - stamps[0]) * float(tick), 1.0 / float(nominal))
+    times, period = _space_evenly((stamps - stamps[0]) * float(tick), 1.0 / float(nominal))
     repeated = len(stamps) - len(np.unique(stamps))
     note = f"{repeated} frames had the same time stamp as another; they were spread evenly up to the next"
     return Clock(stamps, times, period, counted), (note,) if repeated else ()
 
 
-def _spread(times: Array, nominal: float) -> tuple[Array, float]:
+def _space_evenly(times: Array, nominal: float) -> tuple[Array, float]:
     """Strictly increasing times (s) from sorted ones, and their median distance."""
     distinct, group, sizes = np.unique(times, return_inverse=True, return_counts=True)
     period = float(np.median(np.diff(distinct))) if len(distinct) > 1 else nominal

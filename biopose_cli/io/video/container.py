@@ -14,7 +14,7 @@ from biopose_cli.errors import VideoError
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Any]:
+def open_container(path: Path) -> Iterator[Any]:
     """An FFmpeg input container on `path`, closed afterwards.
 
     Raises
@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[Any]:
         yield container
 
 
-def picture_stream(container: Any, path: Path) -> Any:
+def video_stream(container: Any, path: Path) -> Any:
     """The stream with the moving pictures: the one marked as default, else the largest. Cover art does not count.
 
     Raises
@@ -58,7 +58,7 @@ def picture_stream(container: Any, path: Path) -> Any:
     kind = container.format.name
     if kind in {"image2", "tty"} or kind.endswith("_pipe"):  # FFmpeg plays stills and even text files
         raise VideoError(f"{path} is a single picture or a text, not a video", "Give a video file")
-    streams = moving_pictures(container)
+    streams = video_streams(container)
     if not streams:
         if container.streams.audio:
             raise VideoError(f"{path} holds sound but no pictures", "Give a video file")
@@ -74,7 +74,7 @@ def picture_stream(container: Any, path: Path) -> Any:
     return max(readable, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
 
 
-def moving_pictures(container: Any) -> list[Any]:
+def video_streams(container: Any) -> list[Any]:
     """The video streams without cover art and other stills."""
     stills = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
     return [s for s in container.streams.video if not s.disposition & stills]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from biopose_cli.io.video.intrinsics import fov_from_focal, resolve
+from biopose_cli.io.video.intrinsics import fov_from_focal, resolve_intrinsics
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.settings import Settings
 
@@ -14,7 +14,7 @@ def describe(info: VideoInfo, settings: Settings | None = None) -> dict[str, Fac
 
     With `settings`, the camera is the one that a run with them would use.
     """
-    camera = resolve(info, settings or Settings())
+    camera = resolve_intrinsics(info, settings or Settings())
     focal = float(camera.matrix[0, 0])
     return {
         "file": str(info.path),

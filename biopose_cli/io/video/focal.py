@@ -18,24 +18,24 @@ from pathlib import Path
 from typing import BinaryIO
 
 FILM_DIAGONAL = math.hypot(36.0, 24.0)  # mm
-_PLAUSIBLE = (8.0, 400.0)  # mm, equivalent: from fisheye to super telephoto
-_NAME = re.compile(r"focallen(gth)?(in)?35mm")  # in a name's letters and digits
-_LARGEST_HEADER = 1 << 28  # bytes of a moov box that are worth reading
+_PLAUSIBLE_RANGE = (8.0, 400.0)  # mm, equivalent: from fisheye to super telephoto
+_TAG_PATTERN = re.compile(r"focallen(gth)?(in)?35mm")  # in a name's letters and digits
+_MAX_HEADER = 1 << 28  # bytes of a moov box that are worth reading
 
 
 def focal_from_tags(tags: Mapping[str, str], width: int, height: int) -> tuple[float, str] | None:
     """Focal length (px of the upright image of this size) and the tag it came from, "name = value"."""
     for name, value in tags.items():
         number = re.match(r"\s*(\d+(?:\.\d+)?)", value)
-        if number is None or not _NAME.search(re.sub("[^a-z0-9]", "", name.lower())):
+        if number is None or not _TAG_PATTERN.search(re.sub("[^a-z0-9]", "", name.lower())):
             continue
-        millimetres = float(number[1])
-        if _PLAUSIBLE[0] <= millimetres <= _PLAUSIBLE[1]:
-            return focal_px(millimetres, width, height), f"{name} = {value.strip()}"
+        millimeters = float(number[1])
+        if _PLAUSIBLE_RANGE[0] <= millimeters <= _PLAUSIBLE_RANGE[1]:
+            return focal_px(millimeters, width, height), f"{name} = {value.strip()}"
     return None
 
 
-def focal_px(millimetres: float, width: int, height: int) -> float:
+def focal_px(millimeters: float, width: int, height: int) -> float:
     """Pixels from the 35 mm equivalent.
 
     The equivalent compares diagonals (CIPA DCG-001; film has 43.27 mm): those of the 4:3 sensor that phones have. A
@@ -45,7 +45,7 @@ def focal_px(millimetres: float, width: int, height: int) -> float:
     reported for an iPhone 13).
     """
     long_side = max(width, height, 4.0 / 3.0 * min(width, height))
-    return millimetres / FILM_DIAGONAL * 1.25 * long_side
+    return millimeters / FILM_DIAGONAL * 1.25 * long_side
 
 
 def track_tags(path: Path, track: int) -> dict[str, str]:
@@ -65,17 +65,17 @@ def _movie_header(file: BinaryIO, length: int) -> bytes:
     position = 0
     while position + 8 <= length:
         file.seek(position)
-        size, kind, start = _measure(file.read(16))
+        size, kind, start = _box_header(file.read(16))
         if kind == b"moov":
             file.seek(position + start)
-            return file.read(min(size - start, _LARGEST_HEADER))
+            return file.read(min(size - start, _MAX_HEADER))
         if size < start:
             return b""
         position += size
     return b""
 
 
-def _measure(head: bytes) -> tuple[int, bytes, int]:
+def _box_header(head: bytes) -> tuple[int, bytes, int]:
     """Size and kind of the box that begins here, and the length of its header (a size of 1: 64 bits follow)."""
     size, kind = struct.unpack(">I4s", head[:8])
     if size == 1 and len(head) >= 16:
@@ -87,7 +87,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kind and content of each box; stops at the first that is not whole."""
     position = 0
     while len(data) - position >= 8:
-        size, kind, start = _measure(data[position : position + 16])
+        size, kind, start = _box_header(data[position : position + 16])
         if size < start or position + size > len(data):
             return
         yield kind, data[position + start : position + size]
@@ -96,8 +96,8 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _track_number(header: bytes) -> int:
     """The track_ID of a tkhd box (ISO/IEC 14496-12, 8.3.2)."""
-    place = 20 if header[:1] == b"\x01" else 12
-    return int.from_bytes(header[place : place + 4], "big")
+    offset = 20 if header[:1] == b"\x01" else 12
+    return int.from_bytes(header[offset : offset + 4], "big")
 
 
 def _items(meta: bytes) -> Iterator[tuple[str, str]]:
@@ -107,10 +107,10 @@ def _items(meta: bytes) -> Iterator[tuple[str, str]]:
     )  # .mp4 puts version and flags before the boxes
     names = [content.decode("utf-8", "replace") for _, content in _boxes(inner.get(b"keys", b"")[8:])]
     for number, item in _boxes(inner.get(b"ilst", b"")):
-        place = int.from_bytes(number, "big") - 1
+        index = int.from_bytes(number, "big") - 1
         value = dict(_boxes(item)).get(b"data", b"")
-        if 0 <= place < len(names) and len(value) > 8:
-            yield names[place], _text(int.from_bytes(value[1:4], "big"), value[8:])
+        if 0 <= index < len(names) and len(value) > 8:
+            yield names[index], _text(int.from_bytes(value[1:4], "big"), value[8:])
 
 
 def _text(kind: int, value: bytes) -> str:

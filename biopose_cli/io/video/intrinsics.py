@@ -23,7 +23,7 @@ from biopose_cli.typing import Array
 DEFAULT_FOV = 60.0
 FOV_RANGE = (5.0, 170.0)  # degrees; beyond, no pinhole camera describes the picture
 _KEYS = ("camera_matrix", "dist_coeffs", "image_size")
-_SAME_SHAPE = 0.01  # relative difference of aspect ratios that rounding to whole pixels explains
+_ASPECT_TOLERANCE = 0.01  # relative difference of aspect ratios that rounding to whole pixels explains
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Intrinsics:
     warnings: tuple[str, ...] = ()
 
 
-def resolve(info: VideoInfo, settings: Settings) -> Intrinsics:
+def resolve_intrinsics(info: VideoInfo, settings: Settings) -> Intrinsics:
     """The camera: --intrinsics, --focal or --fov, else the file's metadata, else `DEFAULT_FOV` with a warning.
 
     Raises
@@ -51,17 +51,17 @@ def resolve(info: VideoInfo, settings: Settings) -> Intrinsics:
         matrix, dist = _read(settings.intrinsics, info)
         return Intrinsics(matrix, dist, "--intrinsics")
     if settings.focal is not None:
-        return _centred(_checked_focal(settings.focal, info), info, "--focal")
+        return _centered(_check_focal(settings.focal, info), info, "--focal")
     if settings.fov is not None:
-        return _centred(focal_from_fov(settings.fov, info), info, "--fov")
+        return _centered(focal_from_fov(settings.fov, info), info, "--fov")
     if info.focal_px is not None:
-        return _centred(info.focal_px, info, "metadata")
+        return _centered(info.focal_px, info, "metadata")
     focal = focal_from_fov(DEFAULT_FOV, info)
-    guess = (
+    warning = (
         f"the focal length is a guess ({focal:.0f} px: {DEFAULT_FOV:g} degrees across the longer side, typical of "
         "phones); pass --fov, --focal or --intrinsics for your camera"
     )
-    return _centred(focal, info, "default", (guess,))
+    return _centered(focal, info, "default", (warning,))
 
 
 def focal_from_fov(fov: float, info: VideoInfo) -> float:
@@ -74,12 +74,12 @@ def fov_from_focal(focal: float, info: VideoInfo) -> float:
     return math.degrees(2.0 * math.atan(0.5 * max(info.width, info.height) / focal))
 
 
-def _centred(focal: float, info: VideoInfo, source: str, warnings: tuple[str, ...] = ()) -> Intrinsics:
+def _centered(focal: float, info: VideoInfo, source: str, warnings: tuple[str, ...] = ()) -> Intrinsics:
     matrix = np.array([[focal, 0.0, info.width / 2.0], [0.0, focal, info.height / 2.0], [0.0, 0.0, 1.0]])
     return Intrinsics(matrix, np.zeros(5), source, warnings)
 
 
-def _checked_focal(focal: float, info: VideoInfo) -> float:
+def _check_focal(focal: float, info: VideoInfo) -> float:
     shortest, longest = (focal_from_fov(fov, info) for fov in reversed(FOV_RANGE))
     if not shortest <= focal <= longest:
         raise SettingError(
@@ -91,14 +91,16 @@ def _checked_focal(focal: float, info: VideoInfo) -> float:
 
 def _read(path: Path, info: VideoInfo) -> tuple[Array, Array]:
     """Camera matrix and distortion of an --intrinsics file, for this video's size."""
-    values = _parsed(path)
+    values = _parse(path)
     for key in values:
         if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1, 0.0)[0]
-            raise _wrong(path, f"unknown key {key!r}", f"Did you mean {near!r}? Known are {', '.join(_KEYS)}")
+            suggestion = difflib.get_close_matches(key, _KEYS, 1, 0.0)[0]
+            raise _error(
+                path, f"unknown key {key!r}", f"Did you mean {suggestion!r}? Known are {', '.join(_KEYS)}"
+            )
     for key in ("camera_matrix", "image_size"):
         if key not in values:
-            raise _wrong(
+            raise _error(
                 path,
                 f"{key} is missing",
                 "Needed are camera_matrix (3x3, px) and image_size [w, h]; dist_coeffs is optional",
@@ -116,63 +118,64 @@ def _read(path: Path, info: VideoInfo) -> tuple[Array, Array]:
         )
         dist[: len(given)] = given
     if np.any(size < 1.0):
-        raise _wrong(path, f"image_size {size.tolist()} is not a size in px")
+        raise _error(path, f"image_size {size.tolist()} is not a size in px")
     _check_matrix(path, matrix, size)
-    return _resized(path, matrix, size, info), dist
+    return _rescale(path, matrix, size, info), dist
 
 
 def _check_matrix(path: Path, matrix: Array, size: Array) -> None:
-    fx, fy, centre = matrix[0, 0], matrix[1, 1], matrix[:2, 2]
+    fx, fy, center = matrix[0, 0], matrix[1, 1], matrix[:2, 2]
     if np.any(matrix[[0, 1, 2, 2], [1, 0, 0, 1]] != 0.0) or matrix[2, 2] != 1.0:
-        raise _wrong(path, "camera_matrix must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
+        raise _error(path, "camera_matrix must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
     limits = (0.5 * size.max() / math.tan(math.radians(fov) / 2.0) for fov in reversed(FOV_RANGE))
     shortest, longest = limits
     if not (shortest <= fx <= longest and shortest <= fy <= longest):
-        raise _wrong(
+        raise _error(
             path,
-            f"focal lengths {fx:g} and {fy:g} px are not possible for image_size {_by(size)}",
+            f"focal lengths {fx:g} and {fy:g} px are not possible for image_size {_size_text(size)}",
             "Give pixels, not millimetres",
         )
-    if np.any(centre < 0.0) or np.any(centre > size):
-        raise _wrong(
-            path, f"the principal point ({centre[0]:g}, {centre[1]:g}) is outside image_size {_by(size)}"
+    if np.any(center < 0.0) or np.any(center > size):
+        raise _error(
+            path,
+            f"the principal point ({center[0]:g}, {center[1]:g}) is outside image_size {_size_text(size)}",
         )
 
 
-def _resized(path: Path, matrix: Array, size: Array, info: VideoInfo) -> Array:
+def _rescale(path: Path, matrix: Array, size: Array, info: VideoInfo) -> Array:
     """The matrix for the video's size. OpenCV calibrates with pixel centres at whole numbers, BioPose has .5."""
     scale = np.array([info.width, info.height]) / size
-    if abs(scale[0] / scale[1] - 1.0) > _SAME_SHAPE:
-        turned = abs(size[1] / size[0] * info.height / info.width - 1.0) <= _SAME_SHAPE
+    if abs(scale[0] / scale[1] - 1.0) > _ASPECT_TOLERANCE:
+        transposed = abs(size[1] / size[0] * info.height / info.width - 1.0) <= _ASPECT_TOLERANCE
         advice = (
             "Calibrate with upright pictures, as the video is shown"
-            if turned
+            if transposed
             else "Calibrate with the camera's video mode that was used"
         )
-        raise _wrong(
-            path, f"image_size {_by(size)} does not fit the video's {info.width}x{info.height}", advice
+        raise _error(
+            path, f"image_size {_size_text(size)} does not fit the video's {info.width}x{info.height}", advice
         )
-    resized = matrix.copy()
-    resized[:2, 2] += 0.5
-    resized[:2] *= scale[:, None]
-    return resized
+    rescaled = matrix.copy()
+    rescaled[:2, 2] += 0.5
+    rescaled[:2] *= scale[:, None]
+    return rescaled
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingError(f"--intrinsics {path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise _wrong(path, "it is not a text file") from error
+        raise _error(path, "it is not a text file") from error
     try:
         values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except ValueError as error:
-        raise _wrong(
+        raise _error(
             path, f"it is not valid {'TOML' if path.suffix.lower() == '.toml' else 'JSON'} ({error})"
         ) from error
     if not isinstance(values, dict):
-        raise _wrong(path, "it must hold the keys " + ", ".join(_KEYS))
+        raise _error(path, "it must hold the keys " + ", ".join(_KEYS))
     return values
 
 
@@ -184,13 +187,13 @@ def _numbers(
     except ValueError:
         array = np.array(None)
     if array.dtype.kind not in "iuf" or array.shape not in shapes or not np.all(np.isfinite(array)):
-        raise _wrong(path, f"{key} must be {wanted}")
+        raise _error(path, f"{key} must be {wanted}")
     return array.astype(np.float64)
 
 
-def _by(size: Array) -> str:
+def _size_text(size: Array) -> str:
     return f"{size[0]:g}x{size[1]:g}"
 
 
-def _wrong(path: Path, what: str, hint: str = "") -> SettingError:
+def _error(path: Path, what: str, hint: str = "") -> SettingError:
     return SettingError(f"--intrinsics {path}: {what}", hint)

@@ -22,7 +22,7 @@ class Orientation:
         return self.rotation in {90, 270}
 
 
-def from_matrix(matrix: Array) -> Orientation | None:
+def from_display_matrix(matrix: Array) -> Orientation | None:
     """The orientation in the nine numbers of a display matrix (ISO/IEC 14496-12, 8.3.2: rows a b u, c d v, x y w).
 
     The file asks for x' = a x + c y, y' = b x + d y in the image's axes (y down), so b > 0 turns clockwise. FFmpeg

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from biopose_cli.errors import VideoError
-from biopose_cli.io.video.clock import Clock, build
+from biopose_cli.io.video.clock import Clock, build_clock
 from biopose_cli.io.video.focal import focal_from_tags, track_tags
-from biopose_cli.io.video.orientation import Orientation, from_matrix
+from biopose_cli.io.video.orientation import Orientation, from_display_matrix
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ def probe(path: Path) -> VideoInfo:
     VideoError
         Missing, not a video, without pictures, not decodable, or turned by an odd angle.
     """
-    from biopose_cli.io.video.container import opened, picture_stream  # FFmpeg: 0.1 to 0.3 s
+    from biopose_cli.io.video.container import open_container, video_stream  # FFmpeg: 0.1 to 0.3 s
 
-    with opened(path) as container:
-        stream = picture_stream(container, path)
+    with open_container(path) as container:
+        stream = video_stream(container, path)
         packets, frame = _scan(container, stream)
         if frame is None:
             raise VideoError(
                 f"{path} holds no picture that can be decoded",
                 "Copy it from the camera again, or convert it to H.264 in .mp4",
             )
-        clock, repairs = build(
+        clock, repairs = build_clock(
             [stamps for stamps, discarded in packets if not discarded],
             stream.time_base,
             stream.average_rate,
@@ -92,7 +92,7 @@ def probe(path: Path) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             mirrored=orientation.mirrored,
             interlaced=frame.interlaced_frame,
-            warnings=repairs + _doubts(container, stream, orientation, len(packets), clock),
+            warnings=repairs + _warnings(container, stream, orientation, len(packets), clock),
             clock=clock,
         )
 
@@ -120,7 +120,7 @@ def square_pixels(width: int, height: int, pixel_shape: Fraction | None) -> tupl
     return (round(width * shape), height) if shape >= 1.0 else (width, round(height / shape))
 
 
-_SLOWER = 1.5  # so many times as many pictures were filmed as are stored a second
+_SLOW_MOTION_RATIO = 1.5  # so many times as many pictures were filmed as are stored a second
 Packet = tuple[tuple[int | None, int | None], bool]  # presentation and decoding stamp, not to be shown
 
 
@@ -130,15 +130,15 @@ def _scan(container: Any, stream: Any) -> tuple[list[Packet], Any]:
 
     from biopose_cli.io.video.container import packets
 
-    found: list[Packet] = []
+    scanned: list[Packet] = []
     first = None
     for packet in packets(container, stream):
         if packet.size:
-            found.append(((packet.pts, packet.dts), packet.is_discard))
+            scanned.append(((packet.pts, packet.dts), packet.is_discard))
         if first is None:
             with contextlib.suppress(av.FFmpegError):  # a damaged packet; the reader counts them
                 first = next((frame for frame in packet.decode() if not frame.is_corrupt), None)
-    return found, first
+    return scanned, first
 
 
 def _orientation(frame: Any, path: Path) -> Orientation:
@@ -147,7 +147,7 @@ def _orientation(frame: Any, path: Path) -> Orientation:
     )
     if matrix is None:
         return Orientation()
-    orientation = from_matrix(matrix)
+    orientation = from_display_matrix(matrix)
     if orientation is None:
         raise VideoError(
             f"{path} asks to be shown turned by {-frame.rotation} degrees",
@@ -164,31 +164,34 @@ def _number(text: str | None) -> float:
         return 0.0
 
 
-def _doubts(
+def _warnings(
     container: Any, stream: Any, orientation: Orientation, packets: int, clock: Clock
 ) -> tuple[str, ...]:
     """What the user should know about this file."""
-    from biopose_cli.io.video.container import moving_pictures
+    from biopose_cli.io.video.container import video_streams
 
-    doubts = []
+    warnings = []
     if orientation.mirrored:
-        doubts.append(
+        warnings.append(
             "the file asks for a mirrored picture, as players show it; "
             "where writing in it reads backwards, left and right are exchanged"
         )
-    if (videos := len(moving_pictures(container))) > 1:
-        doubts.append(
+    if (videos := len(video_streams(container))) > 1:
+        warnings.append(
             f"the file holds {videos} videos; the one of {stream.width} x {stream.height} px is used"
         )
-    filmed = _number(container.metadata.get("com.android.capture.fps"))
-    if clock.frame_rate and filmed > _SLOWER * clock.frame_rate:
-        doubts.append(
-            f"slow motion: filmed at {filmed:.0f} frames/s, stored at {clock.frame_rate:.0f}: times are those of the "
-            f"motion with --capture-rate {filmed:.0f}, and without {filmed / clock.frame_rate:.1f} times as long"
+    capture_rate = _number(container.metadata.get("com.android.capture.fps"))
+    if clock.frame_rate and capture_rate > _SLOW_MOTION_RATIO * clock.frame_rate:
+        warnings.append(
+            f"slow motion: filmed at {capture_rate:.0f} frames/s, stored at {clock.frame_rate:.0f}: times are those of "
+            f"the motion with --capture-rate {capture_rate:.0f}, and without "
+            f"{capture_rate / clock.frame_rate:.1f} times as long"
         )
-    promised = float((container.duration or 0) / 1_000_000)
-    if packets < len(stream.index_entries) or clock.duration < promised - max(0.5, 0.05 * promised):
-        doubts.append(
+    header_duration = float((container.duration or 0) / 1_000_000)
+    if packets < len(stream.index_entries) or clock.duration < header_duration - max(
+        0.5, 0.05 * header_duration
+    ):
+        warnings.append(
             f"the pictures end after {clock.duration:.2f} s, before the file's own length: it may have been cut off"
         )
-    return tuple(doubts)
+    return tuple(warnings)

@@ -14,13 +14,15 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from biopose_cli.errors import VideoError
-from biopose_cli.io.video.container import opened, packets, picture_stream
+from biopose_cli.io.video.container import open_container, packets, video_stream
 from biopose_cli.io.video.orientation import Orientation
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.typing import Array
 
-_RUN_UP = 2.0  # s before the wanted start to jump to: frames between two key frames need the first of them
-_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_SEEK_MARGIN = (
+    2.0  # s before the wanted start to jump to: frames between two key frames need the first of them
+)
+_ROTATE_CODES = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _PQ = 16  # SMPTE ST 2084 in ITU-T H.273, "transfer characteristics"
 
 
@@ -33,13 +35,13 @@ class Frame:
     image: Array
 
 
-class Frames(Iterator[Frame]):
+class FrameReader(Iterator[Frame]):
     """The frames of a video in order. After the last one, `warnings` says what could not be decoded."""
 
     def __init__(self, info: VideoInfo, first: int, last: int) -> None:
         self._info = info
-        self._wanted = last - first + 1
-        self._seen = 0
+        self._num_requested = last - first + 1
+        self._num_read = 0
         self._frames = self._read(first, last)
 
     def __next__(self) -> Frame:
@@ -52,20 +54,22 @@ class Frames(Iterator[Frame]):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Complete once the last frame has been read."""
-        missing = self._wanted - self._seen
+        missing = self._num_requested - self._num_read
         if missing <= 0:
             return ()
-        return (f"{missing} of {self._wanted} frames of the video could not be decoded and were left out",)
+        return (
+            f"{missing} of {self._num_requested} frames of the video could not be decoded and were left out",
+        )
 
     def _read(self, first: int, last: int) -> Generator[Frame]:
-        picture = _Picture(self._info)
+        converter = _FrameConverter(self._info)
         for index, raw in self._numbered(first):
             if index > last and last < len(self._info.clock.times) - 1:
                 break  # else to the very end, even where the file holds more pictures than stamps
             if index >= first:
-                self._seen += 1
-                yield Frame(index, self._info.clock.time(index), picture.convert(raw))
-        if not self._seen:
+                self._num_read += 1
+                yield Frame(index, self._info.clock.time(index), converter.convert(raw))
+        if not self._num_read:
             raise VideoError(
                 f"{self._info.path} holds no picture that can be decoded in the part asked for",
                 "Choose another part with --start and --end",
@@ -74,28 +78,28 @@ class Frames(Iterator[Frame]):
     def _numbered(self, first: int) -> Iterator[tuple[int, Any]]:
         """Frames with their numbers, from some frame at or before `first` on."""
         clock = self._info.clock
-        if not clock.counted and clock.time(first) > _RUN_UP:
-            start = int(clock.stamps[np.searchsorted(clock.times, clock.time(first) - _RUN_UP)])
-            frames = self._decoded(start)
+        if not clock.counted and clock.time(first) > _SEEK_MARGIN:
+            start = int(clock.stamps[np.searchsorted(clock.times, clock.time(first) - _SEEK_MARGIN)])
+            frames = self._decode(start)
             index, raw = next(frames, (first + 1, None))
             if index <= first:
                 yield index, raw
                 yield from frames
                 return
             frames.close()  # the file's index leads past the wanted frame: from the beginning then
-        yield from self._decoded(None)
+        yield from self._decode(None)
 
-    def _decoded(self, start: int | None) -> Generator[tuple[int, Any]]:
+    def _decode(self, start: int | None) -> Generator[tuple[int, Any]]:
         """Decode from the beginning, or from the key frame before the stamp `start`."""
-        with opened(self._info.path) as container:
-            stream = picture_stream(container, self._info.path)
+        with open_container(self._info.path) as container:
+            stream = video_stream(container, self._info.path)
             stream.thread_type = "AUTO"
             if start is not None:
                 with contextlib.suppress(av.FFmpegError):  # not every format can: then from the beginning
                     container.seek(start, stream=stream)
             frames = self._undamaged(container, stream)
             if self._info.interlaced:
-                frames = _deinterlaced(frames, stream)
+                frames = _deinterlace(frames, stream)
             index = -1
             for raw in frames:
                 stamp = None if raw.pts is None else round(raw.pts * raw.time_base / stream.time_base)
@@ -112,7 +116,7 @@ class Frames(Iterator[Frame]):
                 yield from (f for f in packet.decode() if not f.is_corrupt and f.pts not in damaged)
 
 
-def frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> Frames:
+def read_frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> FrameReader:
     """Stream the frames with start <= time <= end (s of the video's own clock; None: from the first, to the last).
 
     Memory does not grow with the length of the video. A late start is reached through the file's key frames; numbers
@@ -125,18 +129,18 @@ def frames(info: VideoInfo, start: float | None = None, end: float | None = None
     VideoError
         While reading, when nothing can be decoded or the picture changes its shape.
     """
-    return Frames(info, *info.clock.window(start, end))
+    return FrameReader(info, *info.clock.window(start, end))
 
 
 def expected_frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> int | None:
-    """About how many frames `frames` will give; None when the file does not say."""
+    """About how many frames `read_frames` will give; None when the file does not say."""
     if info.frame_count is None or not info.duration:
         return info.frame_count
     last = info.duration if end is None else min(end + 1 / info.frame_rate, info.duration)
     return max(1, round(info.frame_count * (last - (start or 0.0)) / info.duration))
 
 
-def _deinterlaced(source: Iterable[Any], stream: Any) -> Iterator[Any]:
+def _deinterlace(source: Iterable[Any], stream: Any) -> Iterator[Any]:
     """One combing-free picture per interlaced frame (FFmpeg's bwdif); progressive frames pass as they are."""
     graph = av.filter.Graph()
     graph.link_nodes(
@@ -146,12 +150,12 @@ def _deinterlaced(source: Iterable[Any], stream: Any) -> Iterator[Any]:
     ).configure()
     for frame in source:
         graph.push(frame)
-        yield from _pulled(graph)
+        yield from _drain(graph)
     graph.push(None)
-    yield from _pulled(graph)
+    yield from _drain(graph)
 
 
-def _pulled(graph: Any) -> Iterator[Any]:
+def _drain(graph: Any) -> Iterator[Any]:
     while True:
         try:
             yield graph.pull()
@@ -159,7 +163,7 @@ def _pulled(graph: Any) -> Iterator[Any]:
             return
 
 
-class _Picture:
+class _FrameConverter:
     """Turns FFmpeg's frames into upright RGB of one size."""
 
     def __init__(self, info: VideoInfo) -> None:
@@ -167,13 +171,13 @@ class _Picture:
         self._orientation = Orientation(info.rotation, info.mirrored)
         self._size = (info.height, info.width) if self._orientation.sideways else (info.width, info.height)
         self._reformatter = VideoReformatter()
-        self._shape: float | None = None
+        self._aspect: float | None = None
 
     def convert(self, raw: Any) -> Array:
         """(H, W, 3) uint8 RGB. Alpha is dropped; a change of resolution within the file is scaled to the first size."""
-        shape = raw.width / raw.height
-        self._shape = self._shape or shape
-        if abs(shape / self._shape - 1.0) > 0.01:
+        aspect = raw.width / raw.height
+        self._aspect = self._aspect or aspect
+        if abs(aspect / self._aspect - 1.0) > 0.01:
             raise VideoError(
                 f"{self._path}: the picture changes its shape after {raw.time:.2f} s",
                 "Cut the video there, and run each part",
@@ -186,8 +190,8 @@ class _Picture:
 
 def _upright(image: Array, orientation: Orientation) -> Array:
     """A contiguous copy that the caller may draw on: FFmpeg may still need its own to decode the next frame."""
-    turned = cv2.flip(image, 1) if orientation.mirrored else image.copy()
-    return cv2.rotate(turned, _TURNS[orientation.rotation]) if orientation.rotation else turned
+    oriented = cv2.flip(image, 1) if orientation.mirrored else image.copy()
+    return cv2.rotate(oriented, _ROTATE_CODES[orientation.rotation]) if orientation.rotation else oriented
 
 
 @cache

@@ -15,7 +15,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from biopose_cli.errors import Failure
-from biopose_cli.io.atomic import replacing
+from biopose_cli.io.atomic import atomic_write
 from biopose_cli.typing import Array
 
 _TICKS = 90_000  # per s, as MPEG counts: fine enough for every frame rate
@@ -49,7 +49,7 @@ class VideoWriter:
     def _open(self) -> Iterator[None]:
         options = {"movflags": "faststart"}
         with (
-            replacing(self._path) as temporary,
+            atomic_write(self._path) as temporary,
             av.open(f"file:{temporary}", "w", "mp4", options=options) as container,
         ):
             self._container = container
@@ -76,10 +76,10 @@ class VideoWriter:
         self._time = time
         # stamps of a finer clock than this one may come closer than a tick
         tick = self._tick = max(self._tick + 1, round((time - self._origin) * _TICKS))
-        odd = [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)]
-        even = np.pad(image, odd, mode="edge") if np.any(odd) else image
+        padding = [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)]
+        padded = np.pad(image, padding, mode="edge") if np.any(padding) else image
         frame = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(even, format="rgb24"),
+            av.VideoFrame.from_ndarray(padded, format="rgb24"),
             format="yuv420p",
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED_RANGE,

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli.body.kinematics import BETAS, JOINTS
+from biopose_cli.body.kinematics import NUM_BETAS, NUM_JOINTS
 from biopose_cli.errors import TrackFileError
 from biopose_cli.geometry import so3
 from biopose_cli.io.video.probe import VideoInfo
-from biopose_cli.mesh_fit.importers.safe_load import HINT, read
+from biopose_cli.mesh_fit.importers.safe_load import HINT, safe_load
 from biopose_cli.typing import Array
 
 # HMR's crop camera: 5000 px on an image of 256 px, so far away that its picture is nearly parallel
@@ -24,7 +24,7 @@ _SMPLX_SHAPE = (
     "the track's shape is SMPL-X's, whose components are not SMPL's: the mean shape is used, "
     "so lengths are to scale only; give --height"
 )
-_SKEW = 1e-2  # a rotation matrix may be this far from orthonormal
+_ORTHONORMAL_TOL = 1e-2  # a rotation matrix may be this far from orthonormal
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Track:
 @dataclass(frozen=True)
 class _Layout:
     name: str
-    fits: Callable[[Any], bool]
-    ids: Callable[[Any], dict[str, Any]]  # the tracks' names, and what finds each
-    make: Callable[[Any, Any, VideoInfo], Track]
+    matches: Callable[[Any], bool]
+    track_ids: Callable[[Any], dict[str, Any]]  # the tracks' names, and what finds each
+    parse: Callable[[Any, Any, VideoInfo], Track]
 
 
 def load_track(path: Path, track: str | None, info: VideoInfo) -> Track:
@@ -57,14 +57,16 @@ def load_track(path: Path, track: str | None, info: VideoInfo) -> Track:
     TrackFileError
         The file is unsafe, of no known layout, contradicts itself or the video, or has no such track.
     """
-    values = read(path)
-    layout = next((known for known in _LAYOUTS if isinstance(values, dict) and known.fits(values)), None)
+    values = safe_load(path)
+    layout = next(
+        (candidate for candidate in _LAYOUTS if isinstance(values, dict) and candidate.matches(values)), None
+    )
     if layout is None:
         raise TrackFileError(f"{path} holds no SMPL track in a layout that is known", HINT)
     try:
-        found = layout.ids(values)
-        key = _chosen(path, found, track)
-        result = layout.make(values, key, info)
+        tracks = layout.track_ids(values)
+        key = _select_track(path, tracks, track)
+        result = layout.parse(values, key, info)
         _check_frames(result, info)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -72,15 +74,15 @@ def load_track(path: Path, track: str | None, info: VideoInfo) -> Track:
     return result
 
 
-def _chosen(path: Path, found: dict[str, Any], track: str | None) -> Any:
-    names = ", ".join(found)
-    if not found:
+def _select_track(path: Path, tracks: dict[str, Any], track: str | None) -> Any:
+    names = ", ".join(tracks)
+    if not tracks:
         raise TrackFileError(f"{path} holds no person", "Run the tool again on a video that shows one")
-    if track is None and len(found) > 1:
-        raise TrackFileError(f"{path} holds {len(found)} tracks: {names}", "Choose one with --track")
-    if track is not None and track not in found:
+    if track is None and len(tracks) > 1:
+        raise TrackFileError(f"{path} holds {len(tracks)} tracks: {names}", "Choose one with --track")
+    if track is not None and track not in tracks:
         raise TrackFileError(f"--track {track}: {path} holds only {names}", "Choose one of these")
-    return found[track] if track is not None else next(iter(found.values()))
+    return tracks[track] if track is not None else next(iter(tracks.values()))
 
 
 def _check_frames(track: Track, info: VideoInfo) -> None:
@@ -94,17 +96,21 @@ def _check_frames(track: Track, info: VideoInfo) -> None:
         )
 
 
-def _own(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
+def _biopose(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
     """BioPose's own layout."""
-    count = len(_numbers("global_orient", values["global_orient"]))
+    count = len(_finite_array("global_orient", values["global_orient"]))
     if "transl" in values:
         transl, camera = _rows("transl", values["transl"], 3, count), values.get("camera_matrix")
     else:
         camera = _crop_camera(info)
-        weak, box = _rows("camera", values["camera"], 3, count), _rows("box", values["box"], 3, count)
-        transl = _from_weak(weak, box, camera)
-    numbered = "frame" in values
-    frame = _numbers("frame", values["frame"]).astype(np.int64) if numbered else _whole_video(count, info)
+        weak_camera, box = _rows("camera", values["camera"], 3, count), _rows("box", values["box"], 3, count)
+        transl = _translation_from_weak_camera(weak_camera, box, camera)
+    has_frame_numbers = "frame" in values
+    frame = (
+        _finite_array("frame", values["frame"]).astype(np.int64)
+        if has_frame_numbers
+        else _all_frames(count, info)
+    )
     if frame.shape != (count,):
         raise ValueError(f"frame has the shape {frame.shape}, not ({count},) as global_orient has frames")
     return Track(
@@ -112,14 +118,14 @@ def _own(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
         frame,
         _pose(values["global_orient"], values["body_pose"]),
         transl,
-        _shapes(values["betas"], count),
-        None if camera is None else _matrix(camera),
+        _betas(values["betas"], count),
+        None if camera is None else _camera_matrix(camera),
     )
 
 
 def _phalp(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
     """4D-Humans: a dict of frames; in each, lists over the tracks that are alive."""
-    seen: list[tuple[int, dict[str, Any], Array]] = []
+    entries: list[tuple[int, dict[str, Any], Array]] = []
     for frame in values.values():
         if key not in (ids := [int(i) for i in frame["tid"]]):
             continue
@@ -128,16 +134,16 @@ def _phalp(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
         if (width, height) != (info.width, info.height):
             raise ValueError(f"its images are {width}x{height} px, the video is {info.width}x{info.height}")
         if int(frame["tracked_time"][at]) == 0:  # else the track was lost here, and the body is an old one
-            seen.append((int(frame["time"]), frame["smpl"][at], frame["camera"][at]))
-    if not seen:
+            entries.append((int(frame["time"]), frame["smpl"][at], frame["camera"][at]))
+    if not entries:
         raise ValueError(f"track {key} is seen in no frame")
-    people = [person for _, person, _ in seen]
+    people = [person for _, person, _ in entries]
     return Track(
         "4D-Humans' output",
-        np.array([time for time, _, _ in seen]),
+        np.array([time for time, _, _ in entries]),
         _pose(np.stack([p["global_orient"] for p in people]), np.stack([p["body_pose"] for p in people])),
-        _rows("camera", np.stack([camera for _, _, camera in seen]), 3, len(seen)),
-        _shapes(np.stack([np.ravel(p["betas"]) for p in people]), len(seen)),
+        _rows("camera", np.stack([camera for _, _, camera in entries]), 3, len(entries)),
+        _betas(np.stack([np.ravel(p["betas"]) for p in people]), len(entries)),
         _crop_camera(info),
     )
 
@@ -145,15 +151,15 @@ def _phalp(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
 def _wham(values: dict[Any, Any], key: Any, info: VideoInfo) -> Track:
     """WHAM: a dict of persons. `pose` and `trans` are in the camera frame, its focal length is the image's diagonal."""
     person = values[key]
-    frame = _numbers("frame_ids", person["frame_ids"]).astype(np.int64)
-    pose = _rows("pose", person["pose"], 3 * JOINTS, len(frame))
+    frame = _finite_array("frame_ids", person["frame_ids"]).astype(np.int64)
+    pose = _rows("pose", person["pose"], 3 * NUM_JOINTS, len(frame))
     return Track(
         "WHAM's output",
         frame,
         _pose(pose[:, :3], pose[:, 3:]),
         _rows("trans", person["trans"], 3, len(frame)),
-        _shapes(person["betas"], len(frame)),
-        _centred(float(np.hypot(info.width, info.height)), info),
+        _betas(person["betas"], len(frame)),
+        _centered_camera(float(np.hypot(info.width, info.height)), info),
     )
 
 
@@ -163,42 +169,47 @@ def _gvhmr(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
     count = len(body["global_orient"])
     return Track(
         "GVHMR's output",
-        _whole_video(count, info),
+        _all_frames(count, info),
         _pose(body["global_orient"], body["body_pose"]),
         _rows("transl", body["transl"], 3, count),
-        np.zeros((count, BETAS)),
-        _matrix(values["K_fullimg"][0]),
+        np.zeros((count, NUM_BETAS)),
+        _camera_matrix(values["K_fullimg"][0]),
         _SMPLX_PELVIS,
         (_SMPLX_SHAPE,),
     )
 
 
-def _tracked(values: dict[str, Any]) -> dict[str, Any]:
+def _phalp_track_ids(values: dict[str, Any]) -> dict[str, Any]:
     ids = sorted({int(i) for frame in values.values() for i in frame["tid"]})
     return {str(i): i for i in ids}
 
 
-def _single(values: dict[str, Any]) -> dict[str, Any]:
+def _single_track_id(values: dict[str, Any]) -> dict[str, Any]:
     return {"1": None}
 
 
-def _each(values: dict[Any, Any], *keys: str) -> bool:
+def _all_have_keys(values: dict[Any, Any], *keys: str) -> bool:
     return bool(values) and all(
         isinstance(v, dict) and all(key in v for key in keys) for v in values.values()
     )
 
 
 _LAYOUTS = (
-    _Layout("BioPose's layout", lambda v: "global_orient" in v, _single, _own),
-    _Layout("GVHMR's output", lambda v: "smpl_params_incam" in v, _single, _gvhmr),
-    _Layout("4D-Humans' output", lambda v: _each(v, "tid", "smpl", "camera"), _tracked, _phalp),
+    _Layout("BioPose's layout", lambda v: "global_orient" in v, _single_track_id, _biopose),
+    _Layout("GVHMR's output", lambda v: "smpl_params_incam" in v, _single_track_id, _gvhmr),
     _Layout(
-        "WHAM's output", lambda v: _each(v, "pose", "trans", "betas"), lambda v: {str(k): k for k in v}, _wham
+        "4D-Humans' output", lambda v: _all_have_keys(v, "tid", "smpl", "camera"), _phalp_track_ids, _phalp
+    ),
+    _Layout(
+        "WHAM's output",
+        lambda v: _all_have_keys(v, "pose", "trans", "betas"),
+        lambda v: {str(k): k for k in v},
+        _wham,
     ),
 )
 
 
-def _numbers(name: str, value: Any) -> Array:
+def _finite_array(name: str, value: Any) -> Array:
     array = np.asarray(value)
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise ValueError(f"{name} holds something else than finite numbers")
@@ -208,31 +219,31 @@ def _numbers(name: str, value: Any) -> Array:
 
 
 def _rows(name: str, value: Any, width: int, count: int) -> Array:
-    array = _numbers(name, value)
+    array = _finite_array(name, value)
     if array.shape != (count, width):
         raise ValueError(f"{name} has the shape {array.shape}, not ({count}, {width})")
     return array
 
 
-def _shapes(value: Any, count: int) -> Array:
-    array = _numbers("betas", value)
-    if array.shape not in {(BETAS,), (count, BETAS)}:
-        raise ValueError(f"betas has the shape {array.shape}, not ({BETAS},) or ({count}, {BETAS})")
-    return np.broadcast_to(array, (count, BETAS))
+def _betas(value: Any, count: int) -> Array:
+    array = _finite_array("betas", value)
+    if array.shape not in {(NUM_BETAS,), (count, NUM_BETAS)}:
+        raise ValueError(f"betas has the shape {array.shape}, not ({NUM_BETAS},) or ({count}, {NUM_BETAS})")
+    return np.broadcast_to(array, (count, NUM_BETAS))
 
 
 def _pose(global_orient: Any, body_pose: Any) -> Array:
     """(N,24,3,3) from both, as rotation vectors or matrices; a body of 21 joints has no hands."""
     root = _rotations("global_orient", global_orient, (1,))
-    body = _rotations("body_pose", body_pose, (JOINTS - 3, JOINTS - 1))
+    body = _rotations("body_pose", body_pose, (NUM_JOINTS - 3, NUM_JOINTS - 1))
     if len(root) != len(body):
         raise ValueError(f"global_orient has {len(root)} frames, body_pose has {len(body)}")
-    hands = np.broadcast_to(np.eye(3), (len(root), JOINTS - 1 - body.shape[1], 3, 3))
+    hands = np.broadcast_to(np.eye(3), (len(root), NUM_JOINTS - 1 - body.shape[1], 3, 3))
     return np.concatenate([root, body, hands], axis=1)
 
 
 def _rotations(name: str, value: Any, joints: tuple[int, ...]) -> Array:
-    array = _numbers(name, value)
+    array = _finite_array(name, value)
     as_matrix = array.ndim >= 3 and array.shape[-2:] == (3, 3)
     size = 9 if as_matrix else 3
     if array[0].size not in {size * n for n in joints}:
@@ -240,40 +251,40 @@ def _rotations(name: str, value: Any, joints: tuple[int, ...]) -> Array:
             f"{name} has the shape {array.shape}, not {' or '.join(map(str, joints))} rotations a frame"
         )
     if not as_matrix:
-        return so3.exp(array.reshape(len(array), -1, 3))
+        return so3.axis_angle_to_matrix(array.reshape(len(array), -1, 3))
     matrices = array.reshape(len(array), -1, 3, 3)
-    nearest = so3.nearest(matrices)
-    if np.abs(nearest - matrices).max() > _SKEW:
+    rotations = so3.project_to_so3(matrices)
+    if np.abs(rotations - matrices).max() > _ORTHONORMAL_TOL:
         raise ValueError(f"{name} holds matrices that are no rotations")
-    return nearest
+    return rotations
 
 
-def _whole_video(count: int, info: VideoInfo) -> Array:
+def _all_frames(count: int, info: VideoInfo) -> Array:
     """Frame numbers of a track that has none: it must have a body for every frame."""
     if info.frame_count is not None and count != info.frame_count:
         raise ValueError(f"it has {count} frames without numbers, {info.path.name} has {info.frame_count}")
     return np.arange(count)
 
 
-def _matrix(value: Any) -> Array:
-    matrix = _numbers("the camera matrix", value)
+def _camera_matrix(value: Any) -> Array:
+    matrix = _finite_array("the camera matrix", value)
     if matrix.shape != (3, 3) or not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
         raise ValueError(f"the camera matrix is impossible: {matrix.ravel().tolist()}")
     return matrix
 
 
 def _crop_camera(info: VideoInfo) -> Array:
-    return _centred(_CROP_FOCAL * max(info.width, info.height), info)
+    return _centered_camera(_CROP_FOCAL * max(info.width, info.height), info)
 
 
-def _centred(focal: float, info: VideoInfo) -> Array:
+def _centered_camera(focal: float, info: VideoInfo) -> Array:
     return np.array([[focal, 0, info.width / 2], [0, focal, info.height / 2], [0, 0, 1]])
 
 
-def _from_weak(weak: Array, box: Array, camera: Array) -> Array:
+def _translation_from_weak_camera(weak_camera: Array, box: Array, camera: Array) -> Array:
     """HMR's weak camera (scale, x, y) of a square crop (centre x, y, side; px) as a translation before `camera`."""
-    if (weak[:, 0] <= 0).any() or (box[:, 2] <= 0).any():
+    if (weak_camera[:, 0] <= 0).any() or (box[:, 2] <= 0).any():
         raise ValueError("camera's scale and box's side must be positive")
-    half = weak[:, 0] * box[:, 2] / 2  # px per m
-    side = weak[:, 1:] + (box[:, :2] - camera[:2, 2]) / half[:, None]
-    return np.concatenate([side, camera[0, 0] / half[:, None]], axis=1)
+    scale_px = weak_camera[:, 0] * box[:, 2] / 2  # px per m
+    offset_xy = weak_camera[:, 1:] + (box[:, :2] - camera[:2, 2]) / scale_px[:, None]
+    return np.concatenate([offset_xy, camera[0, 0] / scale_px[:, None]], axis=1)

@@ -29,7 +29,7 @@ HINT = "docs/import_mesh.md lists the files that are understood"
 _COMPRESSED = (b"\x1f\x8b", b"\x78")  # gzip, zlib
 
 
-def read(path: Path) -> Any:
+def safe_load(path: Path) -> Any:
     """The file's content as dicts, lists, numbers, text and numpy arrays.
 
     Raises
@@ -77,16 +77,16 @@ def _read_torch(path: Path) -> Any:
     import torch
 
     try:
-        return _in_numpy(torch.load(path, map_location="cpu", weights_only=True))
+        return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
         raise _RefusedError("more than tensors, or is no file of torch.save") from error
 
 
-def _in_numpy(value: Any) -> Any:
+def _to_numpy(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _in_numpy(item) for key, item in value.items()}
+        return {key: _to_numpy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_in_numpy(item) for item in value]
+        return [_to_numpy(item) for item in value]
     return value.detach().float().numpy() if hasattr(value, "detach") else value
 
 
@@ -97,17 +97,17 @@ def _read_pickle(path: Path) -> Any:
     return _Unpickler(io.BytesIO(content)).load()
 
 
-class _Inert:
+class _Stub:
     """Stands for an object of a class that is not loaded, and for a function that makes one."""
 
-    def __new__(cls, *_: Any, **__: Any) -> _Inert:
+    def __new__(cls, *_: Any, **__: Any) -> _Stub:
         return super().__new__(cls)
 
     def __setstate__(self, state: Any) -> None:
         pass
 
 
-class _Wrapped:
+class _JoblibArray:
     """joblib's stand-in for an array whose bytes follow in the stream."""
 
     state: dict[str, Any]
@@ -126,25 +126,25 @@ class _Wrapped:
         return values.reshape(shape, order="F" if self.state["order"] == "F" else "C")
 
 
-def _latin1(text: str, encoding: str) -> bytes:
+def _encode_latin1(text: str, encoding: str) -> bytes:
     """Stands for _codecs.encode, by which Python 3 writes bytes in old pickle protocols."""
     if encoding != "latin1":
         raise _RefusedError(f"the encoding {encoding!r}")
     return text.encode("latin1")
 
 
-_PLAIN = (dict, list, tuple, set, frozenset, int, float, bool, str, bytes)
-_KNOWN: dict[tuple[str, str], Any] = {
+_PLAIN_TYPES = (dict, list, tuple, set, frozenset, int, float, bool, str, bytes)
+_ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("collections", "defaultdict"): collections.defaultdict,
-    ("_codecs", "encode"): _latin1,
-    ("joblib.numpy_pickle", "NumpyArrayWrapper"): _Wrapped,
+    ("_codecs", "encode"): _encode_latin1,
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"): _JoblibArray,
 }
-_KNOWN |= {(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in _PLAIN}
+_ALLOWED |= {(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in _PLAIN_TYPES}
 # numpy's own functions, under whichever name this version has
-_KNOWN |= {
+_ALLOWED |= {
     (f"numpy.{core}.multiarray", name): function
     for core in ("core", "_core")
     for name, function in (
@@ -167,19 +167,19 @@ class _Unpickler(pickle._Unpickler):
         self._bytes = stream
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _KNOWN:
-            return _KNOWN[module, name]
+        if (module, name) in _ALLOWED:
+            return _ALLOWED[module, name]
         if module.partition(".")[0] == "torch":
-            return _Inert
+            return _Stub
         raise _RefusedError(f"{module}.{name}")
 
     def load_build(self) -> None:
         if not isinstance(
-            self.stack[-2], np.ndarray | np.dtype | _Inert | _Wrapped | collections.OrderedDict
+            self.stack[-2], np.ndarray | np.dtype | _Stub | _JoblibArray | collections.OrderedDict
         ):
             raise _RefusedError(f"a change of a {type(self.stack[-2]).__name__}")
         _BUILD(self)
-        if isinstance(self.stack[-1], _Wrapped):
+        if isinstance(self.stack[-1], _JoblibArray):
             self.stack[-1] = self.stack[-1].array(self._bytes)
 
     dispatch: ClassVar[dict[int, Any]] = pickle._Unpickler.dispatch | {pickle.BUILD[0]: load_build}

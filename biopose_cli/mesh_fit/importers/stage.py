@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from biopose_cli.body.kinematics import BETAS, Chain, Pose, load_chain
+from biopose_cli.body.kinematics import NUM_BETAS, KinematicChain, Pose, build_kinematic_chain
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import PersonError, SettingError, TrackFileError
 from biopose_cli.geometry import so3
@@ -17,13 +17,13 @@ from biopose_cli.geometry.camera import undistort
 from biopose_cli.io.results import Detection, Mesh
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.mesh_fit.importers.layouts import Track, load_track
-from biopose_cli.mesh_fit.mesh_stage import fields, shape_prior
-from biopose_cli.mesh_fit.observations import observe
+from biopose_cli.mesh_fit.mesh_stage import artifact_fields, build_shape_prior
+from biopose_cli.mesh_fit.observations import build_observations
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
-_LEAST = 0.5  # of the person's frames must be in the track
-_ELSEWHERE = 0.25  # of the person's height: keypoints this far from the body's are somebody else's
+_MIN_COVERAGE = 0.5  # of the person's frames must be in the track
+_MAX_DISTANCE = 0.25  # of the person's height: keypoints this far from the body's are somebody else's
 
 
 def run(info: VideoInfo, detection: Detection, settings: Settings) -> Mesh:
@@ -43,52 +43,55 @@ def run(info: VideoInfo, detection: Detection, settings: Settings) -> Mesh:
     if settings.track is None:
         raise SettingError("--mesh import needs a track", "Call biopose import-mesh")
     body = load_body(settings.body)
-    shape_prior(body, settings.height)  # refuses an impossible height
-    chain = load_chain(body)
+    build_shape_prior(body, settings.height)  # refuses an impossible height
+    chain = build_kinematic_chain(body)
     track = load_track(settings.track, settings.track_id, info)
     notes = list(track.notes)
 
-    rotations, pelvis = _seen_by(track, _pelvis(chain, track), detection)
+    rotations, pelvis = _in_our_camera(track, _pelvis_position(chain, track), detection)
     betas = torch.tensor(np.median(track.betas, axis=0), dtype=torch.float32)
     if np.ptp(track.betas, axis=0).max() > 0:
         notes.append("the track's shape changes from frame to frame: its median is used")
     if settings.height is not None:
         pelvis = pelvis * (settings.height / float(body.stature(betas)))
-        betas = body.with_stature(settings.height, betas)
+        betas = body.betas_for_stature(settings.height, betas)
 
-    at = {int(frame): row for row, frame in enumerate(track.frame)}
-    rows = np.array([at.get(int(frame), -1) for frame in detection.frame])
-    known = rows >= 0
-    if known.mean() < _LEAST:
+    row_of_frame = {int(frame): row for row, frame in enumerate(track.frame)}
+    rows = np.array([row_of_frame.get(int(frame), -1) for frame in detection.frame])
+    in_track = rows >= 0
+    if in_track.mean() < _MIN_COVERAGE:
         raise TrackFileError(
-            f"{settings.track} has a body in only {known.sum()} of the {len(rows)} frames of person {detection.person}",
+            f"{settings.track} has a body in only {in_track.sum()} of the {len(rows)} frames of person "
+            f"{detection.person}",
             "It is of another video or person: choose with --track or --person, or cut with --start and --end",
         )
-    if not known.all():
-        notes.append(f"{(~known).sum()} of {len(rows)} frames are not in the track, and were filled")
+    if not in_track.all():
+        notes.append(f"{(~in_track).sum()} of {len(rows)} frames are not in the track, and were filled")
     time = detection.time
-    shape = np.zeros(chain.shapes)
-    shape[:BETAS] = betas.numpy()
+    shape = np.zeros(chain.num_shape_params)
+    shape[:NUM_BETAS] = betas.numpy()
     pose = Pose(
-        so3.interpolate(rotations[rows], known, time),
-        np.stack([np.interp(time, time[known], axis) for axis in pelvis[rows[known]].T], axis=1)
-        - (chain.rest[0] + chain.rest_shapes[0] @ shape),
+        so3.interpolate(rotations[rows], in_track, time),
+        np.stack([np.interp(time, time[in_track], axis) for axis in pelvis[rows[in_track]].T], axis=1)
+        - (chain.rest_joints[0] + chain.joint_shapedirs[0] @ shape),
         shape,
     )
-    values = fields(body, chain, pose, observe(detection), settings.height)
+    values = artifact_fields(body, chain, pose, build_observations(detection), settings.height)
     _check_person(values["reprojection_px"], detection)
     source = "--height" if settings.height is not None else track.layout
     return Mesh(**values | {"stature_source": source, "warnings": tuple(notes)})
 
 
-def _pelvis(chain: Chain, track: Track) -> Array:
+def _pelvis_position(chain: KinematicChain, track: Track) -> Array:
     """Where the pelvis joint is, (N,3) m, in the tool's camera frame."""
     if track.rest_pelvis is not None:
         return track.transl + track.rest_pelvis
-    return np.asarray(track.transl + chain.rest[0] + track.betas @ chain.rest_shapes[0, :, :BETAS].T)
+    return np.asarray(
+        track.transl + chain.rest_joints[0] + track.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
+    )
 
 
-def _seen_by(track: Track, pelvis: Array, detection: Detection) -> tuple[Array, Array]:
+def _in_our_camera(track: Track, pelvis: Array, detection: Detection) -> tuple[Array, Array]:
     """Rotations (N,24,3,3) and pelvis (N,3) m in this clip's camera frame."""
     if (pelvis[:, 2] <= 0).any():
         raise TrackFileError(
@@ -98,22 +101,23 @@ def _seen_by(track: Track, pelvis: Array, detection: Detection) -> tuple[Array, 
     if track.camera is None:
         return track.rotations, pelvis
     ours, theirs = detection.camera_matrix, track.camera
-    image = pelvis[:, :2] / pelvis[:, 2:] * np.diag(theirs)[:2] + theirs[:2, 2]
-    straight = undistort(image, ours, detection.dist_coeffs)
-    straight = np.where(np.isfinite(straight), straight, image)  # outside what the lens can show
-    ray = (straight - ours[:2, 2]) / np.diag(ours)[:2]
+    pixels = pelvis[:, :2] / pelvis[:, 2:] * np.diag(theirs)[:2] + theirs[:2, 2]
+    undistorted = undistort(pixels, ours, detection.dist_coeffs)
+    undistorted = np.where(np.isfinite(undistorted), undistorted, pixels)  # outside what the lens can show
+    ray = (undistorted - ours[:2, 2]) / np.diag(ours)[:2]
     depth = pelvis[:, 2:] * (ours[0, 0] / theirs[0, 0])
-    place = np.concatenate([ray * depth, depth], axis=1)
+    position = np.concatenate([ray * depth, depth], axis=1)
     rotations = track.rotations.copy()
-    rotations[:, 0] = so3.between(pelvis, place) @ rotations[:, 0]
-    return rotations, place
+    rotations[:, 0] = so3.rotation_between(pelvis, position) @ rotations[:, 0]
+    return rotations, position
 
 
 def _check_person(distance: Array, detection: Detection) -> None:
-    tall = float(np.nanmedian(detection.box[:, 3] - detection.box[:, 1]))
+    person_height = float(np.nanmedian(detection.box[:, 3] - detection.box[:, 1]))
     median = float(np.median(distance[detection.visible]))
-    if not median < _ELSEWHERE * tall:
+    if not median < _MAX_DISTANCE * person_height:
         raise PersonError(
-            f"the track is {median:.0f} px off the keypoints of person {detection.person}, who is {tall:.0f} px tall",
+            f"the track is {median:.0f} px off the keypoints of person {detection.person}, who is "
+            f"{person_height:.0f} px tall",
             "Choose the person with --person as numbered in the overlay, or the track with --track",
         )

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from biopose_cli.errors import AssetError
-from biopose_cli.hmr.backbones.vit import SIZES, ViT, ViTEncoder, load_backbone
+from biopose_cli.hmr.backbones.vit import VIT_CONFIGS, ViT, ViTEncoder, load_backbone
 
 WIDTH, DEPTH, HEADS = 192, 12, 3
 Weights = dict[str, Tensor]
@@ -129,10 +129,10 @@ def test_names_and_shapes_of_the_huge_one() -> None:
     assert sum(math.prod(shape) for shape in shapes.values()) == 630_912_000
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", VIT_CONFIGS)
 def test_every_size_gives_a_map_of_its_width(size: str) -> None:
     with torch.device("meta"):
-        assert ViT(size)(torch.empty(1, 3, 256, 192)).shape == (1, SIZES[size].width, 16, 12)
+        assert ViT(size)(torch.empty(1, 3, 256, 192)).shape == (1, VIT_CONFIGS[size].embed_dim, 16, 12)
 
 
 def kinds(weights: Weights) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def test_the_encoder_sees_the_middle_and_its_maps_cover_the_crop() -> None:
     sides = crops.clone()
     sides[..., :32], sides[..., -32:] = 0, 1
     kept: list[Tensor] = []
-    encoder.neck.enter.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    encoder.neck.lateral.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
     with torch.no_grad():
         maps, same = encoder(crops), encoder(sides)
         middle = encoder.backbone(crops[..., 32:-32])

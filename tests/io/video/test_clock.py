@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from biopose_cli.errors import SettingError
-from biopose_cli.io.video.clock import build
+from biopose_cli.io.video.clock import build_clock
 
 MS = Fraction(1, 1000)
 
 
 def clock(*stamps, decoding=None, rate=Fraction(10), reorders=False, first=None):
     decoding = decoding or [None] * len(stamps)
-    return build(list(zip(stamps, decoding, strict=True)), MS, rate, reorders, first)
+    return build_clock(list(zip(stamps, decoding, strict=True)), MS, rate, reorders, first)
 
 
 def test_stamps_are_true_and_start_at_zero():

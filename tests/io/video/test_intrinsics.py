@@ -8,7 +8,7 @@ import pytest
 
 from biopose_cli.errors import SettingError
 from biopose_cli.io.video.focal import focal_from_tags, focal_px
-from biopose_cli.io.video.intrinsics import DEFAULT_FOV, fov_from_focal, resolve
+from biopose_cli.io.video.intrinsics import DEFAULT_FOV, fov_from_focal, resolve_intrinsics
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.settings import Settings
 
@@ -21,7 +21,7 @@ FILE = {
 
 
 def camera(**settings):
-    return resolve(INFO, Settings(**settings))
+    return resolve_intrinsics(INFO, Settings(**settings))
 
 
 def written(tmp_path, changes, name="camera.json"):
@@ -42,11 +42,11 @@ def test_default_is_a_stated_guess():
 
 def test_order_of_preference(tmp_path):
     known = replace(INFO, focal_px=1500.0)
-    assert resolve(known, Settings()).source == "metadata"
-    assert resolve(known, Settings()).warnings == ()
-    assert resolve(known, Settings(focal=1400.0)).matrix[0, 0] == 1400.0
-    assert resolve(known, Settings(fov=90.0)).matrix[1, 1] == pytest.approx(960.0)
-    assert resolve(known, Settings(intrinsics=written(tmp_path, {}))).source == "--intrinsics"
+    assert resolve_intrinsics(known, Settings()).source == "metadata"
+    assert resolve_intrinsics(known, Settings()).warnings == ()
+    assert resolve_intrinsics(known, Settings(focal=1400.0)).matrix[0, 0] == 1400.0
+    assert resolve_intrinsics(known, Settings(fov=90.0)).matrix[1, 1] == pytest.approx(960.0)
+    assert resolve_intrinsics(known, Settings(intrinsics=written(tmp_path, {}))).source == "--intrinsics"
 
 
 def test_options_contradict_each_other():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from biopose_cli.io.video.orientation import Orientation, from_matrix
+from biopose_cli.io.video.orientation import Orientation, from_display_matrix
 from biopose_cli.io.video.probe import probe
-from biopose_cli.io.video.reader import frames
+from biopose_cli.io.video.reader import read_frames
 from tests.helpers.video_files import corners, make, number, picture
 
 UNIT = 65536  # 16.16 fixed point
@@ -19,7 +19,7 @@ def test_rotation_is_applied_exactly_once(tmp_path, clockwise):
     info = probe(tmp_path / "a.mp4")
     assert (info.rotation, info.mirrored, info.warnings) == (clockwise, False, ())
     assert (info.width, info.height) == ((240, 320) if clockwise in {90, 270} else (320, 240))
-    image = next(frames(info)).image
+    image = next(read_frames(info)).image
     assert image.shape == (info.height, info.width, 3)
     assert image.flags.c_contiguous
     turned = {
@@ -32,7 +32,7 @@ def test_rotation_is_applied_exactly_once(tmp_path, clockwise):
 
 
 def test_iphone_portrait_matrix_turns_clockwise():
-    assert from_matrix(matrix(0, UNIT, -UNIT, 0)) == Orientation(90)
+    assert from_display_matrix(matrix(0, UNIT, -UNIT, 0)) == Orientation(90)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_mirrored_pictures_look_as_in_players_and_are_warned_of(
     info = probe(tmp_path / "a.mp4")
     assert info.mirrored
     assert "left and right" in info.warnings[0]
-    assert corners(next(frames(info)).image) == expected
+    assert corners(next(read_frames(info)).image) == expected
 
 
 def test_every_quarter_turn_and_flip_agrees_with_the_matrix():
@@ -62,17 +62,17 @@ def test_every_quarter_turn_and_flip_agrees_with_the_matrix():
         for flip in (1, -1):
             cos, sin = [(1, 0), (0, 1), (-1, 0), (0, -1)][turn]
             linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([flip, 1])
-            found = from_matrix(matrix(*(UNIT * linear.T.ravel())))
+            found = from_display_matrix(matrix(*(UNIT * linear.T.ravel())))
             assert found == Orientation(90 * turn, flip < 0)
 
 
 def test_odd_matrices():
     assert (
-        from_matrix(matrix(2 * UNIT, 0, 0, UNIT)) == Orientation()
+        from_display_matrix(matrix(2 * UNIT, 0, 0, UNIT)) == Orientation()
     )  # a scale: FFmpeg makes it the pixels' shape
-    assert from_matrix(matrix(0, 0, 0, 0)) == Orientation()
-    assert from_matrix(matrix(UNIT, UNIT, -UNIT, UNIT)) is None
-    assert from_matrix(matrix(UNIT, 0, UNIT, UNIT)) is None
+    assert from_display_matrix(matrix(0, 0, 0, 0)) == Orientation()
+    assert from_display_matrix(matrix(UNIT, UNIT, -UNIT, UNIT)) is None
+    assert from_display_matrix(matrix(UNIT, 0, UNIT, UNIT)) is None
 
 
 def test_the_test_pictures_hold_their_number():

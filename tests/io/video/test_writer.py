@@ -6,7 +6,7 @@ import pytest
 
 from biopose_cli.errors import DiskFullError, OutputError
 from biopose_cli.io.video.probe import probe
-from biopose_cli.io.video.reader import frames
+from biopose_cli.io.video.reader import read_frames
 from biopose_cli.io.video.writer import VideoWriter
 from tests.helpers.video_files import corners, number, picture
 
@@ -17,7 +17,7 @@ def test_round_trip_keeps_pictures_and_variable_times(tmp_path):
         for index, time in enumerate(times):
             writer.write(picture(index), time)
     info = probe(tmp_path / "new" / "a.mp4")
-    found = list(frames(info))
+    found = list(read_frames(info))
     np.testing.assert_allclose([frame.time for frame in found], times - 3.0, atol=2e-5)
     assert [number(frame.image) for frame in found] == list(range(6))
     assert corners(found[0].image) == ["red", "green", "blue", "white"]
@@ -43,7 +43,7 @@ def test_file_is_what_players_expect(tmp_path):
 def test_padding_repeats_the_border(tmp_path):
     with VideoWriter(tmp_path / "a.mp4", 33, 21) as writer:
         writer.write(np.full((21, 33, 3), 200, np.uint8), 0.0)
-    image = next(frames(probe(tmp_path / "a.mp4"))).image
+    image = next(read_frames(probe(tmp_path / "a.mp4"))).image
     assert image.shape == (22, 34, 3)
     assert np.abs(image.astype(int) - 200).max() <= 4
 

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from biopose_cli.body.kinematics import Chain, Pose, load_chain
+from biopose_cli.body.kinematics import KinematicChain, Pose, build_kinematic_chain
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import PersonError, TrackFileError
 from biopose_cli.geometry import so3
 from biopose_cli.io.results import Detection, Mesh
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.mesh_fit.importers.layouts import load_track
-from biopose_cli.mesh_fit.importers.safe_load import read
+from biopose_cli.mesh_fit.importers.safe_load import safe_load
 from biopose_cli.mesh_fit.importers.stage import run
-from biopose_cli.mesh_fit.mesh_stage import continuous
+from biopose_cli.mesh_fit.mesh_stage import unwrap_axis_angles
 from biopose_cli.settings import Settings
 from tests.helpers.other_tools import Walker, write_gvhmr, write_own, write_phalp, write_weak, write_wham
 from tests.helpers.stick_body import make_detection, make_pose
@@ -36,30 +36,35 @@ INFO = VideoInfo(
 
 
 @pytest.fixture(scope="module")
-def body_chain() -> Chain:
-    return load_chain(load_body())
+def body_chain() -> KinematicChain:
+    return build_kinematic_chain(load_body())
 
 
 @pytest.fixture(scope="module")
-def pose(body_chain: Chain) -> Pose:
+def pose(body_chain: KinematicChain) -> Pose:
     """The walking body, off the image's centre, with bent hands."""
-    shape = np.zeros(body_chain.shapes)
+    shape = np.zeros(body_chain.num_shape_params)
     shape[:10] = np.random.default_rng(5).normal(0, 0.5, 10)
     made = make_pose(np.arange(T) / 30, shape)
-    made.rotations[:, 22:] = so3.exp(np.array([0.1, -0.2, 0.3]))
+    made.rotations[:, 22:] = so3.axis_angle_to_matrix(np.array([0.1, -0.2, 0.3]))
     return replace(made, transl=made.transl + np.array([0.6, 0.1, 0.5]))
 
 
 @pytest.fixture(scope="module")
-def detection(body_chain: Chain, pose: Pose) -> Detection:
+def detection(body_chain: KinematicChain, pose: Pose) -> Detection:
     return make_detection(body_chain, pose, np.arange(T) / 30)
 
 
 @pytest.fixture
-def walker(body_chain: Chain, pose: Pose, detection: Detection) -> Walker:
-    rest = body_chain.rest[0] + body_chain.rest_shapes[0] @ pose.shape
+def walker(body_chain: KinematicChain, pose: Pose, detection: Detection) -> Walker:
+    rest = body_chain.rest_joints[0] + body_chain.joint_shapedirs[0] @ pose.shape_params
     return Walker(
-        pose.rotations, pose.transl + rest, pose.shape[:10], rest, detection.camera_matrix, (1000, 1000)
+        pose.rotations,
+        pose.transl + rest,
+        pose.shape_params[:10],
+        rest,
+        detection.camera_matrix,
+        (1000, 1000),
     )
 
 
@@ -87,7 +92,7 @@ def test_every_layout_gives_the_body_back(
 ) -> None:
     mesh = imported(write(tmp_path / name, walker), detection, track_id=track)
     np.testing.assert_allclose(mesh.body_pose, walker.vectors[:, 1:], atol=1e-5)
-    np.testing.assert_allclose(mesh.global_orient, continuous(walker.vectors[:, 0]), atol=1e-5)
+    np.testing.assert_allclose(mesh.global_orient, unwrap_axis_angles(walker.vectors[:, 0]), atol=1e-5)
     np.testing.assert_allclose(mesh.betas, walker.betas, atol=1e-5)
     np.testing.assert_allclose(mesh.transl, pose.transl, atol=1e-5)
     assert mesh.warnings == ()
@@ -96,14 +101,14 @@ def test_every_layout_gives_the_body_back(
 
 
 def test_gvhmr_gives_the_pose_but_not_the_shape(
-    tmp_path: Path, walker: Walker, body_chain: Chain, detection: Detection
+    tmp_path: Path, walker: Walker, body_chain: KinematicChain, detection: Detection
 ) -> None:
     mesh = imported(write_gvhmr(tmp_path / "a.pt", walker), detection)
     np.testing.assert_allclose(mesh.body_pose[:, :21], walker.vectors[:, 1:22], atol=1e-5)
     np.testing.assert_array_equal(mesh.body_pose[:, 21:], 0)
-    np.testing.assert_allclose(mesh.global_orient, continuous(walker.vectors[:, 0]), atol=1e-5)
+    np.testing.assert_allclose(mesh.global_orient, unwrap_axis_angles(walker.vectors[:, 0]), atol=1e-5)
     np.testing.assert_array_equal(mesh.betas, 0)
-    np.testing.assert_allclose(mesh.transl + body_chain.rest[0], walker.pelvis, atol=1e-5)
+    np.testing.assert_allclose(mesh.transl + body_chain.rest_joints[0], walker.pelvis, atol=1e-5)
     assert "SMPL-X" in mesh.warnings[0]
 
 
@@ -153,12 +158,12 @@ def test_missing_frames_are_filled_and_counted(
 
 
 def test_height_moves_the_body_so_that_its_image_stays(
-    tmp_path: Path, walker: Walker, body_chain: Chain, detection: Detection
+    tmp_path: Path, walker: Walker, body_chain: KinematicChain, detection: Detection
 ) -> None:
     mesh = imported(write_own(tmp_path / "a.npz", walker), detection, height=1.9)
     assert mesh.stature_m == pytest.approx(1.9, abs=1e-3)
     assert mesh.stature_source == "--height"
-    pelvis = mesh.transl + body_chain.rest[0] + body_chain.rest_shapes[0, :, :10] @ mesh.betas
+    pelvis = mesh.transl + body_chain.rest_joints[0] + body_chain.joint_shapedirs[0, :, :10] @ mesh.betas
     image = pelvis[:, :2] / pelvis[:, 2:]
     np.testing.assert_allclose(image, walker.pelvis[:, :2] / walker.pelvis[:, 2:], atol=1e-5)
     assert mesh.reprojection_px.mean() < 5
@@ -228,7 +233,7 @@ def test_joblibs_files_are_read() -> None:
     def ramp(*shape: int) -> Any:
         return (np.arange(np.prod(shape), dtype=np.float32) / 1000).reshape(shape)
 
-    person = read(DATA / "wham_joblib.pkl")[0]
+    person = safe_load(DATA / "wham_joblib.pkl")[0]
     np.testing.assert_array_equal(person["pose"], ramp(3, 72))
     np.testing.assert_array_equal(person["trans"], ramp(3, 3) + np.float32(2))
     np.testing.assert_array_equal(person["verts"], ramp(3, 4, 3))  # stored in Fortran's order
@@ -251,7 +256,7 @@ def test_a_malicious_pickle_is_refused(tmp_path: Path, protocol: int) -> None:
     trace, path = tmp_path / "trace", tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps({"pose": Evil(os.mkdir, str(trace))}, protocol))
     with pytest.raises(TrackFileError, match="not safe to load"):
-        read(path)
+        safe_load(path)
     assert not trace.exists()
 
 
@@ -259,14 +264,14 @@ def test_changing_a_class_by_a_pickle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pkl"
     path.write_bytes(b"cjoblib.numpy_pickle\nNumpyArrayWrapper\nN(S'array'\nI1\nd\x86b.")
     with pytest.raises(TrackFileError, match="not safe to load: it asks for a change of a type"):
-        read(path)
+        safe_load(path)
 
 
 def test_a_malicious_torch_file_is_refused(tmp_path: Path) -> None:
     trace, path = tmp_path / "trace", tmp_path / "a.pt"
     torch.save({"smpl_params_incam": Evil(os.mkdir, str(trace))}, path)
     with pytest.raises(TrackFileError, match="not safe to load"):
-        read(path)
+        safe_load(path)
     assert not trace.exists()
 
 
@@ -274,7 +279,7 @@ def test_objects_in_an_npz_are_refused(tmp_path: Path) -> None:
     trace, path = tmp_path / "trace", tmp_path / "a.npz"
     np.savez(path, global_orient=np.array([Evil(os.mkdir, str(trace))], dtype=object))
     with pytest.raises(TrackFileError, match=r"a\.npz"):
-        read(path)
+        safe_load(path)
     assert not trace.exists()
 
 
@@ -282,10 +287,10 @@ def test_objects_in_an_npz_are_refused(tmp_path: Path) -> None:
 def test_damaged_and_foreign_files_are_one_error(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with pytest.raises(TrackFileError, match=name):
-        read(path)
+        safe_load(path)
     path.write_bytes(b"no track at all")
     with pytest.raises(TrackFileError, match=name):
-        read(path)
+        safe_load(path)
 
 
 def test_a_truncated_joblib_file_is_one_error(tmp_path: Path) -> None:
@@ -295,7 +300,7 @@ def test_a_truncated_joblib_file_is_one_error(tmp_path: Path) -> None:
         for length in range(1, len(content) - 1, 97):
             path.write_bytes(content[:length])
             with pytest.raises(TrackFileError):
-                read(path)
+                safe_load(path)
 
 
 def test_another_pickle_is_no_track(tmp_path: Path) -> None:
