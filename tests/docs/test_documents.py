@@ -16,15 +16,20 @@ from biopose_cli.cli.main import app
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(
-    [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), ROOT / "sample_videos/README.md", *ROOT.glob("biopose_cli/weights/*.md")]
+    [
+        *DOCS.rglob("*.md"),
+        *ROOT.glob("*.md"),
+        ROOT / "sample_videos/README.md",
+        *ROOT.glob("biopose_cli/weights/*.md"),
+    ]
 )
 LONGEST = 120  # characters
 SUFFIXES = "py|toml|csv|npz|md|safetensors|mp4|mot|json|cff|yml|txt|png|sto|osim|trc|pkl|pt|pth|tar\\.xz"
 # What the program or the user makes, or another project's: no file of this repository.
 NOT_OURS = re.compile(
-    r"""^(?: .*[*?<>{}] | (?:NAME|NNNN|OUT|FOLDER|VIDEO|EST|REF)\b | NAME_ | stages/ | results | runs/ | site/ | lab/ | a/ | b/
-    | walk_ | walk\. | clinic | demo | my_ | long\.mp4 | single_cam | sample_videos/fetched | log\.csv | bank\.npz | cmu_
-    | tracks\.npz | detect\.npz | SMPL_ | wham_output | hmr4d_ | vitpose_huge
+    r"""^(?: .*[*?<>{}] | (?:NAME|NNNN|OUT|FOLDER|VIDEO|EST|REF)\b | (?:NAME|EST)_ | stages/ | results | runs/
+    | site/ | lab/ | a/ | b/ | walk_ | walk\. | clinic | demo | my_ | long\.mp4 | single_cam | sample_videos/fetched
+    | log\.csv | bank\.npz | cmu_ | tracks\.npz | detect\.npz | SMPL_ | wham_output | hmr4d_ | vitpose_huge
     | balance_reference | Squats_0 | Asym_0 | neutral\.trc | phalp/ | lib/ | tools/demo | hmr4d/ )""",
     re.VERBOSE,
 )
@@ -54,7 +59,9 @@ def _inline(text: str) -> list[str]:
 def _exists(path: str, page: Path) -> bool:
     """Whether the path exists from the root, the package or the page's folder; a bare name may be anywhere."""
     bases = (ROOT, ROOT / "biopose_cli", page.parent)
-    return any((base / path).exists() for base in bases) or ("/" not in path and any(ROOT.glob(f"*/**/{path}")))
+    return any((base / path).exists() for base in bases) or (
+        "/" not in path and any(ROOT.glob(f"*/**/{path}"))
+    )
 
 
 def test_every_line_can_be_reviewed(page: Path) -> None:
@@ -64,7 +71,11 @@ def test_every_line_can_be_reviewed(page: Path) -> None:
 
 def test_every_path_exists(page: Path) -> None:
     text = page.read_text("utf-8")
-    quoted = {code for code in _inline(text) if re.fullmatch(rf"[\w./-]+\.(?:{SUFFIXES})|[\w.-]+/(?:[\w.-]+/)*", code)}
+    quoted = {
+        code
+        for code in _inline(text)
+        if re.fullmatch(rf"[\w./-]+\.(?:{SUFFIXES})|[\w.-]+/(?:[\w.-]+/)*", code)
+    }
     named = quoted | set(OURS.findall(text))
     missing = sorted(path for path in named if not NOT_OURS.match(path) and not _exists(path, page))
     assert not missing, f"{_name(page)} names what does not exist: {missing}"
@@ -106,7 +117,10 @@ def _problem(command: str) -> str:
             here = here.commands["stages"]
         else:
             return f"there is no command {words[0]!r}"
-    options = {name for param in here.params for name in (*param.opts, *param.secondary_opts)} | {"--help", "-h"}
+    options = {name for param in here.params for name in (*param.opts, *param.secondary_opts)} | {
+        "--help",
+        "-h",
+    }
     if "stages" in getattr(here, "commands", {}):
         options |= {name for param in here.commands["stages"].params for name in param.opts}
     unknown = [word for word in words if re.match(r"--?[a-z]", word) and word.split("=")[0] not in options]
@@ -124,5 +138,7 @@ def test_the_sites_navigation_has_every_page() -> None:
 
 
 def test_the_pages_name_no_machine(page: Path) -> None:
-    found = re.findall(r"(?:^|[\s`(\"])(?:/(?:home|root|tmp|work|Users|mnt)/|[A-Z]:\\)\S*", page.read_text("utf-8"))
+    found = re.findall(
+        r"(?:^|[\s`(\"])(?:/(?:home|root|tmp|work|Users|mnt)/|[A-Z]:\\)\S*", page.read_text("utf-8")
+    )
     assert not found
