@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import typer
 
+import biopose_cli
+import biopose_cli.errors
 from biopose_cli.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +137,15 @@ def test_every_command_parses(page: Path) -> None:
 def test_the_sites_navigation_has_every_page() -> None:
     navigation = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8")))
     assert navigation == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+
+
+def test_the_api_page_documents_every_public_name() -> None:
+    text = (DOCS / "api.md").read_text("utf-8")
+    public = {name for name in getattr(biopose_cli, "__all__", ()) if not name.startswith("_")}
+    errors = {name for name in dir(biopose_cli.errors) if name in public}  # documented by their module
+    assert not {
+        name for name in public - errors if f"::: biopose_cli.{name}" not in text and f".{name}\n" not in text
+    }
 
 
 def test_the_pages_name_no_machine(page: Path) -> None:
