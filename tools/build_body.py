@@ -9,7 +9,7 @@ are shipped). In an environment of its own, so that its dependencies stay out of
 
 About five minutes and 2 GB of memory on one core. The steps: 3,000 adults are drawn; each is measured (joint
 centres), made exactly symmetric and straightened from MakeHuman's A-pose to a T-pose with straight legs; ten
-principal components of the straightened vertices are the shape space. `docs/body.md` says why, and how the
+principal components of the straightened vertices are the shape space. `docs/how/body.md` says why, and how the
 result compares with anthropometry.
 """
 

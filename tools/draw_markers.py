@@ -1,4 +1,4 @@
-"""Draw the pictures of `docs/body.md`: the default body, its joint centres, markers, poses and shapes.
+"""Draw the pictures of `docs/how/body.md`: the default body, its joint centres, markers, poses and shapes.
 
 python tools/draw_markers.py
 """

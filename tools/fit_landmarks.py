@@ -6,7 +6,7 @@ The default body is rendered in the poses of POSES.npz (what `synthesis/motion_l
 with random shapes, clothes, rooms and cameras, and looked at by the detect stage's network. For every landmark one
 point fixed in the frame of the bone that carries it is fitted to the keypoints by robust least squares; left and right
 share it, mirrored. What is left is the landmark's noise. Rendered people differ from real ones: `REAL` is added to what
-the renders say (docs/mesh.md tells how it was found). The same input and seed give the same file.
+the renders say (docs/how/mesh.md tells how it was found). The same input and seed give the same file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LANDMARK_BIAS = {"hip": (-0.015, 0.010), "knee": (-0.006, 0.0)}
 HEADER = """\
 # BlazePose's landmarks on the body: rest position of joint `origin` + (x, y, z) m, turning with joint `carrier`.
 # Axes of the T-pose: x to the subject's left, y up, z forward. `sigma`: scatter, px of the network's 256 px crop.
-# Landmarks of one `group` deviate together from person to person. Made by tools/fit_landmarks.py; see docs/mesh.md.
+# Landmarks of one `group` deviate together from person to person. Made by tools/fit_landmarks.py; see docs/how/mesh.md.
 """
 
 

@@ -58,7 +58,7 @@ def compare_runs(runs: Path, views: Sequence[CameraView], videos: Path, progress
     num_shards = len(list(folder.glob("*.npz")))
     missing = [str(path) for path in paths.values() if not path.is_file()] + [str(folder)] * (not num_shards)
     if missing:
-        raise SettingError(f"--images: {missing[0]} is not there", "Train as docs/ablations.md says")
+        raise SettingError(f"--images: {missing[0]} is not there", "Train as docs/notebook/queries_and_images.md says")
     paths = {"pretrained": PRETRAINED} | paths
     evaluator = Evaluator(load_body())
     layers = sorted({layer for path in paths.values() for layer in load_network(path).config.image_inputs})

@@ -1,7 +1,7 @@
 """Other people's trials: their markers move a body, our `neurik` stage reads it, their angles are the reference.
 
 It tests what comes after the fit to the video: markers, scaling, zero and inverse kinematics. The files are found by
-name in a folder laid out as `TRIALS` says; docs/skeleton.md tells what the figures mean.
+name in a folder laid out as `TRIALS` says; docs/how/skeleton.md tells what the figures mean.
 """
 
 from __future__ import annotations

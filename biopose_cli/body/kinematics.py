@@ -135,7 +135,7 @@ def _shape_jacobian(chain: KinematicChain, posed: PosedBody) -> Array:
 
 
 def build_kinematic_chain(body: Body) -> KinematicChain:
-    """Reduce `body` to its chain, with the landmarks of `data/landmarks.csv` (see docs/mesh.md).
+    """Reduce `body` to its chain, with the landmarks of `data/landmarks.csv` (see docs/how/mesh.md).
 
     A landmark stands at `origin` (a joint at rest) plus x, y, z (m, body of mean shape, axes of the T-pose: x left,
     y up, z forward) and turns with `carrier`. Its offset grows with the stature. What a network takes for a hip or an

@@ -2,7 +2,7 @@
 
 The sites stand in `data/markers.csv`, one row each: the rigid body of the skeleton a marker belongs to, its
 vertex on the default body, and its vertex on SMPL's mesh with the published list it comes from. The SMPL
-vertices are **unverified**: no SMPL file was at hand. `docs/body.md` shows all sites in pictures.
+vertices are **unverified**: no SMPL file was at hand. `docs/how/body.md` shows all sites in pictures.
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ def evaluate_mqhmr(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with the runs keypoints, images and both (docs/ablations.md), to be compared.",
+            help="Folder with the runs keypoints, images and both, to be compared (docs/notebook/queries_and_images.md).",
             callback=_expand_user,
             show_default=False,
         ),

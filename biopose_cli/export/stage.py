@@ -1,4 +1,4 @@
-"""The export stage: the files that the user asked for. `docs/outputs.md` describes them.
+"""The export stage: the files that the user asked for. `docs/guide/outputs.md` describes them.
 
 A `.mot` must not have a hole: `NAME.mot` holds the longest unbroken part of the angles, and the other parts go to
 `NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time, each with its own `_sd.sto`. The `.trc` has them all in

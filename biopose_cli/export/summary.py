@@ -1,4 +1,4 @@
-"""`NAME_summary.json`: what was run, with what, on what, and how good it is. `docs/outputs.md` describes every key."""
+"""`NAME_summary.json`: input, settings and quality of a result. `docs/guide/outputs.md` describes every key."""
 
 from __future__ import annotations
 

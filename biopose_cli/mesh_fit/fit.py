@@ -1,4 +1,4 @@
-"""The fit of one body to a clip's keypoints, in three passes of one solver; `docs/mesh.md` says why each."""
+"""The fit of one body to a clip's keypoints, in three passes of one solver; `docs/how/mesh.md` says why each."""
 
 from __future__ import annotations
 

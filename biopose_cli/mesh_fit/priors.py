@@ -21,7 +21,7 @@ from biopose_cli.typing import Array
 _LIMIT_SIGMA = np.radians(3.0)
 _OUTLIER_WEIGHT = 0.05  # of poses that motion capture has not seen
 # Quiet standing, which patients do and the motion capture leaves out. It is narrow: by its density it would draw
-# everybody upright, so its peak lies this far (in log density) behind the highest of the others (docs/mesh.md)
+# everybody upright, so its peak lies this far (in log density) behind the highest of the others (docs/how/mesh.md)
 _STANDING_OFFSET = 12.0
 _STANDING_STD = {
     "hip": 8,

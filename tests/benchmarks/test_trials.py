@@ -52,7 +52,7 @@ def test_a_known_body_is_recovered() -> None:
     assert 1000 * np.sqrt(np.mean(calibrated.residual**2)) < 4.0
 
 
-# Of the legs, degrees: mean absolute error, and without the offsets. At every third frame: docs/skeleton.md
+# Of the legs, degrees: mean absolute error, and without the offsets. At every third frame: docs/how/skeleton.md
 LIMITS = {"Squats_0": (2.0, 1.4), "balance_reference": (6.0, 3.0), "walk_free_01": (4.0, 2.2)}
 
 

@@ -151,7 +151,7 @@ def test_wanted_stature(body: Body, height: float) -> None:
 
 
 def test_proportions_are_human(body: Body) -> None:
-    """Segment lengths over stature: between Winter's, de Leva's and Rajagopal's figures (docs/body.md)."""
+    """Segment lengths over stature: between Winter's, de Leva's and Rajagopal's figures (docs/how/body.md)."""
     rest, height = body.rest_joints(torch.zeros(10)), body.stature(torch.zeros(10)).item()
     for start, end, low, high in (
         ("left_hip", "left_knee", 0.232, 0.250),

@@ -1,4 +1,4 @@
-"""What the tools write, each turned into one `Track`. `docs/import_mesh.md` names the sources of these facts."""
+"""What the tools write, each turned into one `Track`. `docs/guide/import_mesh.md` names the sources of these facts."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ import numpy as np
 from biopose_cli.errors import TrackFileError
 from biopose_cli.typing import Array
 
-HINT = "docs/import_mesh.md lists the files that are understood"
+HINT = "docs/guide/import_mesh.md lists the files that are understood"
 _COMPRESSED = (b"\x1f\x8b", b"\x78")  # gzip, zlib
 
 
