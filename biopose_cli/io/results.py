@@ -12,13 +12,16 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from biopose_cli.errors import ArtifactError
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.typing import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LANDMARKS = 33  # BlazePose's body landmarks
 # coordinates, without the side
@@ -130,7 +133,7 @@ class Tracks(Artifact):
 class Detection(Artifact):
     """One person's keypoints from the first to the last frame they are seen in, and the camera.
 
-    A frame is usable when `visible | interpolated`; the others (a gap longer than the limit) hold NaN.
+    A frame is `usable` when it is `visible` or `interpolated`; the others (a gap longer than the limit) hold NaN.
     """
 
     name: ClassVar[str] = "detect"
@@ -152,6 +155,11 @@ class Detection(Artifact):
     focal_source: str = ""  # "metadata", "--focal", "--fov", "--intrinsics" or "default"
     person: int = 1  # 1-based, as drawn in the overlay
     warnings: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> Array:
+        """(T) bool: the frames that hold the person's keypoints, measured or filled across a short gap."""
+        return np.asarray(self.visible | self.interpolated)
 
 
 @dataclass(frozen=True)
@@ -217,6 +225,45 @@ class JointKinematics(Artifact):
     mass_kg: float = 0.0
     mass_source: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def angles_deg(self) -> dict[str, Array]:
+        """(T) degrees by the name of each rotational coordinate; NaN in frames without angles."""
+        q = np.where(self.valid[:, None], self.q, np.nan).astype(np.float64)
+        return {str(self.coordinates[i]): np.rad2deg(q[:, i]) for i in np.flatnonzero(self.rotational)}
+
+    @property
+    def std_deg(self) -> dict[str, Array]:
+        """(T) degrees by name: the standard deviations of those of `angles_deg` that have one.
+
+        None for angles that the model locks, that follow another or that no marker shows; empty where nothing
+        predicted them (`mesh="fit"`, `ik="opensim"`, imported tracks, markers). NaN in frames without angles.
+        """
+        if not len(self.q_std):
+            return {}
+        known = self.rotational & np.isfinite(self.q_std[self.valid]).all(axis=0)
+        std = self.q_std.astype(np.float64)
+        return {str(self.coordinates[i]): np.rad2deg(std[:, i]) for i in np.flatnonzero(known)}
+
+    @property
+    def file_values(self) -> Array:
+        """(T, D) as motion files hold `q`: degrees and metres; coupled coordinates (the patella's) stay in rad."""
+        q = self.q.astype(np.float64)
+        return np.where(self.rotational, np.rad2deg(q), q)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """All coordinates as one tidy table, a row per coordinate and frame, coordinate by coordinate.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `time` (s), `coordinate` (its name), `value` in `unit` ("deg", "m", or "rad" for the coupled coordinates
+            of the patella), and `std`, the value's standard deviation in the same unit. `value` is NaN in frames
+            without angles, `std` also where it is not known.
+        """
+        from biopose_cli.io.tables import tidy_table
+
+        return tidy_table(self)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ def _refine(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Refine
 def _neurik(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> JointKinematics:
     from biopose_cli.ik import stage
 
-    return stage.run(artifacts["detect"], artifacts["refine"], clip.settings, progress)
+    detection: Detection = artifacts["detect"]
+    return stage.run(detection.time, detection.usable, artifacts["refine"], clip.settings, progress)
 
 
 def _export(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Exported:
