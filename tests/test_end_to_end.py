@@ -25,12 +25,6 @@ from tests.conftest import Call, write_video
 COMMAND = [sys.executable, "-m", "biopose_cli"]
 
 
-@pytest.fixture(scope="session")
-def result(sample_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """One run of the embedded clip, shared by the tests below."""
-    return run.run(sample_clip, tmp_path_factory.mktemp("results"), Settings(), NullProgress())
-
-
 @pytest.fixture
 def folder(result: Result) -> Path:
     return result.folder

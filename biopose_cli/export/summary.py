@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli import __version__
 from biopose_cli.geometry.camera import roll_pitch_from_up
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.video.probe import VideoInfo, content_hash
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
+from biopose_cli.version import __version__
 
 _LEVEL_TOLERANCE = 1e-3  # degrees
 SCHEMA = 1  # grows when a key changes its meaning or goes away

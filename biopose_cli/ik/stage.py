@@ -69,11 +69,11 @@ def run(
     markers[valid] = ground.transform_points(camera_ground.matrix, posed.markers.double().numpy())
     initial_q: Array | None = None
     if settings.ik == "neural" and settings.model is None:
-        initial_q, scale, marker_locations = _predict_initial(scaled_model.model, markers, valid, settings.device)
+        initial_q, scale, marker_locations = predict_initial(scaled_model.model, markers, valid, settings.device)
         if settings.ik_iterations == 0:
             scaled_model = scaling.model_from_factors(scale, marker_locations, scaled_model.mass)
     solver = None if settings.ik == "opensim" else Solver(Kinematics(extract_model(scaled_model.model)))
-    q, residual = _solve_angles(solver, scaled_model, markers, time, valid, initial_q, settings, progress)
+    q, residual = solve_angles(solver, scaled_model, markers, time, valid, initial_q, settings, progress)
     q_std = np.zeros((0, 0))
     if solver is not None:
         q_std = joint_angle_std(solver, body, posed, refined, valid, camera_ground.matrix[:3, :3], q)
@@ -94,7 +94,7 @@ def run(
         model_xml=to_xml(scaled_model.model),
         mass_kg=scaled_model.mass,
         mass_source="estimated from the stature" if settings.mass is None else "--mass",
-        warnings=(*camera_ground.warnings, *_warnings(scaled_model.model, q[valid], residual[valid], q_std)),
+        warnings=(*camera_ground.warnings, *warnings_of(scaled_model.model, q[valid], residual[valid], q_std)),
     )
 
 
@@ -147,7 +147,7 @@ def _rigid_body_point(markers: Array, static_trial: StaticTrial, name: str, poin
     return np.asarray(center + (point - static_points.mean(axis=0)) @ (left @ right))
 
 
-def _predict_initial(model: Any, markers: Array, valid: Array, device: str) -> tuple[Array, scaling.Factors, Array]:
+def predict_initial(model: Any, markers: Array, valid: Array, device: str) -> tuple[Array, scaling.Factors, Array]:
     """NeurIK's word on the clip: q (T, D), NaN in frames without the person; one scale per body; and where the
     markers sit on the unscaled bones of a typical person (M, 3)."""
     network, marker_locations = load_network()
@@ -163,7 +163,7 @@ def _predict_initial(model: Any, markers: Array, valid: Array, device: str) -> t
     return q, dict(zip(prediction.scale, mean_scale, strict=True)), marker_locations
 
 
-def _solve_angles(
+def solve_angles(
     solver: Solver | None,
     scaled_model: ScaledModel,
     markers: Array,
@@ -221,7 +221,7 @@ def _runs(valid: Array) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
-def _warnings(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str, ...]:
+def warnings_of(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str, ...]:
     """What in the result a user should look at before believing it."""
     warnings = _uncertain_leg_warnings(opensim_ik.coordinate_names(model), q_std)
     for column, coordinate in enumerate(model.getCoordinateSet()):

@@ -21,7 +21,7 @@ from biopose_cli.settings import Settings
 def run(
     video: Path,
     out: Path,
-    settings: Settings,
+    settings: Settings | None = None,
     progress: Progress | None = None,
     *,
     from_stage: str | None = None,
@@ -50,7 +50,7 @@ def run(
     UserError, Failure
         See `errors.py`; finished steps stay on disk.
     """
-    progress = progress or NullProgress()
+    settings, progress = settings or Settings(), progress or NullProgress()
     info, folder = probe(video), out / video.stem
     clip = Clip(info, folder, load_settings(folder, settings, given) if only not in {None, "detect"} else settings)
     resolve_intrinsics(info, settings)  # a mistake in the camera's options shows now, not after the search for people
