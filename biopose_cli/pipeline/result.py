@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from biopose_cli.errors import ArtifactError, StageOrderError
-from biopose_cli.io.results import Artifact, Detection, Exported, JointKinematics, Mesh, Refined
+from biopose_cli.io.artifact import Artifact
+from biopose_cli.io.results import Detection, Exported, JointKinematics, Mesh, Refined
 from biopose_cli.pipeline.steps import STEPS, Step, short_id
 from biopose_cli.settings import Settings
 

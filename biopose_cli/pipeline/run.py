@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from biopose_cli.errors import ArtifactError, StageOrderError
-from biopose_cli.io.results import Artifact, Exported, read_fingerprint
+from biopose_cli.io.artifact import Artifact, read_fingerprint
+from biopose_cli.io.results import Exported
 from biopose_cli.io.video.intrinsics import resolve_intrinsics
 from biopose_cli.io.video.probe import content_hash, probe
 from biopose_cli.pipeline.output_folder import claim_folder, load_settings, locked, save_settings

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli.io.results import Artifact, Detection, Exported, JointKinematics, Mesh, Refined, Tracks
+from biopose_cli.io.artifact import Artifact
+from biopose_cli.io.results import Detection, Exported, JointKinematics, Mesh, Refined, Tracks
 from biopose_cli.io.video.probe import VideoInfo, content_hash
 from biopose_cli.pipeline.fingerprint import PACKAGE, code_hash
 from biopose_cli.progress import Progress

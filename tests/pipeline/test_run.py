@@ -14,9 +14,9 @@ import pytest
 from filelock import FileLock
 
 from biopose_cli.errors import OutputError, PersonError, SettingError, StageOrderError
+from biopose_cli.io.artifact import Artifact
 from biopose_cli.io.results import (
     LANDMARKS,
-    Artifact,
     Detection,
     Exported,
     JointKinematics,
