@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from biopose_cli.errors import SettingError
 
@@ -12,6 +15,7 @@ WEIGHTS = ("heavy", "full", "lite")
 MESH_METHODS = ("mqhmr", "fit", "import")
 IK_METHODS = ("neural", "opensim")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_FILES = ("intrinsics", "track", "body", "model")
 _RANGES = {  # lowest and highest value that can be meant, unit, what to do
     "height": (0.5, 2.5, "m", "Give the standing height in metres, such as --height 1.75"),
     "mass": (5.0, 400.0, "kg", "Give the body mass in kilograms, such as --mass 70"),
@@ -93,7 +97,7 @@ class Settings:
                 raise SettingError(
                     f"{option_name(key)} {getattr(self, key)!r} is unknown", f"Valid: {', '.join(names)}"
                 )
-        for key in ("intrinsics", "track", "body", "model"):
+        for key in _FILES:
             path = getattr(self, key)
             if path is not None and not path.is_file():
                 raise SettingError(f"{option_name(key)}: there is no file {path}", "Check the path")
@@ -119,3 +123,20 @@ class Settings:
 def option_name(key: str) -> str:
     """A setting's name as the command line spells it."""
     return "--" + key.replace("_", "-")
+
+
+def settings_from(values: Mapping[str, Any]) -> Settings:
+    """`Settings` from keyword arguments; files may be given as text.
+
+    Raises
+    ------
+    SettingError
+        A name that does not exist (the nearest valid one is named), or a value that is not possible.
+    """
+    names = [spec.name for spec in fields(Settings)]
+    for name in values:
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+            raise SettingError(f"there is no setting {name!r}", f"Did you mean {nearest!r}?")
+    paths = {name: Path(values[name]) for name in _FILES if values.get(name) is not None}
+    return Settings(**{**values, **paths})

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from biopose_cli.cli import main
+from biopose_cli.pipeline import run
+from biopose_cli.pipeline.result import Result
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_videos" / "walk.mp4"
@@ -31,6 +33,12 @@ def shared() -> Path:
 def sample_clip() -> Path:
     """The embedded clip."""
     return SAMPLE
+
+
+@pytest.fixture(scope="session")
+def result(sample_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """One run of the embedded clip, shared by all tests: leave its folder as it is."""
+    return run.run(sample_clip, tmp_path_factory.mktemp("results"))
 
 
 def write_video(path: Path, frames: int = 12, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Path:

@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 
 from biopose_cli.errors import PersonError
-from biopose_cli.io.results import JointKinematics
 from biopose_cli.io.storage import read_motion
 from biopose_cli.metrics.compare import compare
 from biopose_cli.pipeline import run
-from biopose_cli.pipeline.run import Result
+from biopose_cli.pipeline.result import Result
 from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import Call, write_video
@@ -26,15 +25,9 @@ from tests.conftest import Call, write_video
 COMMAND = [sys.executable, "-m", "biopose_cli"]
 
 
-@pytest.fixture(scope="session")
-def result(sample_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """One run of the embedded clip, shared by the tests below."""
-    return run.run(sample_clip, tmp_path_factory.mktemp("results"), Settings(), NullProgress())
-
-
 @pytest.fixture
 def folder(result: Result) -> Path:
-    return result.clip.folder
+    return result.folder
 
 
 def test_leg_angles_are_within_four_degrees_of_the_truth(folder: Path, sample_clip: Path) -> None:
@@ -62,7 +55,7 @@ def test_leg_errors_are_within_the_reported_std(folder: Path, sample_clip: Path)
 def test_opensim_reads_every_file_to_the_last_row(folder: Path, result: Result) -> None:
     from biopose_cli.skeleton.osim import opensim
 
-    frames = int(result.artifacts["neurik"].valid.sum())
+    frames = int(result.kinematics.valid.sum())
     motion = opensim.Storage(str(folder / "walk.mot"))
     assert motion.getSize() == frames
     assert motion.isInDegrees()
@@ -87,7 +80,7 @@ def test_opensims_own_ik_gives_our_angles_back(folder: Path) -> None:
 
 
 def test_the_subject_stands_upright_on_the_floor(result: Result) -> None:
-    joints: JointKinematics = result.artifacts["neurik"]
+    joints = result.kinematics
     markers = dict(zip(joints.marker_names, np.moveaxis(joints.markers, 1, 0), strict=True))
     assert np.abs(np.min(joints.markers[..., 1], axis=1)).mean() < 0.05  # the lowest marker is near the floor
     assert (markers["C7"][:, 1] > 1.2).all()
@@ -136,13 +129,13 @@ def test_overlay_has_every_frame(folder: Path, sample_clip: Path) -> None:
 
 
 def test_a_rerun_reuses_everything_and_a_height_reruns_the_mesh(result: Result, sample_clip: Path) -> None:
-    out = result.clip.folder.parent
+    out = result.folder.parent
     assert {r.status for r in run.run(sample_clip, out, Settings(), NullProgress()).steps} == {"reused"}
     again = run.run(sample_clip, out, Settings(height=1.80), NullProgress())
     status = {r.step: r.status for r in again.steps}
     assert status["tracks"] == status["detect"] == "reused"
     assert "running" in status["mesh"]
-    assert again.artifacts["mesh"].stature_m == pytest.approx(1.80, abs=0.01)
+    assert again.mesh.stature_m == pytest.approx(1.80, abs=0.01)
     run.run(sample_clip, out, Settings(), NullProgress())  # leave the shared results as they were
 
 
@@ -159,8 +152,8 @@ def test_person_in_under_half_a_second(sample_clip: Path, tmp_path: Path) -> Non
 
 def test_a_person_number_that_does_not_exist(result: Result, sample_clip: Path) -> None:
     with pytest.raises(PersonError, match="--person 5"):
-        run.run(sample_clip, result.clip.folder.parent, Settings(person=5), NullProgress())
-    run.run(sample_clip, result.clip.folder.parent, Settings(), NullProgress())
+        run.run(sample_clip, result.folder.parent, Settings(person=5), NullProgress())
+    run.run(sample_clip, result.folder.parent, Settings(), NullProgress())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL; the resume logic is the same")

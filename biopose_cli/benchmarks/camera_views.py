@@ -87,7 +87,7 @@ def load_camera_views(trials: Path, videos: Path, cache: Path, progress: Progres
     views = []
     for number, (camera, path) in enumerate(zip(CAMERAS, paths, strict=True)):
         result = run.run(path, cache, Settings(), progress, only="detect")
-        views.append(camera_view(camera, result.artifacts["detect"], calibration, number))
+        views.append(camera_view(camera, result.detection, calibration, number))
     return views
 
 

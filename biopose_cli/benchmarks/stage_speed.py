@@ -14,9 +14,10 @@ from biopose_cli.body.kinematics import ACTIVE_JOINTS
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.ik import stage
-from biopose_cli.io.results import LANDMARKS, Detection, Refined
-from biopose_cli.progress import NullProgress, Progress
+from biopose_cli.io.results import Refined
+from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
+from biopose_cli.typing import Array
 
 GT_FILE = EMBEDDED_CLIP.with_name("walk_truth.npz")
 NUM_RUNS = 3
@@ -36,16 +37,16 @@ def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[st
     SettingError
         The embedded clip is not there (an installation without the repository).
     """
-    detection, refined = _gt_artifacts(frames)
+    inputs = _gt_inputs(frames)
     progress.start("bench neurik", NUM_RUNS + 1, "runs")
     start = perf_counter()
-    stage.run(*_gt_artifacts(32), settings, NullProgress())
+    stage.run(*_gt_inputs(32), settings)
     first_seconds = perf_counter() - start
     progress.advance()
     times = []
     for _ in range(NUM_RUNS):
         start = perf_counter()
-        kinematics = stage.run(detection, refined, settings, NullProgress())
+        kinematics = stage.run(*inputs, settings)
         times.append(perf_counter() - start)
         progress.advance()
     seconds = float(np.median(times))
@@ -58,8 +59,8 @@ def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[st
     }
 
 
-def _gt_artifacts(frames: int) -> tuple[Detection, Refined]:
-    """What the stages before would hand on if they saw the truth."""
+def _gt_inputs(frames: int) -> tuple[Array, Array, Refined]:
+    """Times (T) s, valid frames (T) and the true body: what the stages before would hand on without any error."""
     if not GT_FILE.is_file():
         raise SettingError(f"there is no {GT_FILE}", "Run this in a clone of the repository")
     with np.load(GT_FILE, allow_pickle=False) as stored:
@@ -78,24 +79,4 @@ def _gt_artifacts(frames: int) -> tuple[Detection, Refined]:
         reprojection_px=np.zeros(frames),
         rotation_std=np.full((frames, len(ACTIVE_JOINTS), 3), 0.1),
     )
-    return _placeholder_detection(frames), refined
-
-
-def _placeholder_detection(frames: int) -> Detection:
-    """A detection of which the stage reads the times and that the person is there."""
-    return Detection(
-        time=np.arange(frames) / 30.0,
-        frame=np.arange(frames),
-        image_size=np.array([1280, 960]),
-        box=np.zeros((frames, 4)),
-        roi=np.zeros((frames, 4)),
-        confidence=np.zeros((frames, LANDMARKS)),
-        keypoints_2d=np.zeros((frames, LANDMARKS, 2)),
-        landmarks_3d=np.zeros((frames, LANDMARKS, 3)),
-        visible=np.ones(frames, bool),
-        swapped=np.zeros(frames, bool),
-        interpolated=np.zeros(frames, bool),
-        people_box=np.zeros((1, frames, 4)),
-        camera_matrix=np.eye(3),
-        dist_coeffs=np.zeros(5),
-    )
+    return np.arange(frames) / 30.0, np.ones(frames, bool), refined

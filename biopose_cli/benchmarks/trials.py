@@ -23,7 +23,7 @@ from biopose_cli.body.model import load_body
 from biopose_cli.errors import MotionFileError, SettingError
 from biopose_cli.geometry import so3
 from biopose_cli.ik import stage
-from biopose_cli.io.results import Detection, JointKinematics, Refined
+from biopose_cli.io.results import JointKinematics, Refined
 from biopose_cli.io.storage import Motion, read_motion
 from biopose_cli.io.trc import read_trc
 from biopose_cli.metrics.compare import compare
@@ -144,10 +144,10 @@ def _evaluate_trial(
     )
     progress.start(f"fitting the body to {trc.stem}")
     fitted = fit_body(load_body(), target, site_names, _height(trc.parent), static_positions)
-    detection, refined = _to_artifacts(time, fitted)
+    refined = _to_camera_frame(fitted)
     start = perf_counter()
     level_settings = replace(settings, camera_pitch=0.0, camera_roll=0.0, body=None)
-    kinematics = stage.run(detection, refined, level_settings, progress)
+    kinematics = stage.run(time, np.ones(len(time), bool), refined, level_settings, progress)
     seconds = perf_counter() - start
     comparison = compare(_motion_of(kinematics), _reference_motion(trc, reference), shift=0.0)
     return TrialResult(
@@ -202,35 +202,18 @@ def _reference_motion(trc: Path, reference: Path) -> Motion:
 
 
 def _motion_of(kinematics: JointKinematics) -> Motion:
-    values = np.where(kinematics.rotational, np.degrees(kinematics.q), kinematics.q)
-    return Motion(kinematics.time, tuple(str(name) for name in kinematics.coordinates), values)
+    return Motion(kinematics.time, tuple(str(name) for name in kinematics.coordinates), kinematics.file_values)
 
 
-def _to_artifacts(time: Array, fitted: FittedBody) -> tuple[Detection, Refined]:
+def _to_camera_frame(fitted: FittedBody) -> Refined:
     """The fitted body before a level camera, as the stages before `neurik` would hand it on."""
-    frames = len(time)
+    frames = len(fitted.transl)
     with torch.no_grad():
         betas = torch.as_tensor(fitted.betas, dtype=torch.float32)
         root = load_body().rest_joints(betas)[0].double().numpy()  # the root turns about this point
     pelvis = (fitted.transl + root) @ CAMERA_FROM_Y_UP
     pelvis += [0.0, 0.0, CAMERA_DISTANCE] - pelvis.mean(axis=0)
-    detection = Detection(
-        time=time,
-        frame=np.arange(frames),
-        image_size=np.array([1920, 1080]),
-        visible=np.ones(frames, np.bool_),
-        swapped=np.zeros(frames, np.bool_),
-        interpolated=np.zeros(frames, np.bool_),
-        people_box=np.zeros((1, frames, 4)),
-        camera_matrix=np.eye(3),
-        dist_coeffs=np.zeros(5),
-        box=np.zeros((frames, 4)),
-        roi=np.zeros((frames, 4)),
-        confidence=np.zeros((frames, 33)),
-        keypoints_2d=np.zeros((frames, 33, 2)),
-        landmarks_3d=np.zeros((frames, 33, 3)),
-    )
-    refined = Refined(
+    return Refined(
         body_pose=fitted.body_pose,
         global_orient=so3.matrix_to_axis_angle(CAMERA_FROM_Y_UP @ so3.axis_angle_to_matrix(fitted.global_orient)),
         betas=fitted.betas,
@@ -238,7 +221,6 @@ def _to_artifacts(time: Array, fitted: FittedBody) -> tuple[Detection, Refined]:
         query_tokens=np.zeros((frames, 0, 1)),
         reprojection_px=np.zeros(frames),
     )
-    return detection, refined
 
 
 def _rms_mm(distances: Array) -> float:

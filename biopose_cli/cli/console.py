@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -19,9 +18,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from biopose_cli.export.summary import angle_std_deg
 from biopose_cli.io.results import LEG_COORDINATES, JointKinematics
-from biopose_cli.pipeline.run import Result
+from biopose_cli.pipeline.result import Result
 
 if TYPE_CHECKING:
     from biopose_cli.io.assets import Status
@@ -141,11 +139,11 @@ def print_summary(result: Result) -> None:
     """Files, frames, person, quality and warnings of one video; for a stage run alone, its file."""
     console = Console(highlight=False)
     if "export" not in result.artifacts:
-        console.print(f"wrote {result.clip.file(result.steps[-1].step)}", markup=False, soft_wrap=True)
+        console.print(f"wrote {result.stage_file(result.steps[-1].step)}", markup=False, soft_wrap=True)
         for warning in result.warnings:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
         return
-    table = Table(title=str(result.clip.folder), title_justify="left", title_style="bold", show_header=False, box=None)
+    table = Table(title=str(result.folder), title_justify="left", title_style="bold", show_header=False, box=None)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for label, text in (*_frame_rows(result), *_quality_rows(result)):
@@ -156,7 +154,7 @@ def print_summary(result: Result) -> None:
 
 
 def _frame_rows(result: Result) -> list[tuple[str, str]]:
-    detection, kinematics = result.artifacts["detect"], result.artifacts["neurik"]
+    detection, kinematics = result.detection, result.kinematics
     flags = {
         "measured": int(detection.visible.sum()),
         "filled": int(detection.interpolated.sum()),
@@ -165,7 +163,7 @@ def _frame_rows(result: Result) -> list[tuple[str, str]]:
     }
     counts = ", ".join(f"{count} {name}" for name, count in flags.items() if count or name == "measured")
     return [
-        ("files", ", ".join(str(name) for name in result.artifacts["export"].files)),
+        ("files", ", ".join(path.name for path in result.files)),
         (
             "frames",
             f"{len(detection.time)} from {detection.time[0]:.2f} to {detection.time[-1]:.2f} s: {counts}",
@@ -176,7 +174,7 @@ def _frame_rows(result: Result) -> list[tuple[str, str]]:
 
 def _quality_rows(result: Result) -> list[tuple[str, str]]:
     """The figures by which a user judges a run."""
-    detection, refined, kinematics = (result.artifacts[name] for name in ("detect", "refine", "neurik"))
+    detection, refined, kinematics = result.detection, result.refined, result.kinematics
     person_height_px = float(np.nanmedian(detection.box[:, 3] - detection.box[:, 1]))
     pixels = float(np.nanmean(refined.reprojection_px))
     residual = 1000 * float(np.nanmean(kinematics.marker_residual[kinematics.valid]))
@@ -198,32 +196,31 @@ def _quality_rows(result: Result) -> list[tuple[str, str]]:
 
 def _std_row(kinematics: JointKinematics) -> list[tuple[str, str]]:
     """By how much the legs' angles may be wrong."""
-    names, std_deg = angle_std_deg(kinematics)
+    std_deg = kinematics.std_deg
     parts = []
     for angle in LEG_COORDINATES:
-        columns = [names.index(name) for name in (f"{angle}_r", f"{angle}_l") if name in names]
-        if columns:
+        sides = [std_deg[name] for name in (f"{angle}_r", f"{angle}_l") if name in std_deg]
+        if sides:
             label = angle.removesuffix("_angle").replace("_", " ")
-            parts.append(f"{label} {np.nanmean(std_deg[:, columns]):.0f}")
+            parts.append(f"{label} {np.nanmean(sides):.0f}")
     return [("in doubt by", f"{', '.join(parts)} degrees (one standard deviation, mean)")] if parts else []
 
 
 def as_json(result: Result) -> dict[str, Any]:
     """One video's results for `--json`."""
-    folder = result.clip.folder
     report: dict[str, Any] = {
-        "video": str(result.clip.info.path),
-        "folder": str(folder),
+        "video": str(result.video),
+        "folder": str(result.folder),
         "stages": [
             {"step": r.step, "stage": r.stage, "status": r.status, "seconds": round(r.seconds, 3)} for r in result.steps
         ],
         "warnings": list(result.warnings),
     }
     if "detect" in result.artifacts:
-        report["frames"] = len(result.artifacts["detect"].time)
+        report["frames"] = len(result.detection.time)
     if "export" in result.artifacts:
-        report["files"] = [str(folder / str(name)) for name in result.artifacts["export"].files]
-        report["summary"] = json.loads((folder / f"{result.clip.name}_summary.json").read_text(encoding="utf-8"))
+        report["files"] = [str(path) for path in result.files]
+        report["summary"] = result.summary
     return report
 
 

@@ -2,7 +2,7 @@
 
 A `.mot` must not have a hole: `NAME.mot` holds the longest unbroken part of the angles, and the other parts go to
 `NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time, each with its own `_sd.sto`. The `.trc` has them all in
-one file, without rows for the hole.
+one file, without rows for the hole; so has `NAME_angles.csv`, with empty cells in the hole's rows.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli.errors import SolverError
-from biopose_cli.export.summary import angle_std_deg, write_summary
+from biopose_cli.export.summary import write_summary
 from biopose_cli.geometry.runs import frame_gaps
 from biopose_cli.io.atomic import atomic_write, translate_os_errors
 from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.storage import write_mot
+from biopose_cli.io.tables import write_angles_csv
 from biopose_cli.io.trc import write_trc
 from biopose_cli.io.video.probe import VideoInfo
-from biopose_cli.progress import Progress
+from biopose_cli.progress import NullProgress, Progress
 from biopose_cli.render.overlay import write_overlay
 from biopose_cli.settings import Settings
-from biopose_cli.typing import Array
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     settings: Settings,
     folder: Path,
     name: str,
-    progress: Progress,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Write `name`'s files into `folder`, each one atomically, and remove parts that an earlier run left behind.
 
@@ -48,24 +48,27 @@ def run(
         No frame has joint angles.
     VideoError, BodyFileError, DiskFullError, OutputError
     """
+    progress = progress or NullProgress()
     parts = motion_parts(kinematics)
     if not parts:
         raise SolverError(f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person")
     motions = [folder / f"{name}.mot"] + [folder / f"{name}_part{i}.mot" for i in range(2, len(parts) + 1)]
-    std_names, std_deg = angle_std_deg(kinematics)
-    std_files = [path.with_name(f"{path.stem}_sd.sto") for path in motions if std_names]
+    std_deg = kinematics.std_deg
+    std_files = [path.with_name(f"{path.stem}_sd.sto") for path in motions if std_deg]
+    table = folder / f"{name}_angles.csv"
     model, markers = folder / f"{name}.osim", folder / f"{name}.trc"
     overlay, summary = folder / f"{name}_overlay.mp4", folder / f"{name}_summary.json"
 
-    progress.start("files", len(motions) + len(std_files) + 2, unit="files")
+    progress.start("files", len(motions) + len(std_files) + 3, unit="files")
     _remove_old_parts(folder, name, keep=motions)  # no old standard deviations beside new angles, even if stopped here
-    values = _file_units(kinematics)
     for path, part in zip(motions, parts, strict=True):
-        write_mot(path, kinematics.time[part], [str(c) for c in kinematics.coordinates], values[part])
+        write_mot(path, kinematics.time[part], [str(c) for c in kinematics.coordinates], kinematics.file_values[part])
         progress.advance()
     for path, part in zip(std_files, parts, strict=False):
-        write_mot(path, kinematics.time[part], std_names, std_deg[part])
+        write_mot(path, kinematics.time[part], list(std_deg), np.stack([std[part] for std in std_deg.values()], axis=1))
         progress.advance()
+    write_angles_csv(table, kinematics)
+    progress.advance()
     with atomic_write(model) as temporary:
         temporary.write_text(kinematics.model_xml, encoding="utf-8", newline="\n")
     progress.advance()
@@ -77,7 +80,7 @@ def run(
     notes = warnings(kinematics, name)
     for note in notes:
         progress.note(note)
-    files = [*motions, *std_files, model, markers, overlay]
+    files = [*motions, *std_files, table, model, markers, overlay]
     write_summary(summary, info, detection, refined, kinematics, settings, files, notes)
     return [*files, summary]
 
@@ -100,12 +103,6 @@ def warnings(kinematics: JointKinematics, name: str) -> tuple[str, ...]:
     spans = ", ".join(f"{kinematics.time[p.start]:.2f} to {kinematics.time[p.stop - 1]:.2f} s" for p in parts)
     files = f"{len(parts)} files, {name}.mot to {name}_part{len(parts)}.mot"
     return (f"out of sight, or a hole in the video, for too long: the angles are in {files} ({spans})",)
-
-
-def _file_units(kinematics: JointKinematics) -> Array:
-    """(T, D) values in degrees and m. Coupled coordinates (the patella's) are not `rotational`: they stay in rad."""
-    q = kinematics.q.astype(np.float64)
-    return np.where(kinematics.rotational, np.rad2deg(q), q)
 
 
 def _remove_old_parts(folder: Path, name: str, keep: list[Path]) -> None:

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli import __version__
 from biopose_cli.geometry.camera import roll_pitch_from_up
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.video.probe import VideoInfo, content_hash
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
+from biopose_cli.version import __version__
 
 _LEVEL_TOLERANCE = 1e-3  # degrees
 SCHEMA = 1  # grows when a key changes its meaning or goes away
-PACKAGES = ("opensim", "torch", "smplx", "numpy", "scipy", "opencv-python-headless", "av", "ai-edge-litert")
+PACKAGES = ("opensim", "torch", "smplx", "numpy", "pandas", "scipy", "opencv-python-headless", "av", "ai-edge-litert")
 
 
 def write_summary(
@@ -133,7 +133,7 @@ def _frames(detection: Detection, kinematics: JointKinematics) -> dict[str, Any]
         "measured": detection.visible.sum(),
         "filled": detection.interpolated.sum(),
         "left_right_repaired": detection.swapped.sum(),
-        "not_seen": (~(detection.visible | detection.interpolated)).sum(),
+        "not_seen": (~detection.usable).sum(),
         "with_angles": kinematics.valid.sum(),
     }
 
@@ -157,20 +157,8 @@ def _quality(detection: Detection, refined: Refined, kinematics: JointKinematics
 
 def _angle_std_summary(kinematics: JointKinematics) -> dict[str, Any] | None:
     """By how much each angle may be wrong, on average and at worst; None where that is not known."""
-    names, std_deg = angle_std_deg(kinematics)
-    if not names:
-        return None
-    columns = zip(names, std_deg[kinematics.valid].T, strict=True)
-    return {name: {"mean": column.mean(), "max": column.max()} for name, column in columns}
-
-
-def angle_std_deg(kinematics: JointKinematics) -> tuple[list[str], Array]:
-    """The angles of which it is known by how much they may be wrong, and that (T, A), degrees, NaN in frames without
-    angles. Angles that the model locks, or that follow another, are not among them."""
-    if not len(kinematics.q_std):
-        return [], np.zeros((0, 0))
-    free = kinematics.rotational & np.isfinite(kinematics.q_std[kinematics.valid]).all(axis=0)
-    return list(map(str, kinematics.coordinates[free])), np.rad2deg(kinematics.q_std[:, free].astype(np.float64))
+    columns = {name: std[kinematics.valid] for name, std in kinematics.std_deg.items()}
+    return {name: {"mean": column.mean(), "max": column.max()} for name, column in columns.items()} or None
 
 
 def _range_of_motion(kinematics: JointKinematics) -> dict[str, Any]:

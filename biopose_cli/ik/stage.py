@@ -18,8 +18,8 @@ from biopose_cli.ik.predict import predict
 from biopose_cli.ik.solver import ITERATIONS, Solver
 from biopose_cli.ik.trajectory import solve_trajectory
 from biopose_cli.ik.uncertainty import joint_angle_std
-from biopose_cli.io.results import LEG_COORDINATES, Detection, JointKinematics, Refined
-from biopose_cli.progress import Progress
+from biopose_cli.io.results import LEG_COORDINATES, JointKinematics, Refined
+from biopose_cli.progress import NullProgress, Progress
 from biopose_cli.settings import Settings
 from biopose_cli.skeleton import custom_model, opensim_ik, scaling
 from biopose_cli.skeleton.extract import extract_model
@@ -37,14 +37,25 @@ LARGE_STD = np.radians(10.0)
 LARGE_RESIDUAL = 0.03  # m, root mean square over a clip
 
 
-def run(detection: Detection, refined: Refined, settings: Settings, progress: Progress) -> JointKinematics:
-    """Joint angles of every usable frame (`visible | interpolated`); the others hold NaN.
+def run(
+    time: Array, valid: Array, refined: Refined, settings: Settings, progress: Progress | None = None
+) -> JointKinematics:
+    """Joint angles of every valid frame; the others hold NaN.
+
+    Parameters
+    ----------
+    time
+        (T) s, strictly increasing.
+    valid
+        (T) bool: the frames in which the body is known.
+    refined
+        The body in T frames, camera frame; its numbers in the other frames are not used.
 
     Raises
     ------
     BodyFileError, ModelFileError, PersonError, SolverError
     """
-    valid = detection.visible | detection.interpolated
+    progress = progress or NullProgress()
     if not valid.any():
         raise PersonError("the person is in no frame of the clip")
     body = load_body(settings.body)
@@ -53,22 +64,22 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
     if settings.model is not None:
         scaled_model = custom_model.scale_custom_model(settings.model, scaled_model, static_trial)
     posed = _pose(body, refined, valid)
-    camera_ground = _ground(detection.time[valid], posed, static_trial, settings)
+    camera_ground = _ground(time[valid], posed, static_trial, settings)
     markers = np.full((len(valid), len(MARKERS), 3), np.nan)
     markers[valid] = ground.transform_points(camera_ground.matrix, posed.markers.double().numpy())
     initial_q: Array | None = None
     if settings.ik == "neural" and settings.model is None:
-        initial_q, scale, marker_locations = _predict_initial(scaled_model.model, markers, valid, settings.device)
+        initial_q, scale, marker_locations = predict_initial(scaled_model.model, markers, valid, settings.device)
         if settings.ik_iterations == 0:
             scaled_model = scaling.model_from_factors(scale, marker_locations, scaled_model.mass)
     solver = None if settings.ik == "opensim" else Solver(Kinematics(extract_model(scaled_model.model)))
-    q, residual = _solve_angles(solver, scaled_model, markers, detection.time, valid, initial_q, settings, progress)
+    q, residual = solve_angles(solver, scaled_model, markers, time, valid, initial_q, settings, progress)
     q_std = np.zeros((0, 0))
     if solver is not None:
         q_std = joint_angle_std(solver, body, posed, refined, valid, camera_ground.matrix[:3, :3], q)
     factors = scaled_model.factors
     return JointKinematics(
-        time=detection.time,
+        time=time,
         q=q,
         coordinates=np.array(opensim_ik.coordinate_names(scaled_model.model)),
         rotational=opensim_ik.is_rotational(scaled_model.model),
@@ -83,7 +94,7 @@ def run(detection: Detection, refined: Refined, settings: Settings, progress: Pr
         model_xml=to_xml(scaled_model.model),
         mass_kg=scaled_model.mass,
         mass_source="estimated from the stature" if settings.mass is None else "--mass",
-        warnings=(*camera_ground.warnings, *_warnings(scaled_model.model, q[valid], residual[valid], q_std)),
+        warnings=(*camera_ground.warnings, *warnings_of(scaled_model.model, q[valid], residual[valid], q_std)),
     )
 
 
@@ -136,7 +147,7 @@ def _rigid_body_point(markers: Array, static_trial: StaticTrial, name: str, poin
     return np.asarray(center + (point - static_points.mean(axis=0)) @ (left @ right))
 
 
-def _predict_initial(model: Any, markers: Array, valid: Array, device: str) -> tuple[Array, scaling.Factors, Array]:
+def predict_initial(model: Any, markers: Array, valid: Array, device: str) -> tuple[Array, scaling.Factors, Array]:
     """NeurIK's word on the clip: q (T, D), NaN in frames without the person; one scale per body; and where the
     markers sit on the unscaled bones of a typical person (M, 3)."""
     network, marker_locations = load_network()
@@ -152,7 +163,7 @@ def _predict_initial(model: Any, markers: Array, valid: Array, device: str) -> t
     return q, dict(zip(prediction.scale, mean_scale, strict=True)), marker_locations
 
 
-def _solve_angles(
+def solve_angles(
     solver: Solver | None,
     scaled_model: ScaledModel,
     markers: Array,
@@ -210,7 +221,7 @@ def _runs(valid: Array) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
-def _warnings(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str, ...]:
+def warnings_of(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str, ...]:
     """What in the result a user should look at before believing it."""
     warnings = _uncertain_leg_warnings(opensim_ik.coordinate_names(model), q_std)
     for column, coordinate in enumerate(model.getCoordinateSet()):

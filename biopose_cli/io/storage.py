@@ -87,7 +87,7 @@ def write_mot(path: Path, time: ArrayLike, names: Sequence[str], values: ArrayLi
             file.write("\t".join(f"{value:.8f}" for value in (instant, *row)) + "\n")
 
 
-def read_motion(path: Path) -> Motion:
+def read_motion(path: str | Path) -> Motion:
     """Read a `.mot` or `.sto` of coordinates.
 
     ``inDegrees=yes`` means degrees; ``no`` or no such line means radians, as OpenSim assumes. State names
@@ -100,6 +100,7 @@ def read_motion(path: Path) -> Motion:
         The file is missing, not a motion file, truncated within a row, holds text, NaN or decimal commas
         where numbers belong, repeats a column, has time that does not increase, or calls degrees radians.
     """
+    path = Path(path)
     lines = _lines(path)
     end = next((i for i, line in enumerate(lines) if line.strip().lower() == "endheader"), None)
     if end is None:

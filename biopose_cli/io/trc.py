@@ -80,7 +80,7 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
             file.write(f"{row + 1}\t{times[row]:.8f}\t" + "\t".join(cells) + end + "\n")
 
 
-def read_trc(path: Path) -> Markers:
+def read_trc(path: str | Path) -> Markers:
     """Read a `.trc` in metres, centimetres or millimetres.
 
     Raises
@@ -89,6 +89,7 @@ def read_trc(path: Path) -> Markers:
         The file is missing, not a `.trc`, in unknown units, has text where numbers belong, or time that does
         not increase.
     """
+    path = Path(path)
     try:
         lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
     except OSError as error:

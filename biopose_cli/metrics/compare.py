@@ -64,8 +64,9 @@ class Comparison:
 
     coordinates, groups : figures by name, see the module's text
     shift_s : s added to EST's times; `shift_source` is "given", "found" or "none found"
-    time : (N) s, of REF's clock; est, ref : (N, D) degrees, columns in the order of `coordinates`
-    doubt : (N, D) degrees, EST's standard deviations; NaN where they are not known
+    time : (N) s, of REF's clock
+    estimate, reference : (N, D) degrees, columns in the order of `coordinates`
+    estimate_std : (N, D) degrees, EST's standard deviations; NaN where they are not known
     notes : conversions made and what to beware of, one line each
     """
 
@@ -103,11 +104,11 @@ def compare(
 
     Parameters
     ----------
-    est, ref : of any of the models in `conventions`
+    estimate, reference : of any of the models in `conventions`; EST and REF below
     shift : s, added to EST's times (0: both have the same clock); None: the shift at which the legs, or all angles
         if there are no legs, correlate best (`align.find_shift`)
     time_range : s, of REF's clock: compare only from the first to the second
-    doubt : the standard deviations of EST's angles, under its names and on its clock
+    estimate_std : the standard deviations of EST's angles, under its names and on its clock
 
     Raises
     ------

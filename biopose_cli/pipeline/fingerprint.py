@@ -13,8 +13,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 _IMPORT = re.compile(r"^\s*from (biopose_cli[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 _DATA = ("data", "tables")  # folders of files that the modules beside them read
-# modules that cannot change a result: messages, progress bars, types; a setting's value is in the fingerprint by itself
-_NEUTRAL = frozenset(f"biopose_cli.{name}" for name in ("errors", "progress", "settings", "typing"))
+# modules that cannot change a result: messages, progress bars, types, the version; a setting's value is in the
+# fingerprint by itself
+_NEUTRAL = frozenset(f"biopose_cli.{name}" for name in ("errors", "progress", "settings", "typing", "version"))
 
 
 @cache
@@ -57,6 +58,6 @@ def _imports(source: str) -> list[str]:
 
 
 def _path(module: str) -> Path | None:
-    """The file of a module of this package; None for a name that is none, and for packages (their files are empty)."""
+    """The file of a module of this package; None for a name that is none, and for packages: their files do nothing."""
     path = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
     return path if path.is_file() else None

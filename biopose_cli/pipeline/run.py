@@ -4,50 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from biopose_cli.errors import ArtifactError, StageOrderError
-from biopose_cli.io.results import Artifact, Exported, read_fingerprint
+from biopose_cli.io.artifact import Artifact, read_fingerprint
+from biopose_cli.io.results import Exported
 from biopose_cli.io.video.intrinsics import resolve_intrinsics
 from biopose_cli.io.video.probe import content_hash, probe
 from biopose_cli.pipeline.output_folder import claim_folder, load_settings, locked, save_settings
-from biopose_cli.pipeline.steps import STAGES, STEPS, Clip, Step, fingerprint_of, short_id
-from biopose_cli.progress import Progress
+from biopose_cli.pipeline.result import Result, StepReport, check_inputs, warnings_of
+from biopose_cli.pipeline.steps import STAGES, STEPS, Clip, Step, fingerprint_of
+from biopose_cli.progress import NullProgress, Progress
 from biopose_cli.settings import Settings
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What happened to one step: `status` is "reused" or the reason for running it."""
-
-    step: str
-    stage: str
-    status: str
-    seconds: float
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Result:
-    """One video's results."""
-
-    clip: Clip
-    steps: tuple[StepReport, ...]
-    artifacts: dict[str, Any]  # the steps' artefacts by name
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        steps = (warning for report in self.steps for warning in report.warnings)
-        return tuple(dict.fromkeys((*self.clip.info.warnings, *steps)))
 
 
 def run(
     video: Path,
     out: Path,
-    settings: Settings,
-    progress: Progress,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
     *,
     from_stage: str | None = None,
     only: str | None = None,
@@ -75,6 +51,7 @@ def run(
     UserError, Failure
         See `errors.py`; finished steps stay on disk.
     """
+    settings, progress = settings or Settings(), progress or NullProgress()
     info, folder = probe(video), out / video.stem
     clip = Clip(info, folder, load_settings(folder, settings, given) if only not in {None, "detect"} else settings)
     resolve_intrinsics(info, settings)  # a mistake in the camera's options shows now, not after the search for people
@@ -107,7 +84,7 @@ def _run_all(
         reports.append(_finish(step, clip, artifact, status, artifacts, fingerprints[step.name], progress))
         if artifact is None and not reason:
             reason = status if step.name == "tracks" else f"{step.stage} ran again, running"
-    return Result(clip, tuple(reports), artifacts)
+    return Result(clip.folder, clip.info.path, clip.settings, tuple(reports), artifacts, clip.info.warnings)
 
 
 def _run_alone(clip: Clip, sha256: str, stage: str, overwrite: bool, progress: Progress) -> Result:
@@ -130,15 +107,8 @@ def _run_alone(clip: Clip, sha256: str, stage: str, overwrite: bool, progress: P
                     f"the video changed since {clip.file(step.name)} was made from it",
                     "Run `biopose run`, or every stage again from `biopose detect`",
                 )
-            if stale := next(
-                (name for name in step.reads if short_id(fingerprints[name]) not in fingerprints[step.name]),
-                None,
-            ):
-                raise StageOrderError(
-                    f"{clip.file(step.name)} was made from another {clip.file(stale).name} than the one there",
-                    f"Run `biopose {step.stage}` first, or `biopose run`",
-                )
-    return Result(clip, tuple(reports), artifacts)
+            check_inputs(step, clip.file(step.name), fingerprints)
+    return Result(clip.folder, clip.info.path, clip.settings, tuple(reports), artifacts, clip.info.warnings)
 
 
 def _check_order(clip: Clip, stage: str) -> None:
@@ -210,5 +180,4 @@ def _finish(
         artifact.save(clip.file(step.name), fingerprint)
         save_settings(clip.folder, clip.settings, step.settings)
     artifacts[step.name] = artifact
-    warnings: tuple[str, ...] = getattr(artifact, "warnings", ())
-    return StepReport(step.name, step.stage, status, time.perf_counter() - began, warnings)
+    return StepReport(step.name, step.stage, status, time.perf_counter() - began, warnings_of(artifact))

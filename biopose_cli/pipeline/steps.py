@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from biopose_cli.io.results import Artifact, Detection, Exported, JointKinematics, Mesh, Refined, Tracks
+from biopose_cli.io.artifact import Artifact
+from biopose_cli.io.results import Detection, Exported, JointKinematics, Mesh, Refined, Tracks
 from biopose_cli.io.video.probe import VideoInfo, content_hash
 from biopose_cli.pipeline.fingerprint import PACKAGE, code_hash
 from biopose_cli.progress import Progress
@@ -100,7 +101,8 @@ def _refine(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Refine
 def _neurik(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> JointKinematics:
     from biopose_cli.ik import stage
 
-    return stage.run(artifacts["detect"], artifacts["refine"], clip.settings, progress)
+    detection: Detection = artifacts["detect"]
+    return stage.run(detection.time, detection.usable, artifacts["refine"], clip.settings, progress)
 
 
 def _export(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Exported:

@@ -12,6 +12,7 @@ that the trunk keeps Rajagopal's meaning (the line from L5/S1 to the shoulders).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,13 +85,20 @@ def scale_model(body: Body, betas: Array, mass: float | None = None) -> tuple[Sc
     return ScaledModel(model, names, factors, pose, mass, misfit), static_trial
 
 
-def model_from_factors(factors: Factors, marker_locations: Array, mass: float) -> ScaledModel:
+def model_from_factors(
+    factors: Factors, marker_locations: Array, mass: float, carried: Collection[str] | None = None
+) -> ScaledModel:
     """The default skeleton with given factors (3) per body and markers at `marker_locations` (M, 3) on its unscaled
-    bones, m."""
+    bones, m.
+
+    carried: the names of the markers that it gets; None: all.
+    """
     model = build_model()
     apply_scale(model, factors, mass)
     names = []
     for marker, location in zip(MARKERS, marker_locations, strict=True):
+        if carried is not None and marker.name not in carried:
+            continue
         body = model.getBodySet().get(marker.segment)
         model.addMarker(opensim.Marker(marker.name, body, vec3(location * factors[marker.segment])))
         names.append(marker.name)

@@ -12,9 +12,8 @@ import numpy as np
 from biopose_cli.geometry.camera import roll_pitch_from_up
 from biopose_cli.ik import stage as neurik
 from biopose_cli.io.atomic import atomic_write
-from biopose_cli.io.results import LANDMARKS, Detection, Refined
+from biopose_cli.io.results import Refined
 from biopose_cli.io.storage import write_mot
-from biopose_cli.progress import NullProgress
 from biopose_cli.render.scene import Camera
 from biopose_cli.settings import Settings
 from biopose_cli.synthesis.rendering import Actor, to_camera_frame
@@ -61,23 +60,6 @@ def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Ar
     """
     frames = len(pose)
     camera_pose, camera_transl = to_camera_frame(camera, pose, transl, actor.rest_body(betas).joints[0])
-    all_frames = np.ones(frames, bool)
-    detection = Detection(
-        time=np.arange(frames) / FPS,
-        frame=np.arange(frames),
-        image_size=np.array([camera.width, camera.height]),
-        box=np.zeros((frames, 4)),
-        roi=np.zeros((frames, 4)),
-        keypoints_2d=np.zeros((frames, LANDMARKS, 2)),
-        confidence=np.ones((frames, LANDMARKS)),
-        landmarks_3d=np.zeros((frames, LANDMARKS, 3)),
-        visible=all_frames,
-        swapped=~all_frames,
-        interpolated=~all_frames,
-        people_box=np.zeros((1, frames, 4)),
-        camera_matrix=camera.matrix,
-        dist_coeffs=np.zeros(5),
-    )
     body = Refined(
         body_pose=camera_pose[:, 1:],
         global_orient=camera_pose[:, 0],
@@ -87,9 +69,9 @@ def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Ar
         reprojection_px=np.zeros(frames),
     )
     pitch, roll = tilt(camera)
-    joints = neurik.run(detection, body, Settings(camera_pitch=pitch, camera_roll=roll), NullProgress())
-    values = np.where(joints.rotational, np.rad2deg(joints.q.astype(float)), joints.q)
-    write_mot(path, joints.time, [str(name) for name in joints.coordinates], values)
+    settings = Settings(camera_pitch=pitch, camera_roll=roll)
+    joints = neurik.run(np.arange(frames) / FPS, np.ones(frames, bool), body, settings)
+    write_mot(path, joints.time, [str(name) for name in joints.coordinates], joints.file_values)
 
 
 def tilt(camera: Camera) -> tuple[float, float]:

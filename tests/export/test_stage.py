@@ -46,7 +46,7 @@ def test_files_of_a_clip_without_gaps(clip: Clip, tmp_path: Path) -> None:
     out = tmp_path / "out"
     files = export(without_gap(clip), out)
     assert [file.name for file in files] == [
-        "walk.mot", "walk.osim", "walk.trc", "walk_overlay.mp4", "walk_summary.json",
+        "walk.mot", "walk_angles.csv", "walk.osim", "walk.trc", "walk_overlay.mp4", "walk_summary.json",
     ]  # fmt: skip
     assert sorted(out.iterdir()) == sorted(files)
     assert (out / "walk.osim").read_text() == clip.joints.model_xml
@@ -81,6 +81,21 @@ def test_every_part_of_the_motion_has_its_standard_deviations(clip: Clip, tmp_pa
     told = json.loads(files[-1].read_text())["quality"]["angle_sd_deg"]
     assert told["knee_angle_r"] == pytest.approx({"mean": np.rad2deg(0.03), "max": np.rad2deg(0.03)}, rel=1e-5)
     assert list(told) == ["pelvis_tilt", "knee_angle_r"]
+
+
+def test_the_table_has_every_frame_the_angles_and_their_standard_deviations(clip: Clip, tmp_path: Path) -> None:
+    with_std = with_q_std(clip)
+    export(with_std, tmp_path / "out")
+    text = (tmp_path / "out" / "walk_angles.csv").read_text(encoding="utf-8")
+    head, *rows = text.splitlines()
+    names = "pelvis_tilt,pelvis_tx,knee_angle_r,knee_angle_r_beta"
+    assert head == f"time,{names},pelvis_tilt_sd,knee_angle_r_sd"
+    assert len(rows) == T
+    gap = int(np.flatnonzero(~clip.joints.valid)[0])
+    assert rows[gap] == f"{clip.joints.time[gap]:.6f},,,,,,"
+    values = [float(cell) for cell in rows[-1].split(",")]
+    last = clip.joints.file_values[-1]
+    np.testing.assert_allclose(values, [0.9, *last, *np.rad2deg([0.01, 0.03])], atol=1e-6)
 
 
 def test_std_files_of_an_earlier_run_are_removed(clip: Clip, tmp_path: Path) -> None:

@@ -11,17 +11,13 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from biopose_cli.body.markers import MARKER_NAMES
-from biopose_cli.body.model import JOINT_NAMES
 from biopose_cli.errors import ModelFileError, PersonError, SettingError
 from biopose_cli.ik import stage
 from biopose_cli.ik.trajectory import solve_trajectory
-from biopose_cli.io.results import Detection, JointKinematics, Refined
-from biopose_cli.progress import NullProgress
+from biopose_cli.io.results import JointKinematics, Refined
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
-
-Turn = dict[str, tuple[float, float, float]]  # degrees about SMPL's x (left), y (up), z (forward)
-LEVEL = Settings(camera_pitch=0.0, camera_roll=0.0)
+from tests.helpers.posed_body import LEVEL, Turn, frame_times, posed_body
 
 # one joint turned from the standing posture, and the angle that must come out, in degrees
 CASES: list[tuple[Turn, str, float]] = [
@@ -52,49 +48,6 @@ CASES: list[tuple[Turn, str, float]] = [
 QUIET = ("pelvis_list", "pelvis_rotation", "hip", "knee", "ankle", "lumbar", "arm", "elbow", "neck")
 
 
-def _detection(frames: int, valid: Array | None = None) -> Detection:
-    shapes = {"box": 4, "roi": 4, "confidence": 33}
-    visible = np.ones(frames, bool) if valid is None else valid
-    return Detection(
-        time=np.arange(frames) / 30.0,
-        frame=np.arange(frames),
-        image_size=np.array([1920, 1080]),
-        **{name: np.zeros((frames, width)) for name, width in shapes.items()},
-        keypoints_2d=np.zeros((frames, 33, 2)),
-        landmarks_3d=np.zeros((frames, 33, 3)),
-        visible=visible,
-        swapped=np.zeros(frames, bool),
-        interpolated=np.zeros(frames, bool),
-        people_box=np.zeros((1, frames, 4)),
-        camera_matrix=np.eye(3),
-        dist_coeffs=np.zeros(5),
-    )
-
-
-def _body(postures: list[Turn], yaw: float = 0.0) -> Refined:
-    """Someone 3 m before a camera, facing it or turned by `yaw` degrees, one posture per frame."""
-    poses = np.zeros((len(postures), 23, 3))
-    for frame, turn in enumerate(postures):
-        rotations = {
-            "left_shoulder": Rotation.from_euler("z", -90, degrees=True),
-            "right_shoulder": Rotation.from_euler("z", 90, degrees=True),
-        }
-        for joint, angles in turn.items():
-            kinematics = Rotation.from_rotvec(np.radians(angles))
-            rotations[joint] = kinematics * rotations[joint] if joint in rotations else kinematics
-        for joint, rotation in rotations.items():
-            poses[frame, JOINT_NAMES.index(joint) - 1] = rotation.as_rotvec()
-    facing = Rotation.from_euler("x", 180, degrees=True) * Rotation.from_euler("y", yaw, degrees=True)
-    return Refined(
-        body_pose=poses,
-        global_orient=np.tile(facing.as_rotvec(), (len(postures), 1)),
-        betas=np.zeros(10),
-        transl=np.tile([0.1, 0.0, 3.0], (len(postures), 1)),
-        query_tokens=np.zeros((len(postures), 0, 1)),
-        reprojection_px=np.zeros(len(postures)),
-    )
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
@@ -104,7 +57,7 @@ def _one_thread() -> None:
 def kinematics() -> JointKinematics:
     """Frame 0 stands still, frame k + 1 is case k; two frames of standing between them for the solver."""
     turns = [turn for case in CASES for turn in ({}, case[0], case[0])]
-    return stage.run(_detection(len(turns)), _body(turns, yaw=30.0), LEVEL, NullProgress())
+    return stage.run(*frame_times(len(turns)), posed_body(turns, yaw=30.0), LEVEL)
 
 
 def _degrees(joints: JointKinematics, frame: int, name: str) -> float:
@@ -152,10 +105,10 @@ def test_the_record_is_complete(kinematics: JointKinematics) -> None:
 
 def test_frames_without_the_person_stay_empty() -> None:
     valid = np.array([False, True, True, False, False, True, False])
-    body = _body([{}] * 7)
+    body = posed_body([{}] * 7)
     for array in (body.body_pose, body.global_orient, body.transl):
         array[~valid] = np.nan
-    joints = stage.run(_detection(7, valid), body, LEVEL, NullProgress())
+    joints = stage.run(*frame_times(7, valid), body, LEVEL)
     np.testing.assert_array_equal(np.isfinite(joints.q).all(axis=1), valid)
     np.testing.assert_array_equal(np.isnan(joints.q).all(axis=1), ~valid)
     np.testing.assert_array_equal(np.isfinite(joints.markers).all(axis=(1, 2)), valid)
@@ -167,85 +120,85 @@ def test_an_angle_is_continuous_across_a_gap(options: dict[str, Any]) -> None:
     """Someone who turns nearly once round, is not seen for a while, and comes back 15 degrees further round."""
     headings = np.concatenate([np.linspace(0, 350, 36), np.full(5, np.nan), np.linspace(365, 380, 4)])
     valid = np.isfinite(headings)
-    body = _body([{}] * len(headings))
+    body = posed_body([{}] * len(headings))
     body.global_orient[valid] = (
         Rotation.from_euler("x", 180, degrees=True) * Rotation.from_euler("y", headings[valid, None], degrees=True)
     ).as_rotvec()
     settings = Settings(camera_pitch=0.0, camera_roll=0.0, **options)
-    joints = stage.run(_detection(len(headings), valid), body, settings, NullProgress())
+    joints = stage.run(*frame_times(len(headings), valid), body, settings)
     heading = np.degrees(joints.q[valid, list(joints.coordinates).index("pelvis_rotation")])
     np.testing.assert_allclose(heading - heading[0], headings[valid], atol=5.0)
 
 
 def test_a_given_mass_is_used_and_named() -> None:
-    joints = stage.run(_detection(1), _body([{}]), Settings(mass=80.0), NullProgress())
+    joints = stage.run(*frame_times(1), posed_body([{}]), Settings(mass=80.0))
     assert joints.mass_kg == pytest.approx(80.0)
     assert joints.mass_source == "--mass"
 
 
 def test_a_users_model_keeps_its_muscles(shared: Path) -> None:
     path = shared / "data/models/gait2392_thelen2003muscle.osim"
-    joints = stage.run(_detection(2), _body([{}, {"right_knee": (50, 0, 0)}]), Settings(model=path), NullProgress())
+    joints = stage.run(*frame_times(2), posed_body([{}, {"right_knee": (50, 0, 0)}]), Settings(model=path))
     assert joints.model_xml.count("<Thelen2003Muscle") == 92
     assert _degrees(joints, 1, "knee_angle_r") == pytest.approx(-50, abs=5)  # this model's knee bends to minus
     assert np.isnan(joints.marker_residual[:, MARKER_NAMES.index("RLEL")]).all()
 
 
 def test_a_pose_at_the_end_of_a_range_is_pointed_out() -> None:
-    joints = stage.run(_detection(2), _body([{"right_hip": (0, 60, 0)}] * 2), LEVEL, NullProgress())
+    joints = stage.run(*frame_times(2), posed_body([{"right_hip": (0, 60, 0)}] * 2), LEVEL)
     assert any("hip_rotation_r is at the end of its range" in warning for warning in joints.warnings)
 
 
 def test_impossible_requests_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PersonError):
-        stage.run(_detection(1, np.zeros(1, bool)), _body([{}]), LEVEL, NullProgress())
+        stage.run(*frame_times(1, np.zeros(1, bool)), posed_body([{}]), LEVEL)
     notes = tmp_path / "notes.osim"
     notes.write_text("not a model")
     with pytest.raises(ModelFileError, match="not an OpenSim model"):
-        stage.run(_detection(1), _body([{}]), Settings(model=notes), NullProgress())
+        stage.run(*frame_times(1), posed_body([{}]), Settings(model=notes))
 
 
 @pytest.fixture(scope="module")
-def walking() -> tuple[Detection, Refined]:
+def walking() -> tuple[Array, Array, Refined]:
     """A body whose right leg and left arm swing."""
     swing = np.sin(np.linspace(0, 2 * np.pi, 40))
     turns: list[Turn] = [
         {"right_hip": (-30 * s, 0, 0), "right_knee": (25 + 20 * s, 0, 0), "left_shoulder": (-30 * s, 0, 0)}
         for s in swing
     ]
-    return _detection(40), _body(turns, yaw=60.0)
+    return (*frame_times(40), posed_body(turns, yaw=60.0))
 
 
 def _rms(joints: JointKinematics) -> float:
     return float(np.sqrt(np.nanmean(joints.marker_residual**2)))
 
 
-def test_network_and_solver_fit_no_worse_than_opensim(walking: tuple[Detection, Refined]) -> None:
-    ours = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="neural"), NullProgress())
-    theirs = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="opensim"), NullProgress())
+def test_network_and_solver_fit_no_worse_than_opensim(walking: tuple[Array, Array, Refined]) -> None:
+    ours = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="neural"))
+    theirs = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik="opensim"))
     assert _rms(ours) <= _rms(theirs)
     apart = np.degrees(np.abs(ours.q - theirs.q))[:, ours.rotational]
     assert apart.mean() < 1.0  # OpenSim stops half a degree early
 
 
-def test_the_network_alone_brings_its_own_skeleton(walking: tuple[Detection, Refined]) -> None:
-    alone = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=0), NullProgress())
-    whole = stage.run(*walking, LEVEL, NullProgress())
+def test_the_network_alone_brings_its_own_skeleton(walking: tuple[Array, Array, Refined]) -> None:
+    alone = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=0))
+    whole = stage.run(*walking, LEVEL)
     assert _rms(whole) < _rms(alone) < 0.06
     own, given = (dict(zip(j.bodies, j.scale, strict=True)) for j in (alone, whole))
     assert own.keys() == given.keys()
     apart = np.abs([own[body] - given[body] for body in own])
     assert 1e-4 < apart.max() < 0.12
-    few = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=1), NullProgress())
+    few = stage.run(*walking, Settings(camera_pitch=0.0, camera_roll=0.0, ik_iterations=1))
     assert _rms(whole) <= _rms(few) < _rms(alone)
 
 
-def test_smoothness_takes_the_jitter_out(walking: tuple[Detection, Refined]) -> None:
+def test_smoothness_takes_the_jitter_out(walking: tuple[Array, Array, Refined]) -> None:
     rng = np.random.default_rng(0)
-    detection, body = walking
+    *times, body = walking
     shaken = Refined(**{**vars(body), "body_pose": body.body_pose + rng.normal(0, 0.03, body.body_pose.shape)})
     rough, smooth = (
-        stage.run(detection, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size), NullProgress())
+        stage.run(*times, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size))
         for size in (0.0, 1.0)
     )
 
@@ -256,11 +209,11 @@ def test_smoothness_takes_the_jitter_out(walking: tuple[Detection, Refined]) -> 
 
 
 def test_smoothness_gets_the_times_of_the_frames(
-    walking: tuple[Detection, Refined], monkeypatch: pytest.MonkeyPatch
+    walking: tuple[Array, Array, Refined], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detection, body = walking
+    _, _, body = walking
     uneven = np.cumsum(np.where(np.arange(40) % 7 == 3, 0.1, 1 / 30))
-    visible = np.arange(40) != 20
+    valid = np.arange(40) != 20
     given: list[Array] = []
 
     def record(*args: Any, **options: Any) -> Any:
@@ -268,8 +221,7 @@ def test_smoothness_gets_the_times_of_the_frames(
         return solve_trajectory(*args, **options)
 
     monkeypatch.setattr(stage, "solve_trajectory", record)
-    clip = Detection(**{**vars(detection), "time": uneven, "visible": visible})
-    stage.run(clip, body, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=1.0), NullProgress())
+    stage.run(uneven, valid, body, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=1.0))
     np.testing.assert_array_equal(given[0], uneven[:20])
     np.testing.assert_array_equal(given[1], uneven[21:])
 

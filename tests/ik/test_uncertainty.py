@@ -16,12 +16,11 @@ from biopose_cli.ik import stage
 from biopose_cli.ik.solver import Solver
 from biopose_cli.ik.uncertainty import marker_displacements, propagate_std
 from biopose_cli.io.results import Refined
-from biopose_cli.progress import NullProgress
 from biopose_cli.skeleton.extract import extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.scaling import scale_model
 from biopose_cli.typing import Array
-from tests.ik.test_stage import LEVEL, Turn, _body, _detection
+from tests.helpers.posed_body import LEVEL, Turn, frame_times, posed_body
 
 _BENT: Turn = {
     "right_hip": (-35, 5, -8),
@@ -57,7 +56,7 @@ def _posed(refined: Refined) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize(("name", "axis"), [("pelvis", 1), ("right_hip", 0), ("spine2", 2), ("left_elbow", 1)])
 def test_marker_displacements_match_the_actual_rotation(name: str, axis: int) -> None:
-    refined, step = _body([_BENT], yaw=40.0), 0.02
+    refined, step = posed_body([_BENT], yaw=40.0), 0.02
     axes = so3.axis_angle_to_matrix(np.array([0.3, -0.5, 0.2]))
     vectors = np.concatenate([refined.global_orient[:, None], refined.body_pose], axis=1)
     pushed = marker_displacements(
@@ -78,12 +77,11 @@ def test_marker_displacements_match_the_actual_rotation(name: str, axis: int) ->
 )
 def test_angle_changes_match_the_actual_rotation(name: str, axis: int) -> None:
     step = 0.03
-    refined = _body([_BENT] * 4)
+    refined = posed_body([_BENT] * 4)
     doubt = tuple(float(step * (a == axis)) for a in range(3))
-    joints = stage.run(_detection(4), _with_std(refined, **{name: doubt}), LEVEL, NullProgress())  # type: ignore[arg-type]
+    joints = stage.run(*frame_times(4), _with_std(refined, **{name: doubt}), LEVEL)  # type: ignore[arg-type]
     moved: list[Array] = [
-        stage.run(_detection(4), _rotate_joint(refined, name, axis, sign * step), LEVEL, NullProgress()).q[0]
-        for sign in (1, -1)
+        stage.run(*frame_times(4), _rotate_joint(refined, name, axis, sign * step), LEVEL).q[0] for sign in (1, -1)
     ]
     angles = joints.rotational & ~np.isin(joints.coordinates, ["pelvis_rotation"])  # the heading is the clip's own
     change = np.abs(moved[0] - moved[1])[angles] / 2
@@ -92,9 +90,9 @@ def test_angle_changes_match_the_actual_rotation(name: str, axis: int) -> None:
 
 
 def test_independent_variances_add() -> None:
-    refined = _body([_BENT] * 3)
+    refined = posed_body([_BENT] * 3)
     one, other, both = (
-        stage.run(_detection(3), _with_std(refined, **doubts), LEVEL, NullProgress()).q_std
+        stage.run(*frame_times(3), _with_std(refined, **doubts), LEVEL).q_std
         for doubts in (
             {"left_hip": (0.1, 0.05, 0.0)},
             {"spine1": (0.0, 0.02, 0.08)},
@@ -105,26 +103,26 @@ def test_independent_variances_add() -> None:
 
 
 def test_std_is_nan_where_unknown() -> None:
-    refined = _body([_BENT] * 5)
+    refined = posed_body([_BENT] * 5)
     valid = np.array([True, True, True, False, False])
-    silent = stage.run(_detection(5, valid), refined, LEVEL, NullProgress())
+    silent = stage.run(*frame_times(5, valid), refined, LEVEL)
     assert silent.q_std.shape == (0, 0)
-    told = stage.run(_detection(5, valid), _with_std(refined, left_knee=(0.1, 0.0, 0.0)), LEVEL, NullProgress())
+    told = stage.run(*frame_times(5, valid), _with_std(refined, left_knee=(0.1, 0.0, 0.0)), LEVEL)
     fixed = np.array([str(name).endswith("_beta") for name in told.coordinates])
     assert np.isfinite(told.q_std[valid][:, ~fixed]).all()
     assert np.isnan(told.q_std[:, fixed]).all()
     assert np.isnan(told.q_std[~valid]).all()
     np.testing.assert_array_equal(told.q[valid], silent.q[valid])
-    opensim = stage.run(_detection(5, valid), _with_std(refined), replace(LEVEL, ik="opensim"), NullProgress())
+    opensim = stage.run(*frame_times(5, valid), _with_std(refined), replace(LEVEL, ik="opensim"))
     assert opensim.q_std.shape == (0, 0)
 
 
 def test_a_leg_with_a_large_std_is_named() -> None:
-    refined = _body([_BENT] * 4)
+    refined = posed_body([_BENT] * 4)
     doubts = {"right_knee": (0.25, 0.0, 0.0), "left_hip": (0.1, 0.0, 0.0), "right_elbow": (0.0, 0.5, 0.0)}
     (told,) = (
         warning
-        for warning in stage.run(_detection(4), _with_std(refined, **doubts), LEVEL, NullProgress()).warnings
+        for warning in stage.run(*frame_times(4), _with_std(refined, **doubts), LEVEL).warnings
         if "hard to see" in warning
     )
     assert re.fullmatch("hard to see, standard deviations in degrees: knee_angle_r 1[45]", told)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from biopose_cli.errors import ArtifactError
-from biopose_cli.io.results import LANDMARKS, Detection, Mesh, Refined, read_fingerprint
+from biopose_cli.io.artifact import read_fingerprint
+from biopose_cli.io.results import LANDMARKS, Detection, Mesh, Refined
 
 
 def make_mesh(frames: int = 4) -> Mesh:

@@ -11,7 +11,7 @@ import pytest
 from biopose_cli.pipeline import fingerprint
 from biopose_cli.pipeline.fingerprint import PACKAGE, code_files, code_hash
 
-NEUTRAL = {"errors.py", "progress.py", "settings.py", "typing.py"}
+NEUTRAL = {"errors.py", "progress.py", "settings.py", "typing.py", "version.py"}
 STAGES = (
     "biopose_cli.detect.stage",
     "biopose_cli.mesh_fit.mesh_stage",

@@ -14,9 +14,9 @@ import pytest
 from filelock import FileLock
 
 from biopose_cli.errors import OutputError, PersonError, SettingError, StageOrderError
+from biopose_cli.io.artifact import Artifact
 from biopose_cli.io.results import (
     LANDMARKS,
-    Artifact,
     Detection,
     Exported,
     JointKinematics,
@@ -241,9 +241,11 @@ def test_a_stage_alone_keeps_the_settings_of_the_runs_before(stages: Stages, vid
     settings = Settings(height=1.8, end=0.3, mass=70)
     rerun(stages, video, tmp_path / "out", settings)
     alone = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="export")
-    assert (alone.clip.settings.height, alone.clip.settings.end) == (1.8, 0.3)
+    assert alone.settings is not None
+    assert (alone.settings.height, alone.settings.end) == (1.8, 0.3)
     run.run(video, tmp_path / "out", Settings(mass=80), NullProgress(), only="neurik")
-    changed = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="export").clip.settings
+    changed = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="export").settings
+    assert changed is not None
     assert (changed.height, changed.mass) == (1.8, 80)
 
 
@@ -260,10 +262,12 @@ def test_a_stage_alone_refuses_files_of_different_runs(stages: Stages, video: Pa
 def test_an_explicit_option_wins_even_at_its_default(stages: Stages, video: Path, tmp_path: Path) -> None:
     rerun(stages, video, tmp_path / "out", Settings(ik="opensim"))
     back = run.run(video, tmp_path / "out", Settings(), NullProgress(), only="neurik", given={"ik"})
-    assert back.clip.settings.ik == "neural"
+    assert back.settings is not None
+    assert back.settings.ik == "neural"
     rerun(stages, video, tmp_path / "other", Settings(ik_iterations=5))
     opensim = run.run(video, tmp_path / "other", Settings(ik="opensim"), NullProgress(), only="neurik", given={"ik"})
-    assert opensim.clip.settings.ik_iterations == Settings().ik_iterations
+    assert opensim.settings is not None
+    assert opensim.settings.ik_iterations == Settings().ik_iterations
 
 
 def test_problems_of_the_video_are_among_the_warnings(
