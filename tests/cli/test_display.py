@@ -1,16 +1,13 @@
-"""Ctrl-C while progress is shown, and what the closing table says."""
+"""Ctrl-C while progress is shown."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 
-from biopose_cli.cli.console import Display, _std_row, print_summary
+from biopose_cli.cli.display import Display
 
 
 @pytest.fixture(autouse=True)
@@ -47,28 +44,8 @@ def test_half_constructed_objects_are_deleted_silently(
     assert capsys.readouterr().err == ""
 
 
-def test_a_stage_alone_prints_its_warnings(capsys: pytest.CaptureFixture[str]) -> None:
-    clip: Any = SimpleNamespace(file=lambda step: f"{step}.npz")
-    result: Any = SimpleNamespace(
-        clip=clip, artifacts={}, steps=[SimpleNamespace(step="detect")], warnings=["it is odd"]
-    )
-    print_summary(result)
-    assert capsys.readouterr().out == "wrote detect.npz\nwarning: it is odd\n"
-
-
 def test_errors_in_destructors_are_reported_without_an_interrupt() -> None:
     with Display(quiet=True) as display:
         display.start("work", 3)
         display.advance()
         display.note("fine")
-
-
-def test_the_summary_table_shows_the_leg_std() -> None:
-    names = np.array(["hip_flexion_r", "knee_angle_r", "knee_angle_l", "pelvis_tx"])
-    rows = np.radians([[5.0, 4.0, 8.0, 90.0], [7.0, 4.0, 8.0, 90.0], [np.nan] * 4])
-    valid = np.array([True, True, False])
-    turns = np.array([True, True, True, False])
-    joints: Any = SimpleNamespace(coordinates=names, q_std=rows, valid=valid, rotational=turns)
-    ((_, told),) = _std_row(joints)
-    assert told.startswith("hip flexion 6, knee 6 degrees")
-    assert _std_row(SimpleNamespace(q_std=np.zeros((0, 0)))) == []  # type: ignore[arg-type]
