@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from biopose_cli.cli.console import Display
+from biopose_cli.cli.display import Display
 from biopose_cli.training import mqhmr
 from biopose_cli.training.mqhmr_config import DEFAULT_CONFIG, TrainConfig, read_config
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biopose_cli.cli.console import Display
+from biopose_cli.cli.display import Display
 from biopose_cli.io.results import Detection
 from biopose_cli.io.storage import Motion, read_motion
 from biopose_cli.io.video.probe import probe

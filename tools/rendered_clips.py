@@ -22,7 +22,7 @@ import torch
 
 from biopose_cli.benchmarks.methods import Estimate, FrameMethod, from_detection, from_mesh, regression
 from biopose_cli.benchmarks.mqhmr import Evaluator
-from biopose_cli.cli.console import Display
+from biopose_cli.cli.display import Display
 from biopose_cli.geometry import so3
 from biopose_cli.hmr.checkpoint import PRETRAINED
 from biopose_cli.io.results import Detection, Refined

@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from biopose_cli import __version__
-from biopose_cli.cli.commands import stages_app
-from biopose_cli.cli.research import bench_app, evaluate_app, train_app
-from biopose_cli.cli.utilities import utilities_app
+from biopose_cli.cli import assets, bench, compare, doctor, evaluate, import_mesh, info, run, stages, train
 from biopose_cli.errors import describe_error, print_error
 
 app = typer.Typer(
@@ -22,8 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (stages_app, utilities_app, bench_app, train_app, evaluate_app):
-    app.add_typer(part)
+for command in (run, stages, import_mesh, compare, info, assets, doctor, bench, train, evaluate):
+    app.add_typer(command.app)
 # Typer ships its parser privately, so the base class of the parser's own errors is reached from a public one.
 _ParserError: type[Exception] = typer.BadParameter.__mro__[2]
 _INTERRUPTED = 130

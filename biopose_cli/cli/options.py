@@ -29,7 +29,7 @@ def _option_key(option: Any) -> str:
     return str(option.opts[0]).lstrip("-").replace("-", "_")
 
 
-def _expand_user(path: Path | None) -> Path | None:
+def expand_user_option(path: Path | None) -> Path | None:
     return None if path is None else expand_user(path)
 
 
@@ -40,7 +40,7 @@ def _require_body(context: typer.Context, path: Path | None) -> Path | None:
             "--body is missing: a track's shape and pose hold only for the body file they were estimated for",
             "Give --body SMPL_NEUTRAL.pkl, or --body default if it was made for BioPose's own body",
         )
-    return None if path == Path("default") else _expand_user(path)
+    return None if path == Path("default") else expand_user_option(path)
 
 
 def _expand_all_users(paths: list[Path]) -> list[Path]:
@@ -53,7 +53,7 @@ Videos = Annotated[
 ]
 Out = Annotated[
     Path,
-    typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.", callback=_expand_user),
+    typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.", callback=expand_user_option),
 ]
 Config = Annotated[
     Path | None,
@@ -100,7 +100,7 @@ Intrinsics = Annotated[
     typer.Option(
         help="JSON or TOML file with camera_matrix (3x3), dist_coeffs, image_size (width, height).",
         show_default="none",
-        callback=_expand_user,
+        callback=expand_user_option,
     ),
 ]
 MeshOption = Annotated[
@@ -115,7 +115,7 @@ Body = Annotated[
     typer.Option(
         help="SMPL body file (.pkl or .npz).",
         show_default="the free body that comes with biopose",
-        callback=_expand_user,
+        callback=expand_user_option,
     ),
 ]
 ImportBody = Annotated[
@@ -134,12 +134,14 @@ TrackFile = Annotated[
         help="SMPL track of another tool (.npz, .pkl or .pt).",
         metavar="FILE",
         show_default=False,
-        callback=_expand_user,
+        callback=expand_user_option,
     ),
 ]
 TrackVideo = Annotated[
     Path,
-    typer.Option("--video", help="The video that the track was made from.", show_default=False, callback=_expand_user),
+    typer.Option(
+        "--video", help="The video that the track was made from.", show_default=False, callback=expand_user_option
+    ),
 ]
 TrackId = Annotated[
     str | None,
@@ -169,7 +171,7 @@ Model = Annotated[
     typer.Option(
         help="Your own .osim, scaled and driven instead of the default.",
         show_default="BioPose's skeleton",
-        callback=_expand_user,
+        callback=expand_user_option,
     ),
 ]
 Mass = Annotated[float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the stature")]
@@ -196,5 +198,33 @@ From = Annotated[
     Literal["detect", "mesh", "refine", "neurik", "export"] | None,
     typer.Option(
         "--from", help="Run this stage and all after it even if nothing changed.", show_default="what changed"
+    ),
+]
+Motion = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with the motion-capture archives cmu_amc, cmu_expmap and cmu_bvh (.tar.xz).",
+        callback=expand_user_option,
+        show_default=False,
+    ),
+]
+Trials = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with reference trials: opencap_squat, multiview_balance, lab_walk.",
+        callback=expand_user_option,
+        show_default=False,
+    ),
+]
+RunFolder = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=expand_user_option),
+]
+RunConfig = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file with the run's settings.",
+        show_default="the one that comes with BioPose",
+        callback=expand_user_option,
     ),
 ]

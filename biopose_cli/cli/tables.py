@@ -1,11 +1,21 @@
-"""Tables of the measuring commands on a terminal."""
+"""Tables of the other commands on a terminal."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from biopose_cli.io.assets import Status
+    from biopose_cli.metrics.compare import Comparison
+    from biopose_cli.pipeline.doctor import Check
 
 _METHOD_NAMES = {
     "network": "network alone",
@@ -14,6 +24,80 @@ _METHOD_NAMES = {
     "solver": "solver alone",
     "opensim": "OpenSim IK",
 }
+
+
+def print_comparison(comparison: Comparison, plot_path: Path) -> None:
+    """Errors by coordinate and group, in degrees."""
+    console = Console(highlight=False)
+    columns = {
+        "MAE": "mae",
+        "RMSE": "rmse",
+        "MAE, offset\nremoved": "mae_offset_removed",
+        "r": "r",
+        "ROM\nerror": "rom_error",
+    }
+    if np.isfinite(comparison.estimate_std).any():
+        columns |= {"SD": "sd", "within\n2 SD": "within_two_sd"}
+    report = comparison.as_json()
+    table = Table(box=None, title=f"degrees; EST shifted by {report['shift_s']:+.3f} s", title_justify="left")
+    table.add_column("coordinate", min_width=max(map(len, report["coordinates"])))
+    for column in columns:
+        table.add_column(column, justify="right")
+    for kind in ("coordinates", "groups"):
+        for name, figures in report[kind].items():
+            table.add_row(
+                name, *("" if figures.get(key) is None else f"{figures[key]:.2f}" for key in columns.values())
+            )
+        if kind == "coordinates":
+            table.add_section()
+            table.add_row(Text("mean of each group", style="bold"))
+    console.print(table)
+    for note in (*comparison.notes, f"curves: {plot_path}"):
+        console.print(note, markup=False, soft_wrap=True)
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """A two-column table of names and values."""
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(Text(name), Text("unknown" if value is None else str(value)))
+    Console(highlight=False).print(table)
+
+
+def print_assets(states: Sequence[Status]) -> bool:
+    """One line a weights file; returns whether all are intact."""
+    for state in states:
+        mark = "[green]ok[/]" if state.ok else "[red]FAILED[/]"
+        Console(highlight=False).print(f"{mark}  {escape(state.name)}: {escape(state.detail)}", soft_wrap=True)
+    return all(state.ok for state in states)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """One line a check: whether it holds, what was found, and what to do where it does not."""
+    table = Table(show_header=False, box=None)
+    for overflow in ("ellipsis", "ellipsis", "fold"):
+        table.add_column(overflow=overflow)
+    for check in checks:
+        mark = Text("ok", style="green") if check.ok else Text("FAILED", style="red")
+        table.add_row(
+            mark,
+            Text(check.name, style="bold"),
+            Text(check.found if check.ok else f"{check.found}. {check.remedy}"),
+        )
+    Console(highlight=False).print(table)
+
+
+def print_bench(report: dict[str, Any]) -> None:
+    """Frames/s and peak memory per stage."""
+    table = Table(box=None, title=f"{report['video']}: {report['frames']} frames", title_justify="left")
+    for column in ("stage", "seconds", "frames/s", "peak memory, MB"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for row in report["stages"]:
+        rate = "" if row["frames_per_s"] is None else f"{row['frames_per_s']:.1f}"
+        table.add_row(row["stage"], f"{row['seconds']:.1f}", rate, f"{row['peak_memory_mb']:.0f}")
+    Console(highlight=False).print(table)
 
 
 def print_evaluation(report: dict[str, Any]) -> None:

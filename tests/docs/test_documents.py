@@ -61,9 +61,7 @@ def _inline(text: str) -> list[str]:
 def _exists(path: str, page: Path) -> bool:
     """Whether the path exists from the root, the package or the page's folder; a bare name may be anywhere."""
     bases = (ROOT, ROOT / "biopose_cli", page.parent)
-    return any((base / path).exists() for base in bases) or (
-        "/" not in path and any(ROOT.glob(f"*/**/{path}"))
-    )
+    return any((base / path).exists() for base in bases) or ("/" not in path and any(ROOT.glob(f"*/**/{path}")))
 
 
 def test_every_line_can_be_reviewed(page: Path) -> None:
@@ -73,11 +71,7 @@ def test_every_line_can_be_reviewed(page: Path) -> None:
 
 def test_every_path_exists(page: Path) -> None:
     text = page.read_text("utf-8")
-    quoted = {
-        code
-        for code in _inline(text)
-        if re.fullmatch(rf"[\w./-]+\.(?:{SUFFIXES})|[\w.-]+/(?:[\w.-]+/)*", code)
-    }
+    quoted = {code for code in _inline(text) if re.fullmatch(rf"[\w./-]+\.(?:{SUFFIXES})|[\w.-]+/(?:[\w.-]+/)*", code)}
     named = quoted | set(OURS.findall(text))
     missing = sorted(path for path in named if not NOT_OURS.match(path) and not _exists(path, page))
     assert not missing, f"{_name(page)} names what does not exist: {missing}"
@@ -143,13 +137,9 @@ def test_the_api_page_documents_every_public_name() -> None:
     text = (DOCS / "api.md").read_text("utf-8")
     public = {name for name in getattr(biopose_cli, "__all__", ()) if not name.startswith("_")}
     errors = {name for name in dir(biopose_cli.errors) if name in public}  # documented by their module
-    assert not {
-        name for name in public - errors if f"::: biopose_cli.{name}" not in text and f".{name}\n" not in text
-    }
+    assert not {name for name in public - errors if f"::: biopose_cli.{name}" not in text and f".{name}\n" not in text}
 
 
 def test_the_pages_name_no_machine(page: Path) -> None:
-    found = re.findall(
-        r"(?:^|[\s`(\"])(?:/(?:home|root|tmp|work|Users|mnt)/|[A-Z]:\\)\S*", page.read_text("utf-8")
-    )
+    found = re.findall(r"(?:^|[\s`(\"])(?:/(?:home|root|tmp|work|Users|mnt)/|[A-Z]:\\)\S*", page.read_text("utf-8"))
     assert not found

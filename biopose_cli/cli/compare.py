@@ -1,4 +1,4 @@
-"""The commands beside the pipeline: `biopose compare`, `info`, `assets` and `doctor`. Parse, call, print."""
+"""`biopose compare`: one motion against another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +16,10 @@ from biopose_cli.errors import MotionFileError, OutputError, SettingError
 if TYPE_CHECKING:
     from biopose_cli.io.storage import Motion
 
-utilities_app = typer.Typer()
+app = typer.Typer()
 
 
-@utilities_app.command()
+@app.command()
 def compare(
     estimate: Annotated[
         Path,
@@ -37,7 +37,7 @@ def compare(
     json_output: Json = False,
 ) -> None:
     """Validate one motion against another: errors per joint angle, in degrees."""
-    from biopose_cli.cli import console
+    from biopose_cli.cli.tables import print_comparison
     from biopose_cli.io.storage import read_motion
     from biopose_cli.metrics.compare import compare as compare_motions
     from biopose_cli.metrics.compare import plot as plot_curves
@@ -56,7 +56,7 @@ def compare(
     if json_output:
         typer.echo(json.dumps(comparison.as_json(), indent=2))
     else:
-        console.print_comparison(comparison, plot_path)
+        print_comparison(comparison, plot_path)
     try:
         plot_curves(comparison, plot_path)
     except OutputError as error:
@@ -76,53 +76,3 @@ def _read_std(estimate: Path) -> tuple[Motion | None, tuple[str, ...]]:
     except MotionFileError as error:
         return None, (f"no standard deviations: {error.message}",)
     return std, (f"SD: standard deviations from {std_path}", *std.warnings)
-
-
-@utilities_app.command()
-def info(
-    video: Annotated[Path, typer.Argument(help="A video file.", show_default=False)],
-    json_output: Json = False,
-) -> None:
-    """What biopose reads from a video file."""
-    from biopose_cli.cli import console
-    from biopose_cli.io.video.describe import describe
-    from biopose_cli.io.video.probe import probe
-
-    facts = describe(probe(video))
-    typer.echo(json.dumps(facts, indent=2)) if json_output else console.print_facts(facts)
-
-
-@utilities_app.command()
-def assets(
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", help="Folder with the files, for a machine without network.", show_default="network"),
-    ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Only check what is there.")] = False,
-    weights: Annotated[Literal["heavy", "full", "lite", "all"], typer.Option(help="Which keypoint network.")] = "heavy",
-) -> None:
-    """Fetch the networks' weights into the user's cache, or verify them."""
-    from biopose_cli.cli import console
-    from biopose_cli.io import assets as store
-
-    if not verify:
-        with console.Display() as display:
-            store.ensure(store.required_assets(weights), display, source)
-    intact = console.print_assets(store.verify())
-    if verify and not intact:
-        raise typer.Exit(1)
-
-
-@utilities_app.command()
-def doctor(json_output: Json = False) -> None:
-    """Check the installation, and say what to do about each failure."""
-    from biopose_cli.cli import console
-    from biopose_cli.pipeline.doctor import run_checks
-
-    checks = run_checks()
-    if json_output:
-        typer.echo(json.dumps([check.as_json() for check in checks], indent=2))
-    else:
-        console.print_checks(checks)
-    if not all(check.ok for check in checks):
-        raise typer.Exit(1)
