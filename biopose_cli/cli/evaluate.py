@@ -87,7 +87,7 @@ def evaluate_mqhmr(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with the runs keypoints, images and both, to be compared (docs/notebook/queries_and_images.md).",
+            help="Folder with the runs keypoints, images and both, to compare; see notebook/queries_and_images.md.",
             callback=expand_user_option,
             show_default=False,
         ),
