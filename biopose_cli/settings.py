@@ -45,7 +45,45 @@ _RANGES = {  # lowest and highest value that can be meant, unit, what to do
 
 @dataclass(frozen=True)
 class Settings:
-    """Every option of `biopose run` that changes a result. Units in the comments; None means "not given".
+    """Every option of `biopose run` that changes a result, and where it runs; None means "not given".
+
+    Attributes
+    ----------
+    weights
+        Of the keypoint network: "heavy", "full" or "lite".
+    start, end
+        s, of the video's own clock.
+    capture_rate
+        frames/s that were filmed; None: as many as the video shows.
+    person
+        Number of the person, from 1; None: the longest and largest track.
+    max_gap
+        s, the longest gap that is filled.
+    focal, fov, intrinsics
+        The camera, one of them: px of the upright image; degrees across the image's longer side; a JSON or TOML file
+        with camera_matrix, dist_coeffs and image_size.
+    mesh
+        "mqhmr", "fit" or, for the track of another tool, "import".
+    track, track_id
+        With mesh "import": the file, and which of its tracks; None: the only one.
+    body
+        An SMPL file; None: the free default body.
+    height
+        Standing height, m.
+    ik
+        "neural" or "opensim".
+    ik_iterations
+        Of the solver after the network; 0: the network alone; None: to convergence.
+    ik_smoothness
+        m2/rad2, of the angles' second differences over frames; 0: every frame by itself.
+    model
+        A user's .osim; None: the default skeleton.
+    mass
+        kg.
+    camera_pitch, camera_roll
+        degrees, positive when the camera looks down, and when it is rolled clockwise.
+    device
+        "auto", "cpu", "cuda" or "mps"; no stage's fingerprint holds it.
 
     Raises
     ------
@@ -54,30 +92,30 @@ class Settings:
     """
 
     # detect
-    weights: str = "heavy"  # heavy, full or lite
-    start: float | None = None  # s, of the video's own clock
-    end: float | None = None  # s
-    capture_rate: float | None = None  # frames/s that were filmed; None: as many as the video shows
-    person: int | None = None  # 1-based; None: the longest and largest track
-    max_gap: float = 0.25  # s, the longest gap that is filled
-    focal: float | None = None  # px, of the upright image
-    fov: float | None = None  # degrees, across the image's longer side
-    intrinsics: Path | None = None  # JSON or TOML: camera_matrix, dist_coeffs, image_size
+    weights: str = "heavy"
+    start: float | None = None
+    end: float | None = None
+    capture_rate: float | None = None
+    person: int | None = None
+    max_gap: float = 0.25
+    focal: float | None = None
+    fov: float | None = None
+    intrinsics: Path | None = None
     # mesh, refine
     mesh: str = "mqhmr"
-    track: Path | None = None  # with mesh "import": the file of another tool
-    track_id: str | None = None  # which of its tracks; None: the only one
-    body: Path | None = None  # an SMPL file; None: the free default body
-    height: float | None = None  # m
+    track: Path | None = None
+    track_id: str | None = None
+    body: Path | None = None
+    height: float | None = None
     # neurik
     ik: str = "neural"
-    ik_iterations: int | None = None  # of the solver after the network; 0: the network alone; None: to convergence
-    ik_smoothness: float = 0.0  # m2/rad2, of the angles' second differences over frames; 0: every frame by itself
-    model: Path | None = None  # a user's .osim; None: the default skeleton
-    mass: float | None = None  # kg
-    camera_pitch: float | None = None  # degrees, positive when the camera looks down
-    camera_roll: float | None = None  # degrees, positive when the camera is rolled clockwise
-    # where it runs: changes no result, so no stage's fingerprint holds it
+    ik_iterations: int | None = None
+    ik_smoothness: float = 0.0
+    model: Path | None = None
+    mass: float | None = None
+    camera_pitch: float | None = None
+    camera_roll: float | None = None
+    # all
     device: str = "auto"
 
     def __post_init__(self) -> None:

@@ -30,10 +30,16 @@ _DERIVED = re.compile(r"/(speed|activation|fiber_length|normalized_tendon_force)
 class Motion:
     """Coordinates over time.
 
-    time : (T) s, strictly increasing
-    names : the D coordinate names, without paths
-    values : (T, D) degrees for rotations, metres for translations, radians for coupled coordinates (`_beta`)
-    warnings : what a reader should know about the file (each one line)
+    Attributes
+    ----------
+    time
+        (T) s, strictly increasing.
+    names
+        The D coordinate names, without paths.
+    values
+        (T, D) degrees for rotations, metres for translations, radians for coupled coordinates (`_beta`).
+    warnings
+        What a reader should know about the file, a line each.
     """
 
     time: Array
@@ -93,6 +99,11 @@ def read_motion(path: str | Path) -> Motion:
     ``inDegrees=yes`` means degrees; ``no`` or no such line means radians, as OpenSim assumes. State names
     such as ``/jointset/hip_r/hip_flexion_r/value`` become coordinate names; speeds and muscle states are left
     out. A header whose nRows or nColumns is wrong is tolerated with a warning: the rows are the truth.
+
+    Parameters
+    ----------
+    path
+        The file, of any OpenSim version.
 
     Raises
     ------

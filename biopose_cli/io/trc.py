@@ -20,9 +20,14 @@ METERS_PER_UNIT = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 class Markers:
     """Markers over time.
 
-    time : (T) s, strictly increasing
-    names : the M marker names
-    positions : (T, M, 3) m, in the file's own axes; NaN where a marker is missing
+    Attributes
+    ----------
+    time
+        (T) s, strictly increasing.
+    names
+        The M marker names.
+    positions
+        (T, M, 3) m, in the file's own axes; NaN where a marker is missing.
     """
 
     time: Array
@@ -82,6 +87,11 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
 
 def read_trc(path: str | Path) -> Markers:
     """Read a `.trc` in metres, centimetres or millimetres.
+
+    Parameters
+    ----------
+    path
+        The file.
 
     Raises
     ------

@@ -45,15 +45,8 @@ GROUPS = {
     "wrists": _both_sides("wrist_flex", "wrist_dev"),
     "feet": _both_sides("subtalar_angle", "mtp_angle"),
 }
-_AVERAGED_KEYS = (
-    "mae",
-    "rmse",
-    "mae_offset_removed",
-    "r",
-    "rom_error",
-    "sd",
-    "within_two_sd",
-)  # over a group
+# over a group
+_AVERAGED_KEYS = ("mae", "rmse", "mae_offset_removed", "r", "rom_error", "sd", "within_two_sd")
 PLOT_FORMATS = (".png", ".jpg", ".pdf", ".svg")
 CONSTANT_STD = 1e-3  # degrees of standard deviation: below it a curve is constant, and nothing correlates with it
 
@@ -62,12 +55,18 @@ CONSTANT_STD = 1e-3  # degrees of standard deviation: below it a curve is consta
 class Comparison:
     """EST against REF.
 
-    coordinates, groups : figures by name, see the module's text
-    shift_s : s added to EST's times; `shift_source` is "given", "found" or "none found"
-    time : (N) s, of REF's clock
-    estimate, reference : (N, D) degrees, columns in the order of `coordinates`
-    estimate_std : (N, D) degrees, EST's standard deviations; NaN where they are not known
-    notes : conversions made and what to beware of, one line each
+    Attributes
+    ----------
+    coordinates, groups
+        Figures by name, see the module's text.
+    shift_s, shift_source
+        s, added to EST's times; "given", "found" or "none found".
+    time
+        (N) s, of REF's clock.
+    estimate, reference, estimate_std
+        (N, D) degrees, columns in the order of `coordinates`; the standard deviations are NaN where not known.
+    notes
+        Conversions made and what to beware of, one line each.
     """
 
     coordinates: dict[str, dict[str, float | int | None]]
@@ -104,11 +103,15 @@ def compare(
 
     Parameters
     ----------
-    estimate, reference : of any of the models in `conventions`; EST and REF below
-    shift : s, added to EST's times (0: both have the same clock); None: the shift at which the legs, or all angles
-        if there are no legs, correlate best (`align.find_shift`)
-    time_range : s, of REF's clock: compare only from the first to the second
-    estimate_std : the standard deviations of EST's angles, under its names and on its clock
+    estimate, reference
+        Of any of the models in `conventions`; EST and REF below.
+    shift
+        s, added to EST's times (0: both have the same clock); None: the shift at which the legs, or all angles if
+        there are no legs, correlate best (`alignment.find_shift`).
+    time_range
+        s, of REF's clock: compare only from the first to the second.
+    estimate_std
+        The standard deviations of EST's angles, under its names and on its clock.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from biopose_cli.errors import PersonError, SettingError
 from biopose_cli.ik import from_markers, stage
 from biopose_cli.io.results import JointKinematics
 from biopose_cli.settings import Settings
+from biopose_cli.typing import Array
 from tests.helpers.posed_body import LEVEL, Turn, frame_times, posed_body
 
 T = 40
@@ -105,9 +107,9 @@ def test_the_mass_is_given_or_estimated(
 def test_what_cannot_be_solved_is_refused(walking: JointKinematics) -> None:
     time, markers = walking.time, walking.markers
 
-    def refused(message: str, *given: Any, **settings: Any) -> None:
+    def refused(message: str, time: Array, markers: Array, names: tuple[str, ...]) -> None:
         with pytest.raises(SettingError, match=message):
-            from_markers.run(*given, Settings(**settings))
+            from_markers.run(time, markers, names, Settings())
 
     refused("Did you mean 'RASI'", time, markers, ("R.ASI", *MARKER_NAMES[1:]))
     refused("occurs twice", time, markers, (*MARKER_NAMES[:-1], MARKER_NAMES[0]))
@@ -115,3 +117,9 @@ def test_what_cannot_be_solved_is_refused(walking: JointKinematics) -> None:
     refused("do not increase", time[::-1], markers, MARKER_NAMES)
     knees = ("RLFC", "RMFC")
     refused("under 3 markers of the pelvis", time, markers[:, :2], knees)
+
+
+def test_a_users_model_is_refused(walking: JointKinematics, tmp_path: Path) -> None:
+    (tmp_path / "mine.osim").touch()
+    with pytest.raises(SettingError, match="own skeleton only"):
+        solve(walking, model=tmp_path / "mine.osim")
