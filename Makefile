@@ -25,7 +25,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest
 
 samples: $(STAMP)
-	$(BIN)/python tools/fetch_clips.py
+	$(BIN)/biopose assets --samples
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
 """Four real views of one man on a beam, seen by the detect stage, with the landmarks that all four together show.
 
-The videos are `single_cam01.mp4` to `single_cam04.mp4` of tools/fetch_clips.py. The truth is `triangulated.npz` of the
-trial `multiview_balance`: BlazePose's landmarks in 3D from the four cameras, whose calibration is in the same file. It
-is BlazePose against BlazePose: what all views get wrong alike does not show.
+The videos are `single_cam01.mp4` to `single_cam04.mp4` of `biopose assets --samples`. The truth is `triangulated.npz`
+of the trial `multiview_balance`: BlazePose's landmarks in 3D from the four cameras, whose calibration is in the same
+file. It is BlazePose against BlazePose: what all views get wrong alike does not show.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def load_camera_views(trials: Path, videos: Path, cache: Path, progress: Progres
     paths = [videos / f"single_{camera}.mp4" for camera in CAMERAS]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        raise SettingError(
-            f"{videos} lacks {', '.join(missing)}", "Fetch the clips with tools/fetch_clips.py (make samples)"
-        )
+        raise SettingError(f"{videos} lacks {', '.join(missing)}", "Fetch them with `biopose assets --samples`")
     views = []
     for number, (camera, path) in enumerate(zip(CAMERAS, paths, strict=True)):
         result = run.run(path, cache, Settings(), progress, only="detect")

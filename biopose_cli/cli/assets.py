@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from biopose_cli.cli.options import expand_user_option
+
 app = typer.Typer()
 
 
@@ -14,16 +16,34 @@ app = typer.Typer()
 def assets(
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="Folder with the files, for a machine without network.", show_default="network"),
+        typer.Option(
+            "--from",
+            help="Folder with the files, for a machine without network.",
+            show_default="network",
+            callback=expand_user_option,
+        ),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Only check what is there.")] = False,
     weights: Annotated[Literal["heavy", "full", "lite", "all"], typer.Option(help="Which keypoint network.")] = "heavy",
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Fetch nine real sample videos (16 MB) instead of the weights.")
+    ] = False,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the sample videos.", callback=expand_user_option),
+    ] = Path("sample_videos/fetched"),
 ) -> None:
-    """Fetch the networks' weights into the user's cache, or verify them."""
+    """Fetch the keypoint network's weights into the user's cache or verify them, or fetch the sample videos."""
     from biopose_cli.cli.display import Display
     from biopose_cli.cli.tables import print_assets
     from biopose_cli.io import assets as store
+    from biopose_cli.io.samples import fetch_samples
 
+    if samples:
+        with Display() as display:
+            paths = fetch_samples(out, display, source)
+        typer.echo(f"{len(paths)} videos in {out}")
+        return
     if not verify:
         with Display() as display:
             store.ensure(store.required_assets(weights), display, source)

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from biopose_cli.cli.options import Json, Motion, Quiet, Trials, expand_user_option
+from biopose_cli.cli.options import BenchmarkFolder, Json, Motion, Quiet, Trials, expand_user_option, require_motion
+from biopose_cli.cli.report import print_report
 from biopose_cli.errors import SettingError
 
-app = typer.Typer(name="evaluate", help="Measure a network on held-out data.", no_args_is_help=True)
+app = typer.Typer(name="evaluate", help="Measure accuracy on held-out data and reference trials.", no_args_is_help=True)
 
 
 @app.command("neurik")
@@ -114,3 +115,111 @@ def evaluate_mqhmr(
         report = mqhmr.evaluate(detections, views, frame_methods, clip_methods, display)
         report |= {} if images is None else compare_runs(images, views, videos, display)
     typer.echo(json.dumps(report, indent=2) if json_output else "\n".join(points.format_report(report)))
+
+
+@app.command("clips")
+def evaluate_clips(
+    motion: Motion = None, out: BenchmarkFolder = Path("runs/clips"), json_output: Json = False, quiet: Quiet = False
+) -> None:
+    """Joint angles end to end on rendered clips of the held-out subjects: errors in degrees and mm."""
+    from biopose_cli.benchmarks import rendered_clips
+    from biopose_cli.cli.display import Display
+
+    folder = require_motion(motion)
+    with Display(quiet=quiet or json_output) as display:
+        report = rendered_clips.evaluate(folder, out, display)
+    print_report(report, rendered_clips.format_report, json_output)
+
+
+@app.command("trial")
+def evaluate_trial(
+    trial: Annotated[
+        Path,
+        typer.Option(
+            help="Joint angles (.mot) of somebody who stays on one spot, 5 s or longer.",
+            show_default=False,
+            callback=expand_user_option,
+        ),
+    ],
+    out: BenchmarkFolder = Path("runs/trial"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Joint angles end to end on a recorded trial, rendered from five sides: errors in degrees."""
+    from biopose_cli.benchmarks import rendered_trial
+    from biopose_cli.cli.display import Display
+
+    with Display(quiet=quiet or json_output) as display:
+        report = rendered_trial.evaluate(trial, out, display)
+    print_report(report, rendered_trial.format_report, json_output)
+
+
+@app.command("crops")
+def evaluate_crops(
+    clips: Annotated[
+        Path, typer.Option(help="Folder that `biopose evaluate clips` wrote.", callback=expand_user_option)
+    ] = Path("runs/clips"),
+    out: BenchmarkFolder = Path("runs/cut"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """The rendered clips again with the head or the feet out of view: errors in degrees."""
+    from biopose_cli.benchmarks import cropped_clips
+    from biopose_cli.cli.display import Display
+
+    with Display(quiet=quiet or json_output) as display:
+        report = cropped_clips.evaluate(clips, out, display)
+    print_report(report, cropped_clips.format_report, json_output)
+
+
+@app.command("table")
+def evaluate_table(
+    reference: Annotated[Path, typer.Argument(metavar="REF.mot", help="The motion to trust.", show_default=False)],
+    estimates: Annotated[
+        list[Path], typer.Argument(metavar="EST.mot...", help="Motions on the same clock.", show_default=False)
+    ],
+    json_output: Json = False,
+) -> None:
+    """Several motions against one reference: errors of the legs, in degrees."""
+    from biopose_cli.benchmarks import accuracy
+
+    print_report(accuracy.evaluate(reference, estimates), accuracy.format_report, json_output)
+
+
+@app.command("uncertainty")
+def evaluate_uncertainty(
+    motions: Annotated[
+        list[Path],
+        typer.Argument(metavar="EST.mot...", help="Motions, each with EST_sd.sto beside it.", show_default=False),
+    ],
+    truth: Annotated[
+        Path,
+        typer.Option(
+            help="Folder with EST_truth.mot for each of them.", show_default=False, callback=expand_user_option
+        ),
+    ],
+    json_output: Json = False,
+) -> None:
+    """The standard deviations against the errors: how often an error is within one and within two of them."""
+    from biopose_cli.benchmarks import uncertainty
+
+    print_report(uncertainty.evaluate(motions, truth), uncertainty.format_report, json_output)
+
+
+@app.command("residuals")
+def evaluate_residuals(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of results.", show_default=False)],
+    other: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OTHER",
+            help="Results of the same clips with other options, such as --ik opensim.",
+            show_default=False,
+        ),
+    ],
+    json_output: Json = False,
+) -> None:
+    """The distance of the skeleton's markers from the body's, mm, for the same clips under two settings."""
+    from biopose_cli.benchmarks import residuals
+
+    print_report(residuals.evaluate(results, other), residuals.format_report, json_output)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from biopose_cli import __version__
-from biopose_cli.cli import assets, bench, compare, doctor, evaluate, import_mesh, info, run, stages, train
+from biopose_cli.cli import assets, bench, check, compare, doctor, evaluate, import_mesh, info, run, stages, train
 from biopose_cli.errors import describe_error, print_error
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, stages, import_mesh, compare, info, assets, doctor, bench, train, evaluate):
+for command in (run, stages, import_mesh, compare, info, assets, doctor, check, bench, train, evaluate):
     app.add_typer(command.app)
 # Typer ships its parser privately, so the base class of the parser's own errors is reached from a public one.
 _ParserError: type[Exception] = typer.BadParameter.__mro__[2]

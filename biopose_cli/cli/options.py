@@ -47,6 +47,19 @@ def _expand_all_users(paths: list[Path]) -> list[Path]:
     return [expand_user(path) for path in paths]
 
 
+def require_motion(motion: Path | None) -> Path:
+    """The folder given with `Motion`.
+
+    Raises
+    ------
+    SettingError
+        There is none.
+    """
+    if motion is None:
+        raise SettingError("--motion is missing", "Name the folder of the motion-capture archives")
+    return motion
+
+
 Videos = Annotated[
     list[Path],
     typer.Argument(help="Video files.", metavar="VIDEO...", show_default=False, callback=_expand_all_users),
@@ -225,6 +238,15 @@ RunConfig = Annotated[
     typer.Option(
         help="TOML file with the run's settings.",
         show_default="the one that comes with BioPose",
+        callback=expand_user_option,
+    ),
+]
+BenchmarkFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Folder for the clips and their results; what is there is kept.",
         callback=expand_user_option,
     ),
 ]

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from biopose_cli.cli.options import Device, Motion, Quiet, RunConfig, RunFolder, expand_user_option
+from biopose_cli.cli.options import (
+    Device,
+    Motion,
+    Quiet,
+    RunConfig,
+    RunFolder,
+    expand_user_option,
+    require_motion,
+)
+from biopose_cli.cli.report import print_report
 from biopose_cli.errors import SettingError
 from biopose_cli.progress import Progress
 
@@ -27,7 +36,7 @@ def train_neurik(
 
     _run_training(
         lambda display: neurik.train(
-            neurik.read_config(config or neurik.DEFAULT_CONFIG), _require_motion(motion), out, display
+            neurik.read_config(config or neurik.DEFAULT_CONFIG), require_motion(motion), out, display
         ),
         quiet,
     )
@@ -55,22 +64,45 @@ def train_mqhmr(
         ),
     ] = None,
     device: Device = "auto",
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with a setting's list of values: train once for each, and print their errors in a table.",
+            callback=expand_user_option,
+            show_default="one training",
+        ),
+    ] = None,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --sweep: folder of another run, whose detections or images are used.",
+            callback=expand_user_option,
+            show_default="made anew",
+        ),
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="With --sweep: print the table as JSON on stdout.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train MQ-HMR: what a detector sees of a person to the body's pose, shape and camera."""
+    """Train MQ-HMR: from a person's keypoints, or images, to the body's pose, shape and camera."""
     from biopose_cli.training import mqhmr, mqhmr_config
+
+    if sweep is not None:
+        if config or init_from or backbone:
+            raise SettingError(
+                "--sweep excludes --config, --init-from and --backbone", "Name the settings in the sweep's file"
+            )
+        _train_sweep(sweep, require_motion(motion), out, reuse, device, json_output, quiet)
+        return
+    if reuse or json_output:
+        raise SettingError("--reuse and --json need --sweep", "Leave them out")
 
     def run(display: Progress) -> Path:
         run_config = mqhmr_config.read_config(config or mqhmr_config.DEFAULT_CONFIG)
-        return mqhmr.train(run_config, _require_motion(motion), out, display, init_from, backbone, device)
+        return mqhmr.train(run_config, require_motion(motion), out, display, init_from, backbone, device)
 
     _run_training(run, quiet)
-
-
-def _require_motion(motion: Path | None) -> Path:
-    if motion is None:
-        raise SettingError("--motion is missing", "Name the folder of the motion-capture archives")
-    return motion
 
 
 def _run_training(train: Callable[[Progress], Path], quiet: bool) -> None:
@@ -81,3 +113,14 @@ def _run_training(train: Callable[[Progress], Path], quiet: bool) -> None:
         path = train(display)
     if not quiet:
         typer.echo(str(path))
+
+
+def _train_sweep(
+    sweep: Path, motion: Path, out: Path, reuse: Path | None, device: str, json_output: bool, quiet: bool
+) -> None:
+    from biopose_cli.benchmarks.sweep import format_report, run_sweep
+    from biopose_cli.cli.display import Display
+
+    with Display(quiet=quiet or json_output) as display:
+        report = run_sweep(sweep, motion, out, display, reuse, device)
+    print_report(report, format_report, json_output)
