@@ -21,6 +21,7 @@ from biopose_cli.mesh_fit.fit import reprojection_cost, smoothness_cost
 from biopose_cli.mesh_fit.initialization import align_translation
 from biopose_cli.mesh_fit.observations import Observations
 from biopose_cli.mesh_fit.solver import levenberg_marquardt
+from biopose_cli.mesh_fit.standing import straight_knees
 from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 
@@ -88,6 +89,7 @@ def network_prior_costs(observations: Observations, shape_prior: ShapePrior, pre
         smoothness_cost(observations.time),
         shape_prior,
         rotation_prior,
+        straight_knees(observations, predictions),
     ]
 
 

@@ -230,6 +230,6 @@ def test_summary_keys_do_not_depend_on_the_run(clip: Clip, tmp_path: Path) -> No
 
 def test_every_key_of_the_summary_is_documented(clip: Clip, tmp_path: Path) -> None:
     summary = json.loads(export(clip, tmp_path / "out")[-1].read_text())
-    text = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "guide" / "outputs.md").read_text(encoding="utf-8")
     for key in (*summary, *summary["frames"], *summary["person"]):
         assert re.search(rf"`{key}[`.]", text), key

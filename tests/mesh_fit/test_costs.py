@@ -17,6 +17,7 @@ from biopose_cli.mesh_fit.costs import (
 )
 from biopose_cli.mesh_fit.network_prior import RotationPrior
 from biopose_cli.mesh_fit.priors import GaussianMixture, PosePrior
+from biopose_cli.mesh_fit.standing import StraightKnees
 from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 from tests.helpers.stick_body import MATRIX, Clip, make_pose
@@ -39,6 +40,7 @@ TERMS: dict[str, Cost] = {
     "limits": JointLimits(np.full((21, 3), -0.05), np.full((21, 3), 0.05), 0.05, RANDOM.uniform(0, 1, FRAMES)),
     "smoothness": Smoothness(TIME, np.full(22, 40.0), np.full(3, 15.0), 3.0),
     "shape": ShapePrior(0.5, 1.7, 0.03 * RANDOM.normal(size=NUM_BETAS), 1.8, 0.1),
+    "standing": StraightKnees(RANDOM.uniform(0, 1, (FRAMES, 2))),
     "planted": FootContact(TIME, RANDOM.uniform(0, 1, (FRAMES - 1, 4)), 0.05),
 }  # fmt: skip
 
