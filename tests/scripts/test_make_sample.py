@@ -43,7 +43,7 @@ def test_the_facts_and_the_first_image_are_reproduced(
     )
     assert written.pop("betas") == pytest.approx(shipped.pop("betas"), abs=1e-4)
     assert written == shipped
-    render = next(iter(render_clip(actor, pose, betas, transl, camera, make_sample.SEED)))
+    render = next(iter(render_clip(actor, pose[:1], betas, transl[:1], camera, make_sample.SEED)))
     first = next(frame.image for frame in read_frames(probe(sample_clip)))
     assert np.abs(render.image.astype(float) - first).mean() < 4  # what the compression changes
 
