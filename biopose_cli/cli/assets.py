@@ -42,7 +42,7 @@ def assets(
     if samples:
         with Display() as display:
             paths = fetch_samples(out, display, source)
-        typer.echo(f"{len(paths)} videos in {out}")
+        typer.echo(f"sample videos in {out}: {', '.join(path.name for path in paths)}")
         return
     if not verify:
         with Display() as display:

@@ -71,7 +71,7 @@ class GaussianMixture:
 
 @cache
 def load_mixture(standing: bool) -> GaussianMixture:
-    """`data/prior.npz` (from tools/fit_pose_prior.py), a broad component from `data/limits.csv`, standing if wanted."""
+    """`data/prior.npz` (scripts/fit_pose_prior.py), a broad component from `data/limits.csv`, standing if wanted."""
     source = resources.files("biopose_cli.mesh_fit").joinpath("data/prior.npz")
     with source.open("rb") as file, np.load(file) as stored:
         weights, means, covariances = (stored[k].astype(np.float64) for k in ("weights", "means", "covariances"))

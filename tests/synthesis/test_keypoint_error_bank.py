@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,15 +73,6 @@ def test_the_landmarks_are_those_of_renders(body: Body) -> None:
     np.testing.assert_allclose(bank.residual[0, unshifted], 0, atol=1e-3)
     assert bank.residual[0, 23, 1] == pytest.approx(0.015 * FOCAL / 4 / 2, rel=0.1)
     assert bank.residual[0, 25, 1] == pytest.approx(0.006 * FOCAL / 4 / 2, rel=0.1)
-
-
-def test_the_shift_is_that_of_the_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.spec_from_file_location("fit_landmarks", ROOT / "tools" / "fit_landmarks.py")
-    assert found is not None and found.loader is not None
-    tool = importlib.util.module_from_spec(found)
-    monkeypatch.setitem(sys.modules, tool.__name__, tool)  # dataclasses look themselves up there
-    found.loader.exec_module(tool)
-    assert tool.LANDMARK_BIAS == keypoint_error_bank._LANDMARK_BIAS
 
 
 def test_errors_are_in_the_crops_pixels_and_axes(body: Body) -> None:

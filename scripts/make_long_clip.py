@@ -1,7 +1,7 @@
 """Make a clip of any length from the embedded one, for `biopose bench`: it runs to and fro, so nothing jumps.
 
-python tools/make_long_clip.py long.mp4                     # 60 s, 1920 x 1080, 30 frames/s
-python tools/make_long_clip.py long.mp4 --seconds 600
+python scripts/make_long_clip.py long.mp4                     # 60 s, 1920 x 1080, 30 frames/s
+python scripts/make_long_clip.py long.mp4 --seconds 600
 """
 
 from __future__ import annotations

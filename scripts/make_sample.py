@@ -1,8 +1,8 @@
 """Make the sample clip: a recorded walk on the default body, rendered with a known camera, and its true joint angles.
 
-    python tools/make_sample.py                    # render again from the poses in walk_truth.npz
-    python tools/make_sample.py --motion FOLDER    # first take the poses from FOLDER/cmu_amc.tar.xz
-    python tools/make_sample.py --angles           # only walk_truth.mot, after a change of markers or skeleton
+    python scripts/make_sample.py                    # render again from the poses in walk_truth.npz
+    python scripts/make_sample.py --motion FOLDER    # first take the poses from FOLDER/cmu_amc.tar.xz
+    python scripts/make_sample.py --angles           # only walk_truth.mot, after a change of markers or skeleton
 
 Writes `walk.mp4`, `walk_truth.npz`, `walk_truth.json` and `walk_truth.mot` into `--out` (default: sample_videos/).
 The same machine makes the same files every time.

@@ -52,7 +52,7 @@ def test_the_truth_has_a_row_per_frame_and_is_a_walk(sample_clip: Path, folder: 
 def test_the_clip_was_drawn_with_the_body_in_the_package(folder: Path) -> None:
     facts = json.loads((folder / "walk_truth.json").read_text(encoding="utf-8"))
     current = hashlib.sha256(DEFAULT_BODY.read_bytes()).hexdigest()
-    assert facts["body_sha256"] == current, "the body has changed: run tools/make_sample.py --motion FOLDER"
+    assert facts["body_sha256"] == current, "the body has changed: run scripts/make_sample.py --motion FOLDER"
 
 
 def test_the_person_is_where_the_ground_truth_projects(sample_clip: Path, folder: Path) -> None:

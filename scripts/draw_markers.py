@@ -1,6 +1,6 @@
 """Draw the pictures of `docs/how/body.md`: the default body, its joint centres, markers, poses and shapes.
 
-python tools/draw_markers.py
+python scripts/draw_markers.py
 """
 
 from __future__ import annotations

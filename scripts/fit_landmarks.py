@@ -1,6 +1,6 @@
 """Measure where BlazePose's landmarks sit on the body, and how far they scatter: biopose_cli/body/data/landmarks.csv.
 
-    python tools/fit_landmarks.py POSES.npz [--images 600] [--out biopose_cli/body/data/landmarks.csv]
+    python scripts/fit_landmarks.py POSES.npz [--images 600] [--out biopose_cli/body/data/landmarks.csv]
 
 The default body is rendered in the poses of POSES.npz (what `synthesis/motion_library.py` makes of motion capture),
 with random shapes, clothes, rooms and cameras, and looked at by the detect stage's network. For every landmark one
@@ -36,7 +36,7 @@ LANDMARK_BIAS = {"hip": (-0.015, 0.010), "knee": (-0.006, 0.0)}
 HEADER = """\
 # BlazePose's landmarks on the body: rest position of joint `origin` + (x, y, z) m, turning with joint `carrier`.
 # Axes of the T-pose: x to the subject's left, y up, z forward. `sigma`: scatter, px of the network's 256 px crop.
-# Landmarks of one `group` deviate together from person to person. Made by tools/fit_landmarks.py; see docs/how/mesh.md.
+# Landmarks of one `group` deviate together from person to person. Made by scripts/fit_landmarks.py; see docs/how/mesh.md.
 """
 
 

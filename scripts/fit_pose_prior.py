@@ -1,6 +1,6 @@
 """Fit the pose prior of the mesh stage: a Gaussian mixture over the rotation vectors of 21 joints.
 
-    python tools/fit_pose_prior.py --motion FOLDER [--out biopose_cli/mesh_fit/data/prior.npz]
+    python scripts/fit_pose_prior.py --motion FOLDER [--out biopose_cli/mesh_fit/data/prior.npz]
 
 FOLDER holds the archives of the CMU motion capture. Every pose also counts mirrored; a clip counts for at most
 `--per-clip` frames, so that much walking does not drown the rest. The subjects that are held out from all training are
