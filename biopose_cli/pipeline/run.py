@@ -39,6 +39,7 @@ class Result:
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        """What to look at before believing the results: the video's and all stages' warnings, each once."""
         steps = (warning for report in self.steps for warning in report.warnings)
         return tuple(dict.fromkeys((*self.clip.info.warnings, *steps)))
 

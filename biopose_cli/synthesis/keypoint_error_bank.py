@@ -82,11 +82,13 @@ class KeypointErrorBank:
         )
 
     def save(self, path: Path) -> None:
+        """Write all arrays to `path` (.npz), atomically."""
         with atomic_write(path) as temporary:
             np.savez_compressed(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @staticmethod
     def load(path: Path) -> KeypointErrorBank:
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             return KeypointErrorBank(**{field.name: stored[field.name] for field in fields(KeypointErrorBank)})
 
