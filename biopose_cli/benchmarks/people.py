@@ -104,7 +104,7 @@ def evaluate(folder: Path, progress: Progress) -> dict[str, Any]:
     """
     tracks = load_tracks(folder)
     progress.start("people", len(tracks), unit="clips")
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for track in tracks:
         results[track.name] = {"view": track.view, "facts": _judge(track, recover(track))}
         progress.advance()
@@ -163,6 +163,24 @@ def _standing(facts: list[dict[str, Any]]) -> dict[str, Any]:
         "mean_knee_deg": float(np.mean(knees)),
         "share_over_12": float(np.mean(np.array(knees) > BENT)),
     }
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """The report as text: a line a view, then a line a clip and angle."""
+    lines = [f"{'view':46} knees  mean  over 12  in range"]
+    for view, row in (*report["views"].items(), ("all", report["standing"])):
+        knees = "" if row["mean_knee_deg"] is None else f"{row['mean_knee_deg']:5.1f} {row['share_over_12']:7.0%}"
+        within = f"{row['within']:8.0%}" if "within" in row else ""
+        lines.append(f"{view:46} {row['n']:5} {knees:13} {within}".rstrip())
+    lines += ["", f"{'clip':26} {'angle':14} {'what':22} median      range  outside"]
+    for name, track in report["tracks"].items():
+        for fact in track["facts"]:
+            low, high = fact["range_deg"]
+            lines.append(
+                f"{name:26} {fact['angle']:14} {fact['what'][:22]:22} {fact['median_deg']:6.1f} "
+                f"{f'{low:g} to {high:g}':>10} {fact['outside_deg']:8.1f}"
+            )
+    return "\n".join(lines)
 
 
 def _within(facts: list[dict[str, Any]]) -> float:

@@ -223,3 +223,24 @@ def evaluate_residuals(
     from biopose_cli.benchmarks import residuals
 
     print_report(residuals.evaluate(results, other), residuals.format_report, json_output)
+
+
+@app.command("people")
+def evaluate_people(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of keypoint tracks (.npz) with known.json: what is known of each person.",
+            callback=expand_user_option,
+        ),
+    ],
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Leg angles of real people whose posture is known, from their keypoint tracks."""
+    from biopose_cli.benchmarks import people
+    from biopose_cli.cli.display import Display
+
+    with Display(quiet=quiet or json_output) as display:
+        report = people.evaluate(data, display)
+    print_report(report, people.format_report, json_output)

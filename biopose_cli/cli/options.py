@@ -30,6 +30,7 @@ def _option_key(option: Any) -> str:
 
 
 def expand_user_option(path: Path | None) -> Path | None:
+    """Expand `~` in an option's path."""
     return None if path is None else expand_user(path)
 
 

@@ -31,7 +31,7 @@ _MAX_CLARITY_FACTOR = 4.0  # up to this
 _STILL_WINDOW = 0.3  # s
 _STILL_MOTION = 0.02  # of the body's length in the image, over the window
 _BENT_KNEE, _BENT_HIP = np.radians(35.0), np.radians(50.0)  # as predicted: from here on nobody stands straight
-_BODY = (11, 12, 23, 24, 25, 26, 27, 28)  # BlazePose's shoulders, hips, knees and ankles
+_BODY = (11, 12, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32)  # BlazePose's shoulders, hips, knees, ankles and feet
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,12 @@ class StraightKnees:
         return np.asarray((flexion - _FLEXION) / _SIGMA)
 
     def energy(self, state: State) -> float:
+        """Half the robust sum of squares."""
         loss, _ = pseudo_huber(self._residual(state) ** 2, _DELTA)
         return float(0.5 * (self.weight * loss).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         residual = self._residual(state)
         _, robust_weight = pseudo_huber(residual**2, _DELTA)
         scale = np.sqrt(self.weight * robust_weight)
@@ -79,7 +81,7 @@ def straight_knees(observations: Observations, predictions: SMPLEstimates) -> St
 def stillness(observations: Observations) -> Array:
     """(T), 0..1: how still the whole body is within `_STILL_WINDOW` around each frame, in the image."""
     points = observations.keypoints[:, list(_BODY)]
-    length = np.linalg.norm(points[:, :2].mean(1) - points[:, -2:].mean(1), axis=-1)
+    length = np.linalg.norm(points[:, :2].mean(1) - points[:, -6:-4].mean(1), axis=-1)
     size = max(float(np.median(length[observations.measured])), 1.0)
     first = np.searchsorted(observations.time, observations.time - _STILL_WINDOW / 2 - 1e-9)
     after = np.searchsorted(observations.time, observations.time + _STILL_WINDOW / 2 + 1e-9, side="right")
