@@ -84,7 +84,7 @@ def test_it_learns_and_a_cut_run_ends_with_the_same_weights(motion: Path, folder
         assert torch.equal(value, again[name]), name
     with pytest.raises(SettingError, match="another configuration"):
         train(replace(TINY, steps=50), motion, folder, NullProgress())
-    with pytest.raises(SettingError, match="another configuration or beginning"):
+    with pytest.raises(SettingError, match="another configuration or other weights"):
         train(TINY, motion, folder, NullProgress(), init_from=path)
 
 
@@ -205,7 +205,7 @@ def test_a_frozen_run_goes_on_from_the_same_beginning_only(tmp_path: Path) -> No
     lock_config(tmp_path, config, weights)
     lock_config(tmp_path, config, weights)
     weights.write_bytes(b"other")
-    with pytest.raises(SettingError, match="another configuration or beginning"):
+    with pytest.raises(SettingError, match="another configuration or other weights"):
         lock_config(tmp_path, config, weights)
 
 
