@@ -23,18 +23,18 @@ NUM_RUNS = 3
 
 
 def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Time the stage on the embedded clip's true body, walking to and fro for `frames` frames.
+    """Time the stage on the embedded clip's true body, walking back and forth for `frames` frames.
 
     Returns
     -------
     dict
-        `frames`; `first_s`, of the first call in the process on 32 frames (imports, loading of network and OpenSim);
-        then, of the median of three calls: `seconds`, `frames_per_s`; `marker_rms_mm`.
+        `frames`; `first_s`, time of the first call in the process, on 32 frames (imports, loading of network and
+        OpenSim); of the median of three calls: `seconds`, `frames_per_s`; `marker_rms_mm`.
 
     Raises
     ------
     SettingError
-        The embedded clip is not there (an installation without the repository).
+        The embedded clip does not exist (an installation without the repository).
     """
     detection, refined = _gt_artifacts(frames)
     progress.start("bench neurik", NUM_RUNS + 1, "runs")
@@ -59,9 +59,9 @@ def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[st
 
 
 def _gt_artifacts(frames: int) -> tuple[Detection, Refined]:
-    """What the stages before would hand on if they saw the truth."""
+    """Ground truth in the form of the preceding stages' results."""
     if not GT_FILE.is_file():
-        raise SettingError(f"there is no {GT_FILE}", "Run this in a clone of the repository")
+        raise SettingError(f"{GT_FILE} does not exist", "Run this in a clone of the repository")
     with np.load(GT_FILE, allow_pickle=False) as stored:
         gt = {name: stored[name] for name in stored.files}
     forward_frames = np.arange(len(gt["time"]))
@@ -82,7 +82,7 @@ def _gt_artifacts(frames: int) -> tuple[Detection, Refined]:
 
 
 def _placeholder_detection(frames: int) -> Detection:
-    """A detection of which the stage reads the times and that the person is there."""
+    """A detection with times in which the person is always visible; the stage uses nothing else."""
     return Detection(
         time=np.arange(frames) / 30.0,
         frame=np.arange(frames),
