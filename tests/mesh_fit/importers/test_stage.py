@@ -316,5 +316,5 @@ def test_another_pickle_is_no_track(tmp_path: Path) -> None:
     stream = io.BytesIO()
     pickle.dump({"a": [1, 2]}, stream)
     path.write_bytes(stream.getvalue())
-    with pytest.raises(TrackFileError, match="no SMPL track in a layout that is known"):
+    with pytest.raises(TrackFileError, match="no SMPL track in a known layout"):
         load_track(path, None, INFO)
