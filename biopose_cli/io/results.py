@@ -27,13 +27,13 @@ _READ_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zli
 
 
 def _array_field(*shape: str | int, dtype: type = np.float32) -> Any:
-    """A field of this shape; a letter stands for one length throughout the artefact."""
+    """A field of this shape; a letter stands for the same length throughout the artefact."""
     return field(metadata={"shape": shape, "dtype": dtype})
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a stage hands on. Arrays are cast to their field's type and checked on construction."""
+    """Result of a stage. Arrays are cast to their field's type and checked on construction."""
 
     name: ClassVar[str]
 
@@ -53,7 +53,7 @@ class Artifact:
             object.__setattr__(self, spec.name, value)
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write all fields and `fingerprint` (of what they were made from) to `path`, atomically.
+        """Write all fields and `fingerprint` (of their inputs) to `path`, atomically.
 
         Raises
         ------
@@ -66,12 +66,12 @@ class Artifact:
 
     @classmethod
     def load(cls, path: Path) -> tuple[Self, str]:
-        """Read what `save` wrote: the artefact and its fingerprint.
+        """Read a file of `save`: the artefact and its fingerprint.
 
         Raises
         ------
         ArtifactError
-            The file is absent, truncated, corrupt, or of another stage.
+            The file is missing, truncated, corrupt, or of another stage.
         """
         try:
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
@@ -85,12 +85,12 @@ class Artifact:
             )
             raise ArtifactError(
                 f"cannot read the {cls.name} stage's file {path} ({reason})",
-                "Run `biopose run` with the same --out: it makes the file again",
+                "Run `biopose run` with the same --out: it will make the file again",
             ) from error
 
 
 def read_fingerprint(path: Path) -> str | None:
-    """The fingerprint in a stage's file, or None when there is none that can be read."""
+    """Fingerprint in a stage's file, or None if it cannot be read."""
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
             return str(stored["_fingerprint"].item())
@@ -99,7 +99,7 @@ def read_fingerprint(path: Path) -> str | None:
 
 
 def _to_python(value: Array, annotation: Any) -> Any:
-    """Scalars and tuples of text back from their 0-d and 1-d arrays."""
+    """Convert 0-d and 1-d arrays back to scalars and tuples of text."""
     if annotation == "tuple[str, ...]":
         return tuple(str(item) for item in value)
     return value.item() if annotation in {"int", "float", "str", "bool"} else value
@@ -107,7 +107,7 @@ def _to_python(value: Array, annotation: Any) -> Any:
 
 @dataclass(frozen=True)
 class Tracks(Artifact):
-    """Everybody in the clip, before one person is chosen. Absent frames hold NaN and `visible` False."""
+    """Everybody in the clip, before one person is chosen. Where a person is not visible, values are NaN."""
 
     name: ClassVar[str] = "tracks"
 
@@ -118,19 +118,20 @@ class Tracks(Artifact):
     roi: Array = _array_field("P", "T", 4)  # crop: centre x, y (px), side (px), rotation (rad, clockwise in the image)
     keypoints_2d: Array = _array_field("P", "T", LANDMARKS, 2)  # px
     confidence: Array = _array_field("P", "T", LANDMARKS)  # 0..1
-    landmarks_3d: Array = _array_field("P", "T", LANDMARKS, 3)  # m, the network's own guess, hip-centred, camera axes
+    # m, predicted by the landmark network, hip-centred, camera axes
+    landmarks_3d: Array = _array_field("P", "T", LANDMARKS, 3)
     visible: Array = _array_field("P", "T", dtype=np.bool_)  # measured in this frame
     swapped: Array = _array_field(
         "P", "T", dtype=np.bool_
-    )  # left and right legs or arms were exchanged here, and repaired
+    )  # left and right legs or arms were swapped here, and repaired
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Detection(Artifact):
-    """One person's keypoints from the first to the last frame they are seen in, and the camera.
+    """One person's keypoints from the first to the last visible frame, and the camera.
 
-    A frame is usable when `visible | interpolated`; the others (a gap longer than the limit) hold NaN.
+    A frame is usable if `visible | interpolated`; the others (a gap longer than the limit) are NaN.
     """
 
     name: ClassVar[str] = "detect"
@@ -145,7 +146,7 @@ class Detection(Artifact):
     landmarks_3d: Array = _array_field("T", LANDMARKS, 3)
     visible: Array = _array_field("T", dtype=np.bool_)
     swapped: Array = _array_field("T", dtype=np.bool_)
-    interpolated: Array = _array_field("T", dtype=np.bool_)  # filled across a short gap
+    interpolated: Array = _array_field("T", dtype=np.bool_)  # interpolated across a short gap
     people_box: Array = _array_field("P", "T", 4)  # everybody's boxes, for the overlay; row k is person k + 1
     camera_matrix: Array = _array_field(3, 3, dtype=np.float64)  # px
     dist_coeffs: Array = _array_field(5, dtype=np.float64)  # OpenCV's k1, k2, p1, p2, k3
@@ -166,25 +167,25 @@ class Mesh(Artifact):
     transl: Array = _array_field("T", 3)  # m
     query_tokens: Array = _array_field("T", "K", "d")  # K = 0 for the fitted body
     reprojection_px: Array = _array_field("T")  # confidence-weighted mean distance of the keypoints, px
-    landmark_offsets: Array = field(  # how this person's keypoints sit on the body, in standard deviations
+    landmark_offsets: Array = field(  # offsets of this person's keypoints on the body, in standard deviations
         default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("L",), "dtype": np.float32}
     )
     stature_m: float = 0.0  # of the fitted shape, standing
-    stature_source: str = ""  # "--height", or that it was assumed
+    stature_source: str = ""  # "--height", or the assumption
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Refined(Mesh):
-    """The mesh after refinement, with the loss per iteration, and what the network says of its own errors."""
+    """The mesh after refinement, with the loss per iteration, and the network's predicted standard deviations."""
 
     name: ClassVar[str] = "refine"
 
     loss: Array = field(
         default_factory=lambda: np.zeros(0, np.float32), metadata={"shape": ("I",), "dtype": np.float32}
     )
-    # rad: by how much the joints of `body.kinematics.ACTIVE_JOINTS` may be turned wrongly, about each of their axes;
-    # no rows where no network said so (`--mesh fit`, an imported track)
+    # rad: standard deviations of the rotations of `body.kinematics.ACTIVE_JOINTS`, about each of their axes;
+    # no rows without a network (`--mesh fit`, an imported track)
     rotation_std: Array = field(
         default_factory=lambda: np.zeros((0, 22, 3), np.float32),
         metadata={"shape": ("S", 22, 3), "dtype": np.float32},
@@ -198,7 +199,7 @@ class JointKinematics(Artifact):
     name: ClassVar[str] = "neurik"
 
     time: Array = _array_field("T", dtype=np.float64)
-    q: Array = _array_field("T", "D")  # rad and m; NaN where the person was not seen for too long
+    q: Array = _array_field("T", "D")  # rad and m; NaN in gaps that are too long
     coordinates: Array = _array_field("D", dtype=str)
     rotational: Array = _array_field("D", dtype=np.bool_)  # rad (True) or m
     scale: Array = _array_field("B", 3)  # per body, x y z in the body's frame
@@ -208,7 +209,7 @@ class JointKinematics(Artifact):
     marker_residual: Array = _array_field("T", "M")  # m, distance from the model's marker
     valid: Array = _array_field("T", dtype=np.bool_)
     ground_from_camera: Array = _array_field(4, 4, dtype=np.float64)  # homogeneous: ground = matrix @ camera
-    # rad and m: standard deviations of q, NaN also for coordinates that are not free; no rows where they are not known
+    # rad and m: standard deviations of q, NaN also for coordinates that are not free; no rows where they are unknown
     q_std: Array = field(
         default_factory=lambda: np.zeros((0, 0), np.float32),
         metadata={"shape": ("S", "E"), "dtype": np.float32},
@@ -221,7 +222,7 @@ class JointKinematics(Artifact):
 
 @dataclass(frozen=True)
 class Exported(Artifact):
-    """The files written for the user, to notice one that was removed or changed since."""
+    """The files written for the user, to detect removed or changed ones."""
 
     name: ClassVar[str] = "export"
 

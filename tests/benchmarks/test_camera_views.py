@@ -129,7 +129,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"lacks single_cam01\.mp4, .*single_cam04\.mp4.*fetch_clips"):
         load_camera_views(tmp_path, tmp_path, tmp_path, NullProgress())
     np.savez(tmp_path / "triangulated.npz", **(known | {"R": np.zeros((2, 4, 4))}))  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="R is"):
+    with pytest.raises(SettingError, match="R has the shape"):
         load_camera_views(tmp_path, tmp_path, tmp_path, NullProgress())
 
 

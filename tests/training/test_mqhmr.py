@@ -94,15 +94,15 @@ def test_nonsense_is_refused(tmp_path: Path) -> None:
         ("steps = 0", "1 or more"),
         ("mocap_fraction = 0.9\nstatic_fraction = 0.3", "fractions"),
         ("width = 30\nheads = 4", "multiple"),
-        ("layers = 'two'", "kind int"),
-        ("encoder = 'giant'\nnum_images = 8\nlayers = 1", "encoder is one of"),
+        ("layers = 'two'", "type int"),
+        ("encoder = 'giant'\nnum_images = 8\nlayers = 1", "encoder must be one of"),
         ("encoder = 'tiny'\nlayers = 1", "needs num_images"),
         (
             "encoder = 'tiny'\nfeature_layers = 'encoder8'\nnum_images = 8\nlayers = 1",
-            "instead of feature_layers",
+            "excludes feature_layers",
         ),
-        ("scales = '1 3'", "scales are of"),
-        ("keypoints = false", "there must be"),
+        ("scales = '1 3'", "scales must be"),
+        ("keypoints = false", "needs feature_layers or encoder"),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(SettingError, match=message):
