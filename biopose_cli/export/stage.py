@@ -1,8 +1,8 @@
-"""The export stage: the files that the user asked for. `docs/outputs.md` describes them.
+"""The export stage: the result files for the user. The documentation (outputs) describes them.
 
-A `.mot` must not have a hole: `NAME.mot` holds the longest unbroken part of the angles, and the other parts go to
-`NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time, each with its own `_sd.sto`. The `.trc` has them all in
-one file, without rows for the hole.
+A `.mot` must not have gaps: `NAME.mot` holds the longest contiguous part of the angles, and the other parts go to
+`NAME_part2.mot`, `NAME_part3.mot` and so on, in order of time, each with its own `_sd.sto`. The `.trc` has all of them,
+without rows for the gaps.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def run(
     name: str,
     progress: Progress,
 ) -> list[Path]:
-    """Write `name`'s files into `folder`, each one atomically, and remove parts that an earlier run left behind.
+    """Write the files of `name` into `folder`, each one atomically, and remove parts of an earlier run.
 
     Returns
     -------
-    The files, in the order of writing; the summary is last and knows the others' checksums.
+    The files, in the order of writing; the summary is last and contains the others' checksums.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def run(
     """
     parts = motion_parts(kinematics)
     if not parts:
-        raise SolverError(f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person")
+        raise SolverError(f"no frame of {name} has joint angles", "Check stages/detect.npz, or try another --person")
     motions = [folder / f"{name}.mot"] + [folder / f"{name}_part{i}.mot" for i in range(2, len(parts) + 1)]
     std_names, std_deg = angle_std_deg(kinematics)
     std_files = [path.with_name(f"{path.stem}_sd.sto") for path in motions if std_names]
@@ -58,7 +58,8 @@ def run(
     overlay, summary = folder / f"{name}_overlay.mp4", folder / f"{name}_summary.json"
 
     progress.start("files", len(motions) + len(std_files) + 2, unit="files")
-    _remove_old_parts(folder, name, keep=motions)  # no old standard deviations beside new angles, even if stopped here
+    # no old standard deviations beside new angles, even if interrupted here
+    _remove_old_parts(folder, name, keep=motions)
     values = _file_units(kinematics)
     for path, part in zip(motions, parts, strict=True):
         write_mot(path, kinematics.time[part], [str(c) for c in kinematics.coordinates], values[part])
@@ -83,7 +84,7 @@ def run(
 
 
 def motion_parts(kinematics: JointKinematics) -> list[slice]:
-    """The unbroken parts of the angles as slices of frames: the longest first, then the others in order of time."""
+    """Contiguous parts of the angles as slices of frames: the longest first, then the others in order of time."""
     valid_frames = np.flatnonzero(kinematics.valid & np.isfinite(kinematics.q).all(axis=1))
     last = np.union1d(frame_gaps(kinematics.time), valid_frames[np.flatnonzero(np.diff(valid_frames) > 1)])
     runs = np.split(valid_frames, np.searchsorted(valid_frames, last, side="right"))
@@ -93,17 +94,17 @@ def motion_parts(kinematics: JointKinematics) -> list[slice]:
 
 
 def warnings(kinematics: JointKinematics, name: str) -> tuple[str, ...]:
-    """What the user should know about the files, one line each."""
+    """Warnings about the files, one line each."""
     parts = motion_parts(kinematics)
     if len(parts) < 2:
         return ()
     spans = ", ".join(f"{kinematics.time[p.start]:.2f} to {kinematics.time[p.stop - 1]:.2f} s" for p in parts)
     files = f"{len(parts)} files, {name}.mot to {name}_part{len(parts)}.mot"
-    return (f"out of sight, or a hole in the video, for too long: the angles are in {files} ({spans})",)
+    return (f"the person was hidden, or the video has a gap, for too long: the angles are in {files} ({spans})",)
 
 
 def _file_units(kinematics: JointKinematics) -> Array:
-    """(T, D) values in degrees and m. Coupled coordinates (the patella's) are not `rotational`: they stay in rad."""
+    """Values (T, D) in degrees and m. Coupled coordinates (the patella's) are not `rotational`: they stay in rad."""
     q = kinematics.q.astype(np.float64)
     return np.where(kinematics.rotational, np.rad2deg(q), q)
 

@@ -1,4 +1,4 @@
-"""`NAME_summary.json`: what was run, with what, on what, and how good it is. `docs/outputs.md` describes every key."""
+"""`NAME_summary.json`: input, settings, software and quality of a run. The documentation (outputs) has every key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
 _LEVEL_TOLERANCE = 1e-3  # degrees
-SCHEMA = 1  # grows when a key changes its meaning or goes away
+SCHEMA = 1  # increases if a key changes its meaning or is removed
 PACKAGES = ("opensim", "torch", "smplx", "numpy", "scipy", "opencv-python-headless", "av", "ai-edge-litert")
 
 
@@ -37,7 +37,7 @@ def write_summary(
 ) -> None:
     """Write the summary of one clip; `files` are the other results, `warnings` those of the export itself.
 
-    Numbers that are not known are null: the file holds no NaN.
+    Unknown numbers are null: the file contains no NaN.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _software() -> dict[str, str | None]:
 
 
 def _version(package: str) -> str | None:
-    """None where the package came another way: conda's OpenCV has another name."""
+    """Version of a package; None if it is installed under another name, like conda's OpenCV."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -114,7 +114,7 @@ def _video(info: VideoInfo) -> dict[str, Any]:
 
 
 def _camera_tilt(kinematics: JointKinematics, settings: Settings) -> dict[str, Any]:
-    """How the camera leaned, degrees, and from where that is known."""
+    """The camera's tilt, degrees, and its source."""
     roll, pitch = np.degrees(roll_pitch_from_up(kinematics.ground_from_camera[1, :3]))
     angles = {"pitch": (pitch, settings.camera_pitch), "roll": (roll, settings.camera_roll)}
     summary: dict[str, Any] = {}
@@ -139,7 +139,7 @@ def _frames(detection: Detection, kinematics: JointKinematics) -> dict[str, Any]
 
 
 def _quality(detection: Detection, refined: Refined, kinematics: JointKinematics) -> dict[str, Any]:
-    """How far the body is from the keypoints, and the skeleton from the body's markers."""
+    """Distances of the keypoints from the body, and of the body's markers from the skeleton."""
     pixels = refined.reprojection_px[np.isfinite(refined.reprojection_px)]
     person_height_px = detection.box[:, 3] - detection.box[:, 1]
     residual = 1000 * np.where(kinematics.valid[:, None], kinematics.marker_residual, np.nan)
@@ -156,7 +156,7 @@ def _quality(detection: Detection, refined: Refined, kinematics: JointKinematics
 
 
 def _angle_std_summary(kinematics: JointKinematics) -> dict[str, Any] | None:
-    """By how much each angle may be wrong, on average and at worst; None where that is not known."""
+    """Mean and maximum of each angle's standard deviation; None where unknown."""
     names, std_deg = angle_std_deg(kinematics)
     if not names:
         return None
@@ -165,8 +165,10 @@ def _angle_std_summary(kinematics: JointKinematics) -> dict[str, Any] | None:
 
 
 def angle_std_deg(kinematics: JointKinematics) -> tuple[list[str], Array]:
-    """The angles of which it is known by how much they may be wrong, and that (T, A), degrees, NaN in frames without
-    angles. Angles that the model locks, or that follow another, are not among them."""
+    """Names of the angles with a standard deviation, and these (T, A), degrees, NaN in frames without angles.
+
+    Angles that the model locks, or that depend on another one, are excluded.
+    """
     if not len(kinematics.q_std):
         return [], np.zeros((0, 0))
     free = kinematics.rotational & np.isfinite(kinematics.q_std[kinematics.valid]).all(axis=0)
@@ -174,7 +176,7 @@ def angle_std_deg(kinematics: JointKinematics) -> tuple[list[str], Array]:
 
 
 def _range_of_motion(kinematics: JointKinematics) -> dict[str, Any]:
-    """Least, greatest and their difference per coordinate, over the frames with angles."""
+    """Minimum, maximum and their difference per coordinate, over the frames with angles."""
     q = kinematics.q[kinematics.valid].astype(np.float64)
     ranges = {}
     for i, name in enumerate(map(str, kinematics.coordinates)):
@@ -188,13 +190,13 @@ def _range_of_motion(kinematics: JointKinematics) -> dict[str, Any]:
 
 
 def _mean(values: Array) -> float:
-    """The mean of the finite values, or NaN."""
+    """Mean of the finite values, or NaN."""
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if finite.size else float("nan")
 
 
 def _to_json(value: Any) -> Any:
-    """Python's own types, rounded to what the number is worth; None for what is not finite."""
+    """Python's own types, rounded to significant digits; None for values that are not finite."""
     if isinstance(value, dict):
         return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
