@@ -1,4 +1,4 @@
-"""All functions of a model's joints at once, with their slopes, in torch.
+"""Batched evaluation of all functions of a model's joints, with their slopes, in torch.
 
 The batch is the last axis throughout (`kinematics.py` says why): coordinates (D, B) in, values (F, B) out.
 """
