@@ -271,7 +271,7 @@ def plot(comparison: Comparison, path: Path) -> None:
     SettingError, DiskFullError, OutputError
     """
     if path.suffix.lower() not in PLOT_FORMATS:
-        raise SettingError(f"--plot {path} is no image format", f"Use the suffix {', '.join(PLOT_FORMATS)}")
+        raise SettingError(f"--plot {path} is not an image format", f"Use the suffix {', '.join(PLOT_FORMATS)}")
     columns = 5
     rows = -(-len(comparison.coordinates) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.1 * rows + 0.8), layout="constrained")

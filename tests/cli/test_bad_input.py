@@ -278,8 +278,8 @@ def test_doctor_survives_a_broken_cache(biopose: Call, tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--plot", "curves"], "Let it end in one of .png"),
-        (["--plot", "curves.docx"], "Let it end in one of .png"),
+        (["--plot", "curves"], "Use the suffix .png"),
+        (["--plot", "curves.docx"], "Use the suffix .png"),
         (["--plot", "taken/curves.png"], "--plot"),
         (["--range", "nan", "1"], "--range nan 1 is impossible"),
         (["--range", "1", "0.5"], "--range 1 0.5 is impossible"),
