@@ -18,7 +18,7 @@ _RANGES = {  # lowest and highest value that can be meant, unit, what to do
     "fov": (5.0, 170.0, "degrees", "Give the angle of view across the image's longer side, such as --fov 65"),
     "focal": (10.0, 1e6, "px", "Give the focal length in pixels of the video's frames"),
     "max_gap": (0.0, 10.0, "s", "Give the longest gap to fill in seconds, such as --max-gap 0.25"),
-    "camera_pitch": (-89.0, 89.0, "degrees", "Positive means that the camera looks down"),
+    "camera_pitch": (-89.0, 89.0, "degrees", "Positive means that the camera points down"),
     "camera_roll": (-180.0, 180.0, "degrees", "Positive means that the camera is rolled clockwise"),
     "ik_iterations": (
         0,
@@ -34,7 +34,7 @@ _RANGES = {  # lowest and highest value that can be meant, unit, what to do
         1.0,
         1e5,
         "frames/s",
-        "Give how many pictures a second were filmed, such as --capture-rate 240",
+        "Give the camera's frame rate, such as --capture-rate 240",
     ),
 }
 
@@ -71,7 +71,7 @@ class Settings:
     ik_smoothness: float = 0.0  # m2/rad2, of the angles' second differences over frames; 0: every frame by itself
     model: Path | None = None  # a user's .osim; None: the default skeleton
     mass: float | None = None  # kg
-    camera_pitch: float | None = None  # degrees, positive when the camera looks down
+    camera_pitch: float | None = None  # degrees, positive when the camera points down
     camera_roll: float | None = None  # degrees, positive when the camera is rolled clockwise
     # where it runs: changes no result, so no stage's fingerprint holds it
     device: str = "auto"
@@ -109,7 +109,7 @@ class Settings:
         if self.ik_iterations is not None and self.model is not None:
             raise SettingError(
                 "--ik-iterations does not go with --model: it counts the solver's steps after the network, "
-                "which knows BioPose's own skeleton only",
+                "which supports only BioPose's own skeleton",
                 "Leave one of them out",
             )
         if self.start is not None and self.end is not None and self.start >= self.end:

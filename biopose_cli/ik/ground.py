@@ -52,8 +52,8 @@ def camera_to_ground(
 
     time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. trunk: (T, 3) unit
     vectors square to them, the pelvis's own up. soles: (T, K, 3) m, points under the feet. pitch, roll: degrees,
-    positive when the camera looks down, and when it is rolled clockwise; None: not known. balance_up: (3) unit,
-    what the person's balance says of up; None: nothing. All vectors in the camera frame, without NaN.
+    positive if the camera points down, and if it is rolled clockwise; None: unknown. balance_up: (3) unit,
+    vertical estimated from balance; None: none. All vectors in the camera frame, without NaN.
     """
     tilt, sigma = _tilt_prior(pitch, roll, balance_up)
     footholds = _footholds(time, soles, up_vector(*tilt))
@@ -109,7 +109,7 @@ def _footholds(time: Array, soles: Array, up: Array) -> Array:
 
 
 def _tilt_from_floor(footholds: Array, tilt: Array, sigma: Array) -> tuple[Array, tuple[str, ...]]:
-    """Add to `tilt` (roll, pitch), known within `sigma`, what the slope of the footholds' plane says of it.
+    """Add to `tilt` (roll, pitch), known within `sigma`, the correction from the slope of the footholds' plane.
 
     A Gaussian holds the lean where it was. A walk shows the slope along it, which is roll and pitch in one, and
     nothing across it. So both are found at once, along the axes in which the footholds show most and least next to

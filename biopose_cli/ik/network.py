@@ -1,7 +1,7 @@
 """NeurIK: joint angles and bone scales from virtual markers in a window of frames (paper, section 3.3).
 
 As in the paper: every marker's coordinates go through a linear embedding, 1-D convolutions over the markers mix
-neighbours, each frame's embedding is flattened, learned positions in time are added, a transformer encoder looks over
+neighbours, each frame's embedding is flattened, learned positions in time are added, a transformer encoder attends over
 the frames, and heads read off `q` (inside every coordinate's range by construction) and the scales. Sizes are our
 choice (the paper gives none), and so are three additions. Markers are given as seen from the pelvis and from the
 segment before their own, as the markers themselves show these (`segments.py`); the heads correct that pelvis, and the

@@ -146,7 +146,7 @@ def _body(row: Row) -> Any:
 
 
 def _attach_mesh(body: Any, row: Row, number: int) -> None:
-    """Show a bone mesh of OpenSim's standard geometry folder on the body, shifted where the row says so."""
+    """Show a bone mesh of OpenSim's standard geometry folder on the body, shifted if the row has an offset."""
     mesh = opensim.Mesh(row["mesh"])
     scale = float(row["scale"])
     mesh.set_scale_factors(vec3((scale, scale, scale)))

@@ -66,7 +66,7 @@ class ModelSpec:
     parent_frames: Array  # (J, 4, 4) P: parent body from joint frame
     child_frames: Array  # (J, 4, 4) C: child body from joint frame
     # (J, 6, 3), in the joint's frame: three rotation axes, of unit length; then three translation axes, of which the
-    # length says nothing about the way, but OpenSim's `Model.scale` multiplies by it
+    # length does not affect the displacement, but OpenSim's `Model.scale` multiplies by it
     axes: Array
     functions: tuple[tuple[Function, ...], ...]  # (J)(6)
     coordinates: tuple[str, ...]  # in the model's own order

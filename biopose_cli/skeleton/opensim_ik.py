@@ -84,7 +84,7 @@ def solve(
         reference = opensim.MarkersReference(_marker_table(names, markers, time), opensim.SetMarkerWeights(), _meters())
         solver = opensim.InverseKinematicsSolver(model, reference, opensim.SimTKArrayCoordinateReference())
         solver.setAccuracy(ACCURACY)
-        marker_order: list[int] = []  # of the solver's markers; it knows them only once assembled
+        marker_order: list[int] = []  # of the solver's markers; available only after assembly
         q = np.empty((len(time), len(coordinates)))
         model_markers = np.empty_like(markers, dtype=float)
         limit = RESTART_RMS

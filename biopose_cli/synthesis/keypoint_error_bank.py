@@ -209,7 +209,7 @@ def posed_landmarks(detections: RenderedDetections, body: Body) -> Iterator[tupl
 
 
 def project(detections: RenderedDetections, k: int, points: Array) -> Array:
-    """Points (33, 3) of the world in picture k, px."""
+    """Project points (33, 3), world, to image k, px."""
     camera_points = points @ detections.rotation[k].T + detections.translation[k]
     return np.asarray(camera_points[:, :2] / camera_points[:, 2:] * detections.focal[k] + detections.size / 2)
 
@@ -229,7 +229,7 @@ def _without_bias(posed: PosedBody, parent_joint: Array, shift: Array) -> Array:
 
 
 def _view_direction(roi: Array, focal: float, size: Array) -> Array:
-    """(3, 3): from the camera's axes to those of one that looks at the ROI's centre and is rolled with it."""
+    """(3, 3): from the camera's axes to those of one that points at the ROI's centre and is rolled with it."""
     ray = np.array([*(roi[:2] - size / 2) / focal, 1.0])
     roll = so3.axis_angle_to_matrix(np.array([0, 0, -roi[3]]))
     return np.asarray(roll @ so3.rotation_between(ray, np.array([0, 0, 1.0])))
