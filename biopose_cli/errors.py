@@ -3,7 +3,7 @@
 BioPoseError                 one clear line: what is wrong, where, what to do
 ├── UserError                exit code 2: the user can fix the call or the input
 │   ├── SettingError         an option, config key or value
-│   ├── VideoError           a video that cannot be read or holds no pictures
+│   ├── VideoError           a video that cannot be read or holds no images
 │   ├── PersonError          nobody to measure, or not the person asked for
 │   ├── BodyFileError        a body file that is not one, or is not safe to load
 │   ├── TrackFileError       a track of another tool that cannot be read or is not of this video
@@ -25,7 +25,7 @@ import sys
 
 
 class BioPoseError(Exception):
-    """A message of one line; `hint` says what to do about it."""
+    """A message of one line; `hint` is the remedy."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""How a stage tells the outside what it is doing, without knowing who listens."""
+"""Progress reports of the stages, independent of their display."""
 
 from __future__ import annotations
 

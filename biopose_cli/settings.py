@@ -22,7 +22,7 @@ _RANGES = {  # lowest and highest value that can be meant, unit, what to do
     "fov": (5.0, 170.0, "degrees", "Give the angle of view across the image's longer side, such as --fov 65"),
     "focal": (10.0, 1e6, "px", "Give the focal length in pixels of the video's frames"),
     "max_gap": (0.0, 10.0, "s", "Give the longest gap to fill in seconds, such as --max-gap 0.25"),
-    "camera_pitch": (-89.0, 89.0, "degrees", "Positive means that the camera looks down"),
+    "camera_pitch": (-89.0, 89.0, "degrees", "Positive means that the camera points down"),
     "camera_roll": (-180.0, 180.0, "degrees", "Positive means that the camera is rolled clockwise"),
     "ik_iterations": (
         0,
@@ -38,7 +38,7 @@ _RANGES = {  # lowest and highest value that can be meant, unit, what to do
         1.0,
         1e5,
         "frames/s",
-        "Give how many pictures a second were filmed, such as --capture-rate 240",
+        "Give the camera's frame rate, such as --capture-rate 240",
     ),
 }
 
@@ -151,7 +151,7 @@ class Settings:
         if self.ik_iterations is not None and self.model is not None:
             raise SettingError(
                 "--ik-iterations does not go with --model: it counts the solver's steps after the network, "
-                "which knows BioPose's own skeleton only",
+                "which supports only BioPose's own skeleton",
                 "Leave one of them out",
             )
         if self.start is not None and self.end is not None and self.start >= self.end:

@@ -1,4 +1,4 @@
-"""Four real views of one man on a beam, seen by the detect stage, with the landmarks that all four together show.
+"""Four real views of one man on a beam: detections, and landmarks triangulated from all four views.
 
 The videos are `single_cam01.mp4` to `single_cam04.mp4` of `biopose assets --samples`. The truth is `triangulated.npz`
 of the trial `multiview_balance`: BlazePose's landmarks in 3D from the four cameras, whose calibration is in the same
@@ -33,7 +33,7 @@ from biopose_cli.typing import Array
 GT_FILE = Path("multiview_balance", "triangulated.npz")
 CAMERAS = ("cam01", "cam02", "cam03", "cam04")
 # The calibration is for frames of 1088 x 1920 px. The videos of cam01 and cam02 are that frame scaled to a width of
-# 1080 px, with bars above and below (found by the developers: limbs triangulate at one length only in this way).
+# 1080 px, with bars above and below (our finding: only then do triangulated limbs have constant lengths).
 _CALIBRATED_WIDTH, _CENTER_Y = 1088.0, 960.0  # px
 _LANDMARK_SIGMA = 0.01  # m, of the fit to the true landmarks
 _ARRAYS = {
@@ -49,11 +49,11 @@ _ARRAYS = {
 
 @dataclass(frozen=True)
 class CameraView:
-    """What one camera saw.
+    """Detections and ground truth of one camera.
 
-    detection : of the whole clip, with the camera as calibrated
-    frames : (N) which of its frames have a truth
-    truth : (N, 33, 3) m, camera frame, the landmarks at those frames' times
+    detection : of the whole clip, with the calibrated camera
+    frames : (N) indices of the frames with ground truth
+    gt_landmarks : (N, 33, 3) m, camera frame, landmarks at the times of those frames
     """
 
     name: str
@@ -63,19 +63,20 @@ class CameraView:
 
 
 def load_camera_views(trials: Path, videos: Path, cache: Path, progress: Progress) -> list[CameraView]:
-    """The four views. What was detected is kept in `cache`, as by `biopose detect --out CACHE`.
+    """Load the four views; detections are cached in `cache`, as by `biopose detect --out CACHE`.
 
-    Parameters
-    ----------
-    trials : folder that holds `multiview_balance`, or that folder itself
-    videos : folder of the four videos
-
-    Raises
-    ------
-    SettingError
-        The truth or a video is not there, or the truth is of another form.
-    UserError, Failure
-        As `pipeline.run`.
+        Parameters
+        ----------
+        trials : folder that holds `multiview_balance`, or that folder itself
+        videos : folder of the four videos
+    cache : folder of the detections
+    progress : reports the detection
+        Raises
+        ------
+        SettingError
+            The ground truth or a video is missing, or the ground truth has another layout.
+        UserError, Failure
+            As `pipeline.run`.
     """
     calibration = _read_ground_truth(trials)
     paths = [videos / f"single_{camera}.mp4" for camera in CAMERAS]
@@ -90,11 +91,11 @@ def load_camera_views(trials: Path, videos: Path, cache: Path, progress: Progres
 
 
 def camera_view(name: str, detection: Detection, calibration: dict[str, Array], camera_index: int) -> CameraView:
-    """The view of camera `number` of the calibration, by the keys of `triangulated.npz`."""
+    """View number `camera_index` of the calibration, whose keys are those of `triangulated.npz`."""
     dist_coeffs = np.zeros(5)
     dist_coeffs[:4] = calibration["dist_coeffs"][camera_index]
     camera_matrix = video_camera_matrix(calibration["camera_matrix"][camera_index], float(detection.image_size[0]))
-    # The camera shows the truth's frame f at its own frame f + shift.
+    # Frame f of the ground truth is frame f + shift of the camera.
     gt_frame = detection.frame - calibration["frame_shift"][camera_index]
     calibrated_frames = calibration["frame"]
     frames = np.flatnonzero(
@@ -120,10 +121,10 @@ def video_camera_matrix(calibrated_matrix: Array, width: float) -> Array:
 
 
 def fit_to_ground_truth(view: CameraView, body: Body, landmarks: Sequence[int], *, fit_offsets: bool) -> Pose:
-    """The body, with one shape, whose `landmarks` are as near to the true ones as the joints' limits let them be.
+    """Fit the body, with one shape, to the true landmarks within the joint limits.
 
-    Frames and camera frame of `view.truth`; the place is not fitted. Without `deviations` the shape is SMPL's (10)
-    alone: the landmarks sit on the body where they do on average.
+    The result has the frames and the camera frame of `view.gt_landmarks`. With `fit_offsets`, the landmarks' offsets
+    from their mean positions on the body are fitted too; otherwise only SMPL's betas (10).
     """
     chain = build_kinematic_chain(body)
     if not fit_offsets:
@@ -152,10 +153,10 @@ def _read_ground_truth(trials: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
     except FileNotFoundError as error:
-        raise SettingError(f"there is no {trials / GT_FILE}", "Name the folder of the trials") from error
+        raise SettingError(f"{trials / GT_FILE} does not exist", "Give the folder of the trials") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise SettingError(f"{path} is not the trial's truth: {error}", "Get the file again") from error
+        raise SettingError(f"{path} is not the trial's ground truth: {error}", "Download the file again") from error
     for name, shape in _ARRAYS.items():
         if arrays[name].shape[1:] != shape:
-            raise SettingError(f"{path}: {name} is {arrays[name].shape}", f"Needed is (number, {shape})")
+            raise SettingError(f"{path}: {name} has the shape {arrays[name].shape}", f"Expected: (number, {shape})")
     return arrays

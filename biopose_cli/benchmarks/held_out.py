@@ -1,4 +1,4 @@
-"""Rendered people who move as the held-out subjects do: the pictures on which mesh recovery is judged."""
+"""Rendered people with the motion of held-out subjects: the test set of mesh recovery."""
 
 from __future__ import annotations
 
@@ -15,32 +15,43 @@ from biopose_cli.synthesis.rendered_detections import RenderedDetections, render
 from biopose_cli.synthesis.rendering import load_actor
 from biopose_cli.training.marker_dataset import captured_motions
 
-_SEED = 30_000  # far from any training's
+_SEED = 30_000  # far from the seeds of training
 
 
 def load_detections(path: Path) -> RenderedDetections:
-    """The rendered people in `path`.
+    """Load the rendered people in `path`.
 
     Raises
     ------
     SettingError
-        The file is not there or holds something else.
+        The file does not exist or holds something else.
     """
     try:
         return RenderedDetections.load(path)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise SettingError(
-            f"cannot read rendered people from {path}: {reason}", "Remove it: they are made anew"
+            f"cannot read rendered people from {path}: {reason}", "Remove it; it will be made again"
         ) from error
 
 
 def held_out_detections(motion: Path, folder: Path, progress: Progress, count: int = 920) -> Path:
-    """Pictures of random people who move as the held-out subjects do, and what the detector sees: a file in `folder`.
+    """Render random people with the motion of held-out subjects and run the detector: a file in `folder`.
 
-    Made once. Its name tells by which poses, so that those of an earlier calibration are not taken for today's.
+    An existing file is reused. Its name contains a hash of the poses, so that those of earlier corrections are not
+    reused.
 
-    motion: the folder with the motion-capture archives.
+    Parameters
+    ----------
+    motion : folder of the motion-capture archives
+    folder : output folder
+    progress : reports the rendering
+    count : number of people
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""`biopose bench ik`: our inverse kinematics against OpenSim's InverseKinematicsTool, on the same models and markers.
+"""`biopose bench ik`: our inverse kinematics against OpenSim's InverseKinematicsTool on the same models and markers.
 
-Synthetic trials are made by the default skeleton on the default body, so that the true angles are known; real ones
-are found by name in a folder of reference trials, each with its scaled model. T frames, M markers, D coordinates;
-ground frame; m and rad.
+Synthetic trials come from the default skeleton on the default body, so the true angles are known. Real trials are found
+by name in a folder of reference trials, each with its scaled model. T frames, M markers, D coordinates; ground frame;
+m and rad.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ REAL_TRIALS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """Files of one trial, and the true pose (T, D) where it is known."""
+    """Files of one trial, and the true pose (T, D) if it is known."""
 
     name: str
     model: Path
@@ -56,24 +56,24 @@ class Trial:
 
 
 def bench_ik(trials: Path | None, progress: Progress) -> dict[str, Any]:
-    """Solve every trial from nothing by both, one after the other in this process.
+    """Solve every trial without initial values with both solvers, one after the other in this process.
 
-    Timed: of ours, the making of the solver and its run; of OpenSim's, `run_tool` (its reading of the markers and
-    writing of the angles included) less the loading of the model. All markers that the model carries count alike.
+    Timing of ours: construction of the solver and its run. Timing of OpenSim's: `run_tool` (with reading the markers
+    and writing the angles) minus loading the model. All markers of the model have equal weights.
 
     Parameters
     ----------
-    trials
-        Folder with reference trials laid out as `REAL` says; None: synthetic ones only.
+    trials : folder of reference trials, laid out as in the list of real trials above; None: only synthetic ones
+    progress : reports the current trial
 
     Returns
     -------
     dict
-        `trials`: of each `name`, `frames`, `frames_per_s`, `ratio` of the rates, `marker_rms_mm` (root mean square
-        distance of the model's markers from the measured ones), `angle_error_deg` (mean over all independent angles;
-        None where the truth is not known), and `opensim_...` for the tool. `mean`: of each over the trials that have
-        it; the rates there are those of all frames together. `kinematics_frames_per_s`: the default skeleton's markers,
-        1,000 poses at once, one thread, single precision.
+        `trials`: for each, `name`, `frames`, `frames_per_s`, `ratio` of the rates, `marker_rms_mm` (RMS distance
+        between model and measured markers), `angle_error_deg` (mean over all independent angles; None without ground
+        truth), and the same with the prefix `opensim_` for the tool. `mean`: averages over the trials that have the
+        value; rates are those of all frames together. `kinematics_frames_per_s`: markers of the default skeleton,
+        batches of 1,000 poses, one thread, single precision.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def _real_trials(folder: Path, progress: Progress) -> list[Trial]:
         paths = folder / trial_folder / model, folder / trial_folder / markers
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
-            notes.append(f"{trial_folder}/{markers} is left out: there is no {' and no '.join(missing)}")
+            notes.append(f"{trial_folder}/{markers} is skipped: missing {' and '.join(missing)}")
         else:
             trials.append(Trial(Path(markers).stem, *paths))
     if not trials:
@@ -172,7 +172,7 @@ def _solve_with_both(trial: Trial) -> dict[str, Any]:
 
 
 def _measured_markers(trial: Trial, spec: ModelSpec) -> Array:
-    """(T, M, 3) for the model's markers; NaN for those that the file does not hold."""
+    """Markers (T, M, 3), m, in the model's order; NaN for those missing from the file."""
     markers = read_trc(trial.markers)
     target = np.full((len(markers.time), len(spec.markers), 3), np.nan)
     for column, name in enumerate(spec.markers):
@@ -190,7 +190,7 @@ def _rms_mm(kinematics: Kinematics, q: Array, target: Array) -> float:
 
 
 def _angle_error(spec: ModelSpec, q: Array, gt_q: Array | None) -> float | None:
-    """Mean absolute error, degrees, whole turns aside."""
+    """Mean absolute error, degrees, modulo full turns."""
     if gt_q is None:
         return None
     included = spec.is_angle & ~spec.locked

@@ -1,6 +1,6 @@
-"""Does the image branch help? The same training from keypoints only, from images only, and from both, compared.
+"""Ablation of the image branch: the same training with keypoints only, images only, and both.
 
-The runs are those of the recipes training/configs/mqhmr_keypoints.toml, mqhmr_images.toml and mqhmr_both.toml.
+The runs use training/configs/mqhmr_keypoints.toml, mqhmr_images.toml and mqhmr_both.toml.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ RUNS = ("keypoints", "images", "both")
 
 
 def compare_runs(runs: Path, views: Sequence[CameraView], videos: Path, progress: Progress) -> dict[str, Any]:
-    """Errors of the three networks in `runs`, and of the one that comes with BioPose, which sees keypoints.
+    """Errors of the three networks in `runs`, and of the shipped network, which uses keypoints.
 
     Parameters
     ----------
-    runs
-        Folder that holds the runs `RUNS`; the held-out pictures are those of `both`.
-    views
-        The real views, of the videos in the folder `videos`; may be empty.
+    runs : folder that holds the runs `RUNS`; the held-out images are those of `both`
+    views : the real views; may be empty
+    videos : folder of the views' videos
+    progress : reports the evaluation
 
     Returns
     -------
     dict
-        `images_rendered`, on the held-out pictures, and `images_real`, if there are views: `frames`, and by network
-        `points_errors`' figures, on the real views `views` and `mean` as in `mqhmr.evaluate`.
+        `images_rendered`: results on the held-out images; `images_real`: on the real views, if any. Each has `frames`
+        and, by network, the values of `landmark_errors`; on real views, `views` and `mean` as in `mqhmr.evaluate`.
 
     Raises
     ------
     SettingError
-        A run has no weights, or `both` no pictures.
+        A run has no weights, or `both` has no images.
     AssetError
         As `load_network`.
     """
@@ -100,8 +100,8 @@ def _evaluate_real_views(
 
 
 def view_feature_maps(video: Path, view: CameraView, layers: Sequence[str], progress: Progress) -> dict[str, Array]:
-    """The detector's maps of a view's frames: for each of `taps` (N, 2, side, side, channels), of the crop and of its
-    mirror image."""
+    """Feature maps of a view's frames: for each of `layers`, (N, 2, side, side, channels), of the crop and its mirror
+    image."""
     network = BlazePoseBackbone(assets.ensure(assets.required_assets("heavy"), progress)["heavy"], layers)
     view_rows = {int(view.detection.frame[k]): k for k in view.frames}
     outputs: list[list[list[Array]]] = []

@@ -1,11 +1,11 @@
-"""The body fitted to somebody's real markers, as MoSh does it (Loper et al., ACM Trans. Graph. 33, 2014).
+"""Fit of the body to real markers, as in MoSh (Loper et al., ACM Trans. Graph. 33, 2014).
 
-A real marker never lies quite on our site of that name: it is a ball on a stalk, over a shoe, or somebody else's idea
-of the site. So each marker has a constant offset in the rest pose, carried by the skin, small by its prior, found
-with the shape over the whole trial. An offset that all markers of a foot share would be the same as a turned ankle,
-those of the pelvis as a bent spine: only a static trial tells them apart, whose posture is known (flat feet, straight
-spine, knees and ankles that do not twist). It is one frame more. Not the only one: standing does not show where the hip
-turns, nor how long the thigh is.
+A real marker is never exactly at our site of that name: it is a ball on a stem, over a shoe, or placed by another
+definition. So each marker has a constant offset in the rest pose, carried by the skin, small by its prior, and
+estimated with the shape over the whole trial. An offset common to all markers of a foot is equivalent to a rotated
+ankle, one of the pelvis to a bent spine. Only a static trial with known posture separates them (flat feet, straight
+spine, knees and ankles without axial rotation). It is added as one frame. It does not suffice alone: standing shows
+neither the hip's axial rotation nor the length of the thigh.
 
 Solver, limits and pose prior are those of the mesh stage. Frame: y up, m.
 """
@@ -28,21 +28,21 @@ from biopose_cli.mesh_fit.solver import levenberg_marquardt
 from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 
-MARKER_SIGMA = 0.01  # m, of a marker about its place on moving skin
+MARKER_SIGMA = 0.01  # m, of a marker about its position on moving skin
 TRUNK_MARKER_SIGMA = 0.02  # m, the same on torso and shoulders, which no spine of three joints follows
-STATIC_MARKER_SIGMA = 0.003  # m, the same, on a person who stands still
-OFFSET_STD = 0.005  # m, standard deviation of a marker's place about our site
-FOOT_OFFSET_STD = 0.015  # m, the same on a foot: shoes, and marker sets that mean the bone from another side
-FREE_OFFSET_STD = 0.03  # m, the same where no bony point shows the place
-FREE_SITES = ("TH1", "TH2", "TB1", "TB2", "UA1", "UA2", "FHD", "BHD")  # less the first letter
-HUBER_DELTA = 6.0  # noises: beyond, a marker counts as an outlier
+STATIC_MARKER_SIGMA = 0.003  # m, the same on a person standing still
+OFFSET_STD = 0.005  # m, standard deviation of a marker's offset from our site
+FOOT_OFFSET_STD = 0.015  # m, the same on a foot: shoes, and marker sets with other definitions
+FREE_OFFSET_STD = 0.03  # m, the same at sites without a bony landmark
+FREE_SITES = ("TH1", "TH2", "TB1", "TB2", "UA1", "UA2", "FHD", "BHD")  # without the side's letter
+HUBER_DELTA = 6.0  # in units of sigma: beyond, a marker counts as an outlier
 SOLE_SIGMA = 0.003  # m, of a sole's heel and ball about a plane floor
-LIMIT_WEIGHT = 0.01  # or markers on a flexed trunk would be held by the spine's ranges, and tilt the pelvis
-PRIOR_WEIGHT = 0.01  # of a pose: markers see nearly everything, and frames are not independent
-EFFECTIVE_FRAMES = 10.0  # frames' worth of evidence on shape and offsets in a trial: its frames are much alike
+LIMIT_WEIGHT = 0.01  # low, otherwise the spine's limits hold markers on a flexed trunk and tilt the pelvis
+PRIOR_WEIGHT = 0.01  # of a pose: markers observe nearly everything, and frames are not independent
+EFFECTIVE_FRAMES = 10.0  # number of independent frames in a trial, as evidence on shape and offsets
 GIVEN_STATURE_SIGMA, ASSUMED_STATURE_SIGMA = 0.01, 0.07  # m
 PASS_ITERATIONS = (15, 40)
-# Degrees from zero that a joint may well turn about its axes, standing still and moving. Markers see little of it
+# Degrees, standard deviation of a joint's angles about its axes, static and moving; markers hardly observe them
 JOINT_ANGLE_STD = (
     ("spine", "xyz", 1.0, 10.0),
     ("collar", "xyz", 3.0, 5.0),
@@ -50,7 +50,7 @@ JOINT_ANGLE_STD = (
     ("ankle", "yz", 3.0, 6.0),
     ("foot", "xyz", 1.0, 10.0),
 )
-# The same of joints that no marker shows, when none is on these bodies of the skeleton
+# Degrees, the same for joints that no marker observes, if none is on these bodies of the skeleton
 UNOBSERVED_JOINT_STD = (
     ("foot", "toes", 1.0),
     ("neck", "head", 4.0),
@@ -61,8 +61,11 @@ UNOBSERVED_JOINT_STD = (
 
 @dataclass(frozen=True)
 class FittedBody:
-    """The body in T frames. `betas` (10), `body_pose` (T,23,3) and `global_orient` (T,3) rad, `transl` (T,3) m;
-    `offsets` (N,3) m, of the markers from our sites, axes of the T-pose; `residual` (T,N) m, NaN where unseen."""
+    """The body in T frames.
+
+    `betas` (10), `body_pose` (T,23,3) and `global_orient` (T,3) rad, `transl` (T,3) m; `offsets` (N,3) m, of the
+    markers from our sites, axes of the T-pose; `residual` (T,N) m, NaN where a marker is missing.
+    """
 
     betas: Array
     body_pose: Array
@@ -74,7 +77,7 @@ class FittedBody:
 
 @dataclass(frozen=True)
 class MarkerCost:
-    """The sites, with their offsets, are within `noise` (T,P) m of the markers `target` (T,P,3) m, NaN where unseen."""
+    """Sites with their offsets match the markers `target` (T,P,3) m, NaN where missing, with std `sigma` (T,P) m."""
 
     skin: SkinPoints
     target: Array
@@ -104,7 +107,7 @@ class MarkerCost:
 
 @dataclass(frozen=True)
 class FlatFootCost:
-    """Heel and ball of a sole are equally high.
+    """Heel and ball of a sole are at the same height.
 
     skin : heel and ball of each foot, in turn
     weight : (T) of the frames
@@ -114,7 +117,7 @@ class FlatFootCost:
     frame_weight: Array
 
     def _height_difference(self, values: Array) -> Array:
-        """Of heel and ball, upwards: (T,2F,3,...) -> (T,F,...)."""
+        """Height of heel minus ball: (T,2F,3,...) -> (T,F,...)."""
         height = values[:, ::2, 1] - values[:, 1::2, 1]
         return np.asarray(height * np.sqrt(self.frame_weight).reshape(-1, *[1] * (height.ndim - 1)) / SOLE_SIGMA)
 
@@ -130,7 +133,7 @@ class FlatFootCost:
 
 @dataclass(frozen=True)
 class ZeroAnglePrior:
-    """Rotation vectors are small: `stiffness` (J,3) one over rad, `weight` (T) of the frames."""
+    """Rotation vectors are small: `inverse_std` (J,3) 1/rad, `frame_weight` (T) of the frames."""
 
     inverse_std: Array
     frame_weight: Array
@@ -165,14 +168,14 @@ def fit_body(
     ----------
     body : the default body
     target : (T,N,3) m, y up; NaN where a marker is missing
-    sites : the virtual marker (of `MARKERS`) that each stands for; three or more of the pelvis
+    sites : the virtual marker (of `MARKERS`) of each marker; three or more on the pelvis
     height : m, of the person; None: unknown
-    standing : (N,3) m, the same markers in a static trial: upright, feet flat; None: there is none
+    static_markers : (N,3) m, the same markers in a static trial: upright, feet flat; None: no static trial
 
     Raises
     ------
     SolverError
-        The markers hold no finite number.
+        The markers have no finite values.
     """
     chain, mesh = build_marker_body(body, len(sites))
     columns = [MARKER_NAMES.index(site) for site in sites]
@@ -184,7 +187,7 @@ def fit_body(
         np.sqrt(min(1.0, EFFECTIVE_FRAMES / frames)),
     )
     motion_weight, static_weight = np.ones(frames), np.zeros(frames)
-    if static_markers is not None:  # one frame more, the last, that weighs as one of the independent ones
+    if static_markers is not None:  # one more frame, the last, weighted like an independent one
         target = np.concatenate([target, static_markers[None]])
         sigma = np.append(sigma, np.full((1, len(sites)), STATIC_MARKER_SIGMA * evidence_scale), axis=0)
         motion_weight, static_weight = (
@@ -217,7 +220,7 @@ def fit_body(
 
 
 def _inverse_angle_std(sites: tuple[str, ...], *, static: bool) -> Array:
-    """(J,3) 1/rad: what keeps joints at a natural angle that markers hardly see, or not at all."""
+    """Inverse standard deviations (J,3), 1/rad, of joint angles that markers hardly or never observe."""
     result = np.zeros((len(ACTIVE_JOINTS) - 1, 3))
     names = [JOINT_NAMES[joint].split("_")[-1] for joint in ACTIVE_JOINTS[1:]]
     observed = {MARKERS[MARKER_NAMES.index(site)].segment.split("_")[0] for site in sites}
@@ -232,7 +235,7 @@ def _inverse_angle_std(sites: tuple[str, ...], *, static: bool) -> Array:
 
 
 def _offset_std(sites: tuple[str, ...]) -> Array:
-    """(N) m: how far a marker may well lie from our site."""
+    """Standard deviation (N), m, of a marker's offset from our site."""
 
     def site_std(site: str) -> float:
         if site[1:] in FREE_SITES:
@@ -244,13 +247,13 @@ def _offset_std(sites: tuple[str, ...]) -> Array:
 
 
 def _marker_sigma(sites: tuple[str, ...]) -> Array:
-    """(N) m: how far a marker may well lie from its place, on someone who moves."""
+    """Standard deviation (N), m, of a marker's distance from its position in motion."""
     torso = [MARKERS[MARKER_NAMES.index(site)].segment == "torso" for site in sites]
     return np.where(torso, TRUNK_MARKER_SIGMA, MARKER_SIGMA)
 
 
 def _initial_pose(chain: KinematicChain, skin: SkinPoints, target: Array, sites: tuple[str, ...]) -> Pose:
-    """The mean pose, its pelvis turned and moved onto the markers of the pelvis (Kabsch, frame by frame)."""
+    """The mean pose, with its pelvis aligned to the pelvis markers (Kabsch, frame by frame)."""
     frames = len(target)
     pelvis = [MARKERS[MARKER_NAMES.index(site)].segment == "pelvis" for site in sites]
     rest_pelvis, pelvis_target = skin.rest_points[pelvis], target[:, pelvis]
@@ -269,7 +272,7 @@ def _initial_pose(chain: KinematicChain, skin: SkinPoints, target: Array, sites:
 
 
 def _shape_prior(body: Body, height: float | None, evidence_scale: float) -> ShapePrior:
-    """Of betas and offsets, in standard deviations; `share` narrows all of them."""
+    """Prior of betas and offsets, in standard deviations, all multiplied by `evidence_scale`."""
     shape = build_shape_prior(body, height)
     stature = GIVEN_STATURE_SIGMA if height else ASSUMED_STATURE_SIGMA
     return replace(shape, shape_sigma=evidence_scale, stature_sigma=evidence_scale * stature)

@@ -1,4 +1,4 @@
-"""Points on the default body's skin in any pose and shape, with exact derivatives, for `bodyfit`.
+"""Points on the default body's skin in any pose and shape, with exact derivatives, for `marker_body_fit.py`.
 
 T-pose: x left, y up, z forward; m, rad, float64.
 """
@@ -17,12 +17,12 @@ from biopose_cli.geometry import so3
 from biopose_cli.mesh_fit.costs import State
 from biopose_cli.typing import Array
 
-SOLE_RADIUS = 0.02  # m: the sole's vertex is the lowest this near, seen from above
+SOLE_RADIUS = 0.02  # m: the sole's vertex is the lowest within this horizontal distance
 
 
 @dataclass(frozen=True)
 class SkinPoints:
-    """Points on the skin: `rest` (P,3) m and `shapes` (P,3,S) in the T-pose, `weights` (P,24) of the joints."""
+    """Points on the skin: `rest_points` (P,3) m and `shapedirs` (P,3,S) in the T-pose, `skinning_weights` (P,24)."""
 
     rest_points: Array
     shapedirs: Array
@@ -33,14 +33,14 @@ class SkinPoints:
         return np.asarray(np.einsum("pj,tpji->tpi", self.skinning_weights, self._rigid_positions(state)))
 
     def _rigid_positions(self, state: State) -> Array:
-        """(T,P,24,3): where each joint alone would carry each point."""
+        """Positions (T,P,24,3), m, of each point if rigidly attached to each joint."""
         shape_params, posed = state.pose.shape_params, state.posed
         joints = state.chain.rest_joints + state.chain.joint_shapedirs @ shape_params
         offset = (self.rest_points + self.shapedirs @ shape_params)[:, None] - joints
         return np.asarray(posed.joints[:, None] + np.einsum("tjik,pjk->tpji", posed.rotations, offset))
 
     def jacobian(self, state: State) -> tuple[Array, Array]:
-        """Derivatives by the frame's unknowns (T,P,3,DOF) and by the shape (T,P,3,S)."""
+        """Derivatives with respect to the frame's unknowns (T,P,3,DOF) and the shape (T,P,3,S)."""
         posed, chain = state.posed, state.chain
         weighted_positions = self.skinning_weights[..., None] * self._rigid_positions(state)
         frames, points = weighted_positions.shape[:2]
@@ -59,7 +59,7 @@ class SkinPoints:
         return pose_jacobian, self._shape_jacobian(chain, posed)
 
     def _shape_jacobian(self, chain: KinematicChain, posed: PosedBody) -> Array:
-        """The points of a joint's frame move with the joint, and in the frame by their own shape less the joint's."""
+        """In a joint's frame, a point moves with its own shape direction minus the joint's."""
         joints = np.empty((*posed.joints.shape, chain.num_shape_params))
         joints[:, 0] = chain.joint_shapedirs[0]
         for j in range(1, NUM_JOINTS):
@@ -74,7 +74,7 @@ class SkinPoints:
 
 
 def build_marker_body(body: Body, num_markers: int) -> tuple[KinematicChain, Array]:
-    """The chain of joints, and the mesh (V,3,1+S) at rest: its mean and its change by shape; no landmarks."""
+    """The kinematic chain, and the rest mesh (V,3,1+S): its mean and shape directions; no landmarks."""
     arrays = read_body(DEFAULT_BODY)
     mesh = np.concatenate([arrays.v_template[..., None], arrays.shapedirs], axis=-1).astype(np.float64)
     mesh = np.pad(mesh, ((0, 0), (0, 0), (0, 3 * num_markers)))
@@ -88,7 +88,7 @@ def build_marker_body(body: Body, num_markers: int) -> tuple[KinematicChain, Arr
 
 
 def build_skin_points(mesh: Array, vertices: Array, offset_std: Array | None = None) -> SkinPoints:
-    """The `vertices` (P) of a `reduced` mesh; with `offsets` (P) m, each moves by its last shape components."""
+    """Select the `vertices` (P) of the mesh; with `offset_std` (P) m, the last shape components move each of them."""
     shapedirs = mesh[vertices, :, 1:]
     if offset_std is not None:
         for index, std in enumerate(offset_std):
@@ -99,7 +99,7 @@ def build_skin_points(mesh: Array, vertices: Array, offset_std: Array | None = N
 
 
 def sole_vertices(body: Body, mesh: Array) -> Array:
-    """Under each foot the vertex below the heel and the one below the ball, right then left."""
+    """Indices of the vertices below the heel and the ball of each foot, right foot first."""
     rest_vertices = mesh[..., 0]
     vertices = []
     for side in "RL":

@@ -1,4 +1,4 @@
-"""Ways to recover bodies from what the detector saw, frame by frame or of a clip: what `mqhmr.py` compares.
+"""Methods of body recovery from detections, per frame or per clip, as compared in `mqhmr.py`.
 
 N frames, camera frame (OpenCV's), m, px.
 """
@@ -31,14 +31,14 @@ from biopose_cli.typing import Array
 
 @dataclass(frozen=True)
 class MonocularInput:
-    """N frames, each by itself: what a detector tells of one person.
+    """Detections of one person in N independent frames.
 
     keypoints : (N, 33, 2) px, without lens distortion
     confidence : (N, 33), 0..1
-    roi : (N, 4) where the landmark network looked: centre x, y, side (px), rotation (rad, clockwise in the image)
+    roi : (N, 4) region of interest of the landmark network: centre x, y, side (px), rotation (rad, clockwise)
     matrix : (N, 3, 3) px, of the camera
-    world : (N, 33, 3) m, the landmark network's own 3D from the hips' middle, camera axes
-    raw : (N, 33, 2) px, the keypoints where they were found in the picture
+    world : (N, 33, 3) m, the landmark network's own 3D relative to the hips' midpoint, camera axes
+    raw : (N, 33, 2) px, the keypoints in the original image
     """
 
     keypoints: Array
@@ -51,9 +51,12 @@ class MonocularInput:
 
 @dataclass(frozen=True)
 class Estimate:
-    """N bodies: SMPL's `rotations` (N, 24, 3, 3), each relative to the parent's and the root's to the camera; `betas`
-    (N, 10); `transl` (N, 3) m, camera frame; and, where they are known, the landmarks' `deviations` (N, D) in standard
-    deviations (`body/kinematics.py`)."""
+    """N bodies in the camera frame.
+
+    SMPL's `rotations` (N, 24, 3, 3), each relative to the parent, the root's relative to the camera; `betas` (N, 10);
+    `transl` (N, 3) m; and, if known, `landmark_offsets` (N, D) from their mean positions, in standard deviations
+    (`body/kinematics.py`).
+    """
 
     rotations: Array
     betas: Array
@@ -66,13 +69,16 @@ class Estimate:
         return Estimate(self.rotations[frames], self.betas[frames], self.transl[frames], landmark_offsets)
 
 
-FrameMethod = Callable[[MonocularInput], Estimate]  # from frames by themselves
-ClipMethod = Callable[[Detection], Estimate]  # from a clip, all its frames
+FrameMethod = Callable[[MonocularInput], Estimate]  # on independent frames
+ClipMethod = Callable[[Detection], Estimate]  # on all frames of a clip
 
 
 def from_rendered(detections: RenderedDetections) -> tuple[MonocularInput, Estimate]:
-    """What was seen of rendered people, and the truth, before the camera. Keypoints are where real people's would be
-    (`synthesis/keypoint_error_bank.py`), as the truth's landmarks are."""
+    """Inputs from rendered people, and their ground truth, in the camera frame.
+
+    Keypoints are shifted to where real people's would be (`synthesis/keypoint_error_bank.py`), as the true landmarks
+    are.
+    """
     count = len(detections.pose)
     camera_matrix = np.zeros((count, 3, 3))
     camera_matrix[:, 0, 0] = camera_matrix[:, 1, 1] = detections.focal
@@ -91,13 +97,13 @@ def from_rendered(detections: RenderedDetections) -> tuple[MonocularInput, Estim
     rotations[:, 0] = detections.rotation @ rotations[:, 0]
     pelvis = (
         chain.rest_joints[0] + detections.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T
-    )  # the root turns about it
+    )  # the root rotates about it
     transl = np.einsum("nij,nj->ni", detections.rotation, detections.transl + pelvis) + detections.translation - pelvis
     return inputs, Estimate(rotations, detections.betas.astype(np.float64), transl)
 
 
 def from_detection(detection: Detection, frames: Array) -> MonocularInput:
-    """These frames of a clip, each by itself."""
+    """These frames of a clip, as independent inputs."""
     observations = build_observations(detection).select(frames)
     return MonocularInput(
         keypoints=observations.keypoints,
@@ -110,12 +116,12 @@ def from_detection(detection: Detection, frames: Array) -> MonocularInput:
 
 
 def optimization(detection: Detection) -> Estimate:
-    """The mesh stage's `--mesh fit` on a clip, without the refinement after it."""
+    """Mesh stage with `--mesh fit` on a clip, without the refinement."""
     return from_mesh(mesh_stage.run(detection, Settings(mesh="fit"), NullProgress()))
 
 
 def network_prior(path: Path) -> ClipMethod:
-    """The mesh stage's `--mesh mqhmr` with the weights in `path`: the network and the fit after it.
+    """Mesh stage with `--mesh mqhmr` and the weights in `path`: the network, then the fit.
 
     Raises AssetError as `load_network`.
     """
@@ -128,7 +134,7 @@ def network_prior(path: Path) -> ClipMethod:
 
 
 def frame_optimization(inputs: MonocularInput) -> Estimate:
-    """The same fit on every frame by itself, with a shape of its own: what it is worth without time."""
+    """The same fit on every frame separately, each with its own shape: its value without temporal information."""
     body = load_body()
     chain, prior = build_kinematic_chain(body), mesh_stage.build_shape_prior(body, None)
     poses = [
@@ -162,10 +168,10 @@ def frame_optimization(inputs: MonocularInput) -> Estimate:
 def regression(path: Path, feature_maps: Mapping[str, Array] | None = None) -> FrameMethod:
     """MQ-HMR alone, frame by frame, with the weights in `path`.
 
-    maps: of the frames that it will be asked for, by the names of `backbones/blazepose.py`, each (N, 2, side, side,
-    channels); a network that looks at none does without.
+    feature_maps: of the frames to be evaluated, by the layer names of `hmr/backbones/blazepose.py`, each
+    (N, 2, side, side, channels); only for networks with an image branch.
 
-    Raises AssetError as `load_network`, and SettingError if the network needs maps and there are none.
+    Raises AssetError as `load_network`, and SettingError if the network needs feature maps and there are none.
     """
     network, chain = load_network(path), build_kinematic_chain(load_body())
     layers = [] if feature_maps is None else [feature_maps[layer] for layer in network.config.image_inputs]

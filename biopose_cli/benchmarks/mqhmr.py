@@ -1,10 +1,10 @@
-"""How well bodies are recovered in 3D from one view: on rendered people, whose truth is exact, and on four real views.
+"""Accuracy of 3D body recovery from one view: on rendered people with exact ground truth, and on four real views.
 
-Compared are the 16 landmarks of `points.py`, a body's as `body/kinematics.py` carries them.
+The errors are those of the 16 landmarks of `metrics/points.py`, placed on the body as in `body/kinematics.py`.
 
-`blazepose`, the landmark network's own 3D, is always measured, and on the real views a `floor`: our body fitted to the
-true landmarks themselves, by its shape alone (`floor_betas`, all that a network can say) and with the landmarks' own
-deviations (`floor`). What it leaves is the definitions' and the triangulation's error, not the view's.
+`blazepose`, the landmark network's own 3D, is always evaluated. On the real views, a lower bound is evaluated too: our
+body fitted to the true landmarks, by its shape alone (`floor_betas`, the best a network can reach) and with the
+landmarks' offsets (`floor`). Its error is due to definitions and triangulation, not to the view.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from biopose_cli.progress import Progress
 from biopose_cli.synthesis.rendered_detections import RenderedDetections
 from biopose_cli.typing import Array
 
-_CHUNK = 64  # frames whose whole meshes are in memory
+_CHUNK = 64  # frames whose full meshes are in memory
 
 
 def evaluate(
@@ -50,26 +50,25 @@ def evaluate(
 
     Parameters
     ----------
-    looks
-        File of rendered people (`synthesis/rendered_detections.py`), or None.
-    views
-        The real views; may be empty.
-    recover, recover_clip
-        Methods by name; those of clips are measured on the real views only.
+    detections_path : file of rendered people (`synthesis/rendered_detections.py`), or None
+    views : the real views; may be empty
+    frame_methods : by name
+    clip_methods : by name; evaluated on the real views only
+    progress : reports the current method
 
     Returns
     -------
     dict
-        `points`: the 16 names. `rendered`: `frames`, and by method `points_errors`' figures, a body's also
-        `body_errors`'; `by_subject` and `subjects_mean`, the first of these for each who moved so, and their mean.
-        `rendered_perturbed`: the same on people whose recorded poses were changed at random. `real`:
-        `frames`; `floor_betas` and `floor` with the figures on one view; by method `views`, the figures by view, and
-        `mean` over the views. What was not measured is absent.
+        `points`: the 16 names. `rendered`: `frames`, and by method the values of `landmark_errors` and, for bodies, of
+        `body_errors`; `by_subject` and `subjects_mean`: the former per subject of the motion, and their mean.
+        `rendered_perturbed`: the same on people whose poses had random rotations added. `real`: `frames`; `floor_betas`
+        and `floor` with the values on one view; by method `views`, the values per view, and `mean` over the views. What
+        was not evaluated is absent.
 
     Raises
     ------
     SettingError
-        `looks` cannot be read.
+        `detections_path` cannot be read.
     """
     evaluator = Evaluator(load_body())
     report: dict[str, Any] = {"points": list(LIMB_LANDMARK_NAMES)}
@@ -87,21 +86,20 @@ def evaluate(
 
 
 class Evaluator:
-    """Places bodies and compares them."""
+    """Computes joints, landmarks and vertices of estimates, and their errors."""
 
     def __init__(self, body: Body) -> None:
         self.body = body
         self.chain = build_kinematic_chain(body)
         self.smpl = SMPLKinematics(self.chain)
-        self.skin_vertices = np.unique(body.faces)  # without the helper vertices, which are in no face
+        self.skin_vertices = np.unique(body.faces)  # without the helper vertices, which belong to no face
 
     def landmarks(self, estimate: Estimate) -> Array:
-        """(N, 33, 3) m from the pelvis joint, camera axes."""
+        """Landmarks (N, 33, 3), m, relative to the pelvis joint, camera axes."""
         return self._joints_and_landmarks(estimate)[1]
 
     def body_errors(self, pred: Estimate, gt: Estimate) -> dict[str, float]:
-        """`joints_mpjpe_mm` and `joints_pa_mpjpe_mm` of SMPL's 24 joints, and `mve_mm` over the whole skin, both from
-        the pelvis joint."""
+        """`joints_mpjpe_mm` and `joints_pa_mpjpe_mm` of SMPL's 24 joints, and `mve_mm`, all relative to the pelvis."""
         pred_joints, gt_joints = self._joints_and_landmarks(pred)[0], self._joints_and_landmarks(gt)[0]
         chunks = [slice(k, k + _CHUNK) for k in range(0, len(pred_joints), _CHUNK)]
         vertex_errors = [
@@ -128,7 +126,7 @@ class Evaluator:
         return joints.double().numpy(), landmarks.double().numpy()
 
     def _vertices(self, estimate: Estimate) -> Array:
-        """(N, V, 3) m from the pelvis joint."""
+        """Vertices (N, V, 3), m, relative to the pelvis joint."""
         axis_angles, betas = _tensor(so3.matrix_to_axis_angle(estimate.rotations)), _tensor(estimate.betas)
         pelvis = self.chain.rest_joints[0] + estimate.betas @ self.chain.joint_shapedirs[0, :, :NUM_BETAS].T
         with torch.no_grad():

@@ -1,14 +1,14 @@
-"""NeurIK on people and motion that its training never saw: a table like the paper's Table 2, and frames/s.
+"""NeurIK on held-out people and motion: a table like the paper's Table 2, and frames/s.
 
-Held-out subjects' motion capture is worn by random bodies; their virtual markers, clean or noisy, are the input. The
-truth is what training labels are too: the angles that our solver finds on the clean markers with the skeleton scaled
-to the person. So the solver's own error on clean markers is nothing by definition; on noisy ones it is not.
+Random bodies perform held-out subjects' motion capture; their virtual markers, clean or noisy, are the input. The truth
+is defined as in training: the angles that our solver finds on the clean markers with the skeleton scaled to the person.
+So the solver's own error on clean markers is 0 by definition; on noisy ones it is not.
 
-What each method is given differs, as it does in the product. The network sees markers only and estimates angles and
-scales; so does `solver_from_markers` (the paper's optimisation, section 3.1, on the skeleton with typical marker
-places). Solver, network plus solver and OpenSim are given the skeleton scaled to the person, with every marker exactly
-in its place: their `mae_body_mm` is 0, and their angles have an advantage over the network's. An arm's posture under
-its other name (`skeleton/euler_branches.py`) is no error, for no method.
+The methods' inputs differ, as in the product. The network gets markers only and predicts angles and scales, and so does
+`solver_from_markers` (the paper's optimisation, section 3.1, on the skeleton with typical marker positions). Solver,
+network plus solver and OpenSim get the skeleton scaled to the person with exact marker positions: their `mae_body_mm`
+is 0, and their angles have an advantage over the network's. An arm's posture on the other Euler branch
+(`skeleton/euler_branches.py`) is no error, for any method.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from biopose_cli.training.marker_loader import segment_tree
 from biopose_cli.typing import Array
 
 FRAME_RATE = 30.0  # frames/s, the most common of videos
-NUM_FRAMES = 60  # of every person: 2 s
+NUM_FRAMES = 60  # per person: 2 s
 METHODS = ("network", "network_plus_solver", "solver_from_markers", "solver", "opensim")
-_SEED = 20_000  # far from any training's
+_SEED = 20_000  # far from the seeds of training
 _PELVIS_TRANSLATIONS = ("pelvis_tx", "pelvis_ty", "pelvis_tz")
 
 
 @dataclass(frozen=True)
 class Person:
-    """One held-out person: `markers` (T, M, 3) m of the body, `q` (T, D) the angles that belong to them."""
+    """One held-out person: `markers` (T, M, 3) m of the body, and their true angles `q` (T, D)."""
 
     subject_model: ScaledSubject
     subject: str
@@ -68,26 +68,26 @@ def evaluate(
     iterations: int | None = None,
     methods: Sequence[str] = METHODS,
 ) -> dict[str, Any]:
-    """Errors and frames/s of every method at every level of noise.
+    """Errors and frames/s of every method at every noise level.
 
     Parameters
     ----------
-    motion
-        Folder with the motion-capture archives.
-    places
-        (M, 3) m, the markers' typical places on the unscaled bones (they come with the network).
-    iterations
-        Of the solver after the network; None: to convergence.
+    motion : folder of the motion-capture archives
+    network : the network to evaluate
+    marker_locations : (M, 3) m, typical positions of the markers on the unscaled bones (from the network's file)
+    progress : reports the current method
+    people : number of people
+    iterations : of the solver after the network; None: to convergence
+    methods : of `METHODS`
 
     Returns
     -------
     dict
-        `network`, `network_plus_solver`, `solver_from_markers`, `solver`, `opensim`: on clean markers, each
-        `mae_angle_deg`, `mpblpe_mm`, `mpblpe_rooted_mm` (the pelvis' origin laid on the true one), `mae_body_mm`,
-        `frames_per_s`; but for `network` also `network_gain`: on how many `people` the network's angles are the better
-        ones, `mean_deg` on average, and the `standard_error_deg` of that mean. `levels`: the same by level of noise;
-        `coordinates`: degrees by angle, clean; `people`,
-        `frames`; `marker_rms_mm` by level, the mean displacement of each frame taken away.
+        By method (`network`, `network_plus_solver`, `solver_from_markers`, `solver`, `opensim`), on clean markers:
+        `mae_angle_deg`, `mpblpe_mm`, `mpblpe_rooted_mm` (pelvis origins aligned), `mae_body_mm`, `frames_per_s`; except
+        for `network` also `network_gain`: on how many `people` the network's angles are better, the mean gain
+        `mean_deg` and its `standard_error_deg`. `levels`: the same by noise level. `coordinates`: degrees by angle,
+        clean. Also `people`, `frames`, and `marker_rms_mm` by level, without the mean displacement of each frame.
 
     Raises
     ------
@@ -165,7 +165,7 @@ _Method = Callable[[Person, Array], tuple[Array, Array]]  # markers (T, M, 3) ->
 
 
 class _Evaluator:
-    """Compares a method's answer with the truth on the unscaled skeleton's landmarks and segments."""
+    """Compares a method's result with the truth on the unscaled skeleton's landmarks and segments."""
 
     def __init__(self, marker_locations: Array) -> None:
         model = unscaled_model(marker_locations).model
@@ -246,7 +246,7 @@ def _make_method(method: str, network: NeurIK, evaluator: _Evaluator, iterations
 
 
 def _noisy_markers(person: Person, level: str, number: int) -> Array:
-    """(T, M, 3), NaN where not seen: the same for every method."""
+    """Markers (T, M, 3), m, NaN where hidden: the same for every method."""
     segments, parents = segment_tree(person.subject_model.spec)
     generator = torch.Generator().manual_seed(_SEED + number)
     clean = torch.as_tensor(person.markers, dtype=torch.float32)[None]
@@ -255,7 +255,7 @@ def _noisy_markers(person: Person, level: str, number: int) -> Array:
 
 
 def _rms(noisy: Array, clean: Array) -> float:
-    """mm, over the seen markers, the whole body's displacement of each frame taken away."""
+    """RMS displacement, mm, of the visible markers, without the mean displacement of each frame."""
     error = noisy - clean
     error = error - np.nanmean(error, axis=1, keepdims=True)
     return float(1000 * np.sqrt(np.nanmean((error**2).sum(-1))))

@@ -1,4 +1,4 @@
-"""`biopose bench`: frames/s and peak memory of every stage, each in a process of its own."""
+"""`biopose bench`: frames/s and peak memory of every stage, each in its own process."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from biopose_cli.pipeline.steps import STAGES
 from biopose_cli.progress import Progress
 
 EMBEDDED_CLIP = Path(__file__).parents[2] / "sample_videos" / "walk.mp4"
-_SAMPLING_INTERVAL = 0.02  # s between two looks at a process's memory
+_SAMPLING_INTERVAL = 0.02  # s between two samples of a process's memory
 
 
 def bench_stages(video: Path | None, weights: str, progress: Progress) -> dict[str, Any]:
-    """Run the stages one by one on a fresh folder.
+    """Run the stages one by one in a new folder.
 
     Returns
     -------
@@ -30,13 +30,13 @@ def bench_stages(video: Path | None, weights: str, progress: Progress) -> dict[s
     Raises
     ------
     SettingError
-        No video was given and the embedded clip is not there (an installation without the repository).
+        No video was given and the embedded clip does not exist (an installation without the repository).
     Failure
-        A stage did not succeed.
+        A stage failed.
     """
     clip = video or EMBEDDED_CLIP
     if not clip.is_file():
-        raise SettingError(f"there is no video {clip}", "Name one: `biopose bench VIDEO`")
+        raise SettingError(f"there is no video {clip}", "Give one: `biopose bench VIDEO`")
     rows, frames = [], 0
     progress.start("bench", len(STAGES), "stages")
     with tempfile.TemporaryDirectory(prefix="biopose_bench") as folder:
@@ -62,7 +62,7 @@ def bench_stages(video: Path | None, weights: str, progress: Progress) -> dict[s
 
 
 def _run_and_measure(arguments: list[str]) -> tuple[dict[str, Any], float, int]:
-    """A command's JSON, its time in s, and the largest resident set of it and its children in bytes."""
+    """JSON output of a command, its time in s, and the peak resident set of it and its children in bytes."""
     import time
 
     import psutil

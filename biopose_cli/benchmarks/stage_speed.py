@@ -24,18 +24,18 @@ NUM_RUNS = 3
 
 
 def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Time the stage on the embedded clip's true body, walking to and fro for `frames` frames.
+    """Time the stage on the embedded clip's true body, walking back and forth for `frames` frames.
 
     Returns
     -------
     dict
-        `frames`; `first_s`, of the first call in the process on 32 frames (imports, loading of network and OpenSim);
-        then, of the median of three calls: `seconds`, `frames_per_s`; `marker_rms_mm`.
+        `frames`; `first_s`, time of the first call in the process, on 32 frames (imports, loading of network and
+        OpenSim); of the median of three calls: `seconds`, `frames_per_s`; `marker_rms_mm`.
 
     Raises
     ------
     SettingError
-        The embedded clip is not there (an installation without the repository).
+        The embedded clip does not exist (an installation without the repository).
     """
     inputs = _gt_inputs(frames)
     progress.start("bench neurik", NUM_RUNS + 1, "runs")
@@ -62,7 +62,7 @@ def bench_neurik(frames: int, settings: Settings, progress: Progress) -> dict[st
 def _gt_inputs(frames: int) -> tuple[Array, Array, Refined]:
     """Times (T) s, valid frames (T) and the true body: what the stages before would hand on without any error."""
     if not GT_FILE.is_file():
-        raise SettingError(f"there is no {GT_FILE}", "Run this in a clone of the repository")
+        raise SettingError(f"{GT_FILE} does not exist", "Run this in a clone of the repository")
     with np.load(GT_FILE, allow_pickle=False) as stored:
         gt = {name: stored[name] for name in stored.files}
     forward_frames = np.arange(len(gt["time"]))

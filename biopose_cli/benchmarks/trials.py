@@ -1,4 +1,4 @@
-"""Other people's trials: their markers move a body, our `neurik` stage reads it, their angles are the reference.
+"""Published trials: the body is fitted to their markers, our `neurik` stage estimates angles, theirs are the reference.
 
 It tests what comes after the fit to the video: markers, scaling, zero and inverse kinematics. The files are found by
 name in a folder laid out as `TRIALS` says; docs/how/skeleton.md tells what the figures mean.
@@ -39,12 +39,12 @@ SITES_FILE = Path(__file__).parent / "data" / "sites.csv"
 
 @dataclass(frozen=True)
 class TrialFiles:
-    """Of one trial, by name."""
+    """File names of one trial."""
 
     folder: str
     markers: str
-    reference: str  # angles; or a scaled .osim: OpenSim's own inverse kinematics on it
-    static: str | None  # the markers on the standing person: a static trial, or a scaled .osim at zero
+    reference: str  # angles; or a scaled .osim, on which OpenSim's own inverse kinematics runs
+    static: str | None  # the markers of the standing person: a static trial, or a scaled .osim at zero angles
 
 
 TRIALS = (
@@ -61,21 +61,22 @@ TRIALS = (
         for k in (1, 2, 3)
     ),
 )
-CAMERA_DISTANCE = 5.0  # m, of the camera that the stage is told of
+CAMERA_DISTANCE = 5.0  # m, of the virtual camera
 CAMERA_FROM_Y_UP = np.diag([1.0, -1.0, -1.0])  # y up -> OpenCV's axes, level
-MIN_PELVIS_MARKERS = 3  # as few show how a pelvis lies
+MIN_PELVIS_MARKERS = 3  # the fewest that determine the pelvis
 
 
 @dataclass(frozen=True)
 class TrialResult:
     """One trial: EST is the `neurik` stage on the fitted body, REF the trial's own angles, degrees.
 
-    coordinates : by name `mae`, `offset`, `mae_offset_removed` and the rest of `compare`'s figures; the same in
-        `legs` for the means of the legs
-    fit_rms_mm : of the body's sites, with their offsets, about the markers
-    residual_mm : root mean square distance of the skeleton's virtual markers from the body's
-    frames_per_s : of the stage, scaling included
-    notes : what `compare` converted, and the stage's warnings
+    coordinates : by name `mae`, `offset`, `mae_offset_removed` and the other values of `compare`; `legs` has the means
+        of
+        the legs
+    fit_rms_mm : RMS distance of the body's sites, with their offsets, from the markers
+    residual_mm : RMS distance of the skeleton's virtual markers from the body's
+    frames_per_s : of the stage, with scaling
+    notes : conversions by `compare`, and the stage's warnings
     """
 
     name: str
@@ -89,12 +90,14 @@ class TrialResult:
 
 
 def evaluate_trials(folder: Path, settings: Settings, progress: Progress, stride: int = 3) -> list[TrialResult]:
-    """Run all trials that are in `folder`; files that are not there are left out with a note.
+    """Run all trials in `folder`; missing files are skipped with a note.
 
     Parameters
     ----------
+    folder : of the trials
     settings : of the stage; the camera is always level, `height` and `body` are the trial's
-    every : use each n-th frame
+    progress : reports the current trial
+    stride : use every `stride`-th frame
 
     Raises
     ------
@@ -107,7 +110,7 @@ def evaluate_trials(folder: Path, settings: Settings, progress: Progress, stride
         paths = [folder / files.folder / name for name in (files.markers, files.reference, files.static) if name]
         missing = sorted({path.name for path in paths if not path.is_file()})
         if missing:
-            progress.note(f"{files.folder}/{files.markers} is left out: there is no {' and no '.join(missing)}")
+            progress.note(f"{files.folder}/{files.markers} is skipped: missing {' and '.join(missing)}")
             continue
         results.append(
             _evaluate_trial(paths[0], paths[1], None if files.static is None else paths[2], settings, progress, stride)
@@ -120,7 +123,7 @@ def evaluate_trials(folder: Path, settings: Settings, progress: Progress, stride
 
 
 def as_json(results: list[TrialResult]) -> list[dict[str, Any]]:
-    """Plain values, one object per trial, keys as of `TrialResult`."""
+    """Plain values, one object per trial, with the keys of `TrialResult`."""
     return [asdict(result) | {"notes": list(result.notes)} for result in results]
 
 
@@ -133,7 +136,7 @@ def _evaluate_trial(
     site_names = tuple(site_by_marker()[name] for name in marker_names)
     pelvis_sites = [site for site in site_names if MARKERS[MARKER_NAMES.index(site)].segment == "pelvis"]
     if len(pelvis_sites) < MIN_PELVIS_MARKERS:
-        raise MotionFileError(f"{trc} names too few markers of the pelvis", f"{SITES_FILE.name} lists the known ones")
+        raise MotionFileError(f"{trc} has too few pelvis markers", f"{SITES_FILE.name} lists the known ones")
     time = markers.time[::stride]
     target = np.full((len(time), len(marker_names), 3), np.nan)
     for column, name in enumerate(marker_names):
@@ -163,9 +166,9 @@ def _evaluate_trial(
 
 
 def _static_markers(path: Path) -> dict[str, Array]:
-    """Where the markers of the standing person are (3), y up, m, by their names.
+    """Positions (3), m, y up, of the standing person's markers, by name.
 
-    The mean of a static trial; or the markers of a scaled model whose coordinates are all zero.
+    They are the mean of a static trial, or the markers of a scaled model at zero coordinates.
     """
     if path.suffix == ".trc":
         markers = read_trc(path)
@@ -181,13 +184,13 @@ def _static_markers(path: Path) -> dict[str, Array]:
 
 @cache
 def site_by_marker() -> dict[str, str]:
-    """The virtual marker that somebody's marker stands for, by their name."""
+    """Map from the trials' marker names to ours."""
     with SITES_FILE.open(encoding="utf-8", newline="") as stream:
         return {row["marker"]: row["site"] for row in csv.DictReader(stream)}
 
 
 def _height(folder: Path) -> float | None:
-    """The stature in m that OpenCap's `metadata.yaml` states."""
+    """Stature in m from OpenCap's `metadata.yaml`."""
     path = folder / "metadata.yaml"
     match = re.search(r"^height_m:\s*([\d.]+)", path.read_text("utf-8"), re.M) if path.is_file() else None
     return float(match[1]) if match else None
@@ -210,7 +213,7 @@ def _to_camera_frame(fitted: FittedBody) -> Refined:
     frames = len(fitted.transl)
     with torch.no_grad():
         betas = torch.as_tensor(fitted.betas, dtype=torch.float32)
-        root = load_body().rest_joints(betas)[0].double().numpy()  # the root turns about this point
+        root = load_body().rest_joints(betas)[0].double().numpy()  # the root rotates about this point
     pelvis = (fitted.transl + root) @ CAMERA_FROM_Y_UP
     pelvis += [0.0, 0.0, CAMERA_DISTANCE] - pelvis.mean(axis=0)
     return Refined(

@@ -1,7 +1,7 @@
-"""The body as a chain of 24 joints that carries the 33 landmarks, with exact derivatives: what the fit moves.
+"""The body as a chain of 24 joints with 33 landmarks, and exact derivatives, for the fit.
 
-The skin does not matter to the fit, so only what is linear in the shape is kept of a body: its joints at rest and,
-for every landmark, a point fixed in the frame of the joint that carries it. Camera frame, metres, float64.
+The fit does not need the skin, so only quantities linear in the shape are kept: the joints at rest and, for every
+landmark, a point fixed in the frame of its parent joint. Camera frame, metres, float64.
 """
 
 from __future__ import annotations
@@ -23,23 +23,26 @@ if TYPE_CHECKING:
 
 NUM_JOINTS = 24
 NUM_BETAS = 10  # SMPL's shape components
-FIXED_JOINTS = (22, 23)  # nothing observes the fingers' roots: they stay straight
+FIXED_JOINTS = (22, 23)  # nothing observes the hands' roots: they stay straight
 ACTIVE_JOINTS = tuple(j for j in range(NUM_JOINTS) if j not in FIXED_JOINTS)
 LANDMARK_STD = 0.015  # m
-DOF = 3 * len(ACTIVE_JOINTS) + 3  # of a frame: a small turn of every moving joint, then the translation
+DOF = 3 * len(ACTIVE_JOINTS) + 3  # unknowns per frame: a small rotation of every active joint, then the translation
 
 
 @dataclass(frozen=True)
 class Pose:
-    """The unknowns: `rotations` (T,24,3,3) relative to the parent (joint 0: to the camera), `transl` (T,3) m and
-    `shape_params` (S): SMPL's betas, then the landmarks' own deviations."""
+    """The unknowns.
+
+    `rotations` (T,24,3,3) relative to the parent (joint 0: to the camera), `transl` (T,3) m and `shape_params` (S):
+    SMPL's betas, then the landmarks' offsets in standard deviations.
+    """
 
     rotations: Array
     transl: Array
     shape_params: Array
 
     def retract(self, step: Array, shape_step: Array) -> Pose:
-        """Turned and shifted by `step` (T, DOF) and reshaped by `shape_step` (S)."""
+        """Apply the update `step` (T, DOF), rotation vectors and translation, and `shape_step` (S)."""
         increments = so3.axis_angle_to_matrix(step[:, :-3].reshape(len(step), -1, 3))
         rotations = self.rotations.copy()
         rotations[:, list(ACTIVE_JOINTS)] = rotations[:, list(ACTIVE_JOINTS)] @ increments
@@ -52,11 +55,11 @@ class Pose:
 
 @dataclass(frozen=True)
 class KinematicChain:
-    """A body reduced to what the landmarks need.
+    """A body reduced to its joints and landmarks.
 
     `rest_joints` (24,3) m and `joint_shapedirs` (24,3,S): joints of the T-pose = rest_joints + joint_shapedirs @ shape.
-    `parent_joint` (33): the joint whose frame holds the landmark; `offset` (33,3) and `offset_shapedirs` (33,3,S): its
-    place relative to that joint at rest, in the same way.
+    `parent_joint` (33): the joint in whose frame a landmark is fixed; `offset` (33,3) and `offset_shapedirs` (33,3,S):
+    its position relative to that joint at rest, in the same way.
     """
 
     parents: tuple[int, ...]
@@ -75,7 +78,7 @@ class KinematicChain:
 
     @property
     def num_shape_params(self) -> int:
-        """S: SMPL's ten components and the landmarks' deviations."""
+        """S: SMPL's ten components and the landmarks' offsets."""
         return int(self.joint_shapedirs.shape[-1])
 
 
@@ -89,7 +92,7 @@ class PosedBody:
 
 
 def forward_kinematics(chain: KinematicChain, pose: Pose) -> PosedBody:
-    """Forward kinematics, SMPL's: the pelvis stands at its rest place plus the translation."""
+    """SMPL's forward kinematics: the pelvis is at its rest position plus the translation."""
     rest_joints = chain.rest_joints + chain.joint_shapedirs @ pose.shape_params
     rotations = np.empty_like(pose.rotations)
     joints = np.empty((len(rotations), NUM_JOINTS, 3))
@@ -107,7 +110,7 @@ def forward_kinematics(chain: KinematicChain, pose: Pose) -> PosedBody:
 
 
 def landmark_jacobian(chain: KinematicChain, posed: PosedBody) -> tuple[Array, Array]:
-    """Derivatives of the landmarks: by the frame's unknowns (T,33,3,DOF) and by the shape (T,33,3,S)."""
+    """Derivatives of the landmarks with respect to the frame's unknowns (T,33,3,DOF) and the shape (T,33,3,S)."""
     frames = len(posed.joints)
     by_pose = np.zeros((frames, LANDMARKS, 3, DOF))
     by_pose[..., -3:] = np.eye(3)
@@ -125,7 +128,7 @@ def landmark_jacobian(chain: KinematicChain, posed: PosedBody) -> tuple[Array, A
 
 
 def _shape_jacobian(chain: KinematicChain, posed: PosedBody) -> Array:
-    """Derivative of the joints by the shape, (T,24,3,S)."""
+    """Derivative of the joints with respect to the shape, (T,24,3,S)."""
     result = np.empty((*posed.joints.shape, chain.num_shape_params))
     result[:, 0] = chain.joint_shapedirs[0]
     for j in range(1, NUM_JOINTS):
@@ -138,10 +141,10 @@ def _shape_jacobian(chain: KinematicChain, posed: PosedBody) -> Array:
 def build_kinematic_chain(body: Body) -> KinematicChain:
     """Reduce `body` to its chain, with the landmarks of `data/landmarks.csv` (see docs/how/mesh.md).
 
-    A landmark stands at `origin` (a joint at rest) plus x, y, z (m, body of mean shape, axes of the T-pose: x left,
-    y up, z forward) and turns with `carrier`. Its offset grows with the stature. What a network takes for a hip or an
-    ankle also differs between people and their clothes: landmarks of the same `group` deviate together, mirrored, by
-    three more shape components of `LANDMARK_STD` m each.
+    A landmark is at `origin` (a joint at rest) plus x, y, z (m, body of mean shape, axes of the T-pose: x left, y up,
+    z forward) and rotates with `carrier`. Its offset scales with the stature. Landmark positions also differ between
+    people and their clothes: landmarks of the same `group` are offset together, mirrored, by three more shape
+    components with a standard deviation of `LANDMARK_STD` m each.
     """
     betas = torch.zeros(NUM_BETAS + 1, NUM_BETAS)
     betas[1:] = torch.eye(NUM_BETAS)
@@ -164,7 +167,7 @@ def build_kinematic_chain(body: Body) -> KinematicChain:
 
 
 def _landmark_modes() -> Array:
-    """How the landmarks move with the components of their groups, (33,3,3 G) m."""
+    """Derivative of the landmarks with respect to the components of their groups, (33,3,3 G) m."""
     rows = read_csv("landmarks.csv")
     groups = sorted({row["group"] for row in rows})
     result = np.zeros((LANDMARKS, 3, 3 * len(groups)))
@@ -185,11 +188,11 @@ def landmark_table() -> tuple[Array, Array, Array]:
 
 
 def landmark_std() -> Array:
-    """Standard deviation of BlazePose's landmarks about those places, (33), px of its 256 px crop."""
+    """Standard deviation of BlazePose's landmarks about those positions, (33), px of its 256 px crop."""
     return np.array([float(row["sigma"]) for row in read_csv("landmarks.csv")])
 
 
 def read_csv(name: str) -> list[dict[str, str]]:
-    """The rows of `data/name`; lines that begin with # say where they come from."""
+    """Rows of `data/name`; lines that begin with # are comments on the source."""
     text = resources.files("biopose_cli.body").joinpath("data", name).read_text(encoding="utf-8")
     return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))

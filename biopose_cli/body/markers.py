@@ -18,11 +18,12 @@ MARKERS_CSV = Path(__file__).parent / "data" / "markers.csv"
 # Skin over the bone in front of the ASIS and behind the PSIS, m (Mantovani et al., Gait & Posture 44, 2016:
 # CT of 67 adults).
 SKIN_ASIS, SKIN_PSIS = 0.0097, 0.0196
-# The glenohumeral centre lies under the acromion by this part of the distance between the acromia: Rab et al.
-# (J Biomech 35, 2002) in form. Their 0.17 is for markers further out; with this table's sites it would lie
-# 13 mm under the point about which the default body's arm turns, so the factor is fitted to that.
+# The glenohumeral centre is below the acromion by this fraction of the distance between the acromia: Rab et al. (J
+# Biomech 35, 2002) in form. Their 0.17 is for more lateral markers; with this table's sites it would be 13 mm below the
+# centre of rotation of the default body's arm, so the factor is fitted to that.
 SHOULDER_DROP = 0.13
-INITIAL_LEG_LENGTH = 0.83  # m, thigh and shank, for a first estimate of the hips: 10 mm too much move them by 0.4 mm
+# m, thigh and shank, for a first estimate of the hips: an error of 10 mm moves them by 0.4 mm
+INITIAL_LEG_LENGTH = 0.83
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,9 @@ MARKER_NAMES = tuple(marker.name for marker in MARKERS)
 def joint_centers(markers: Tensor) -> dict[str, Tensor]:
     """Anatomical joint centres (..., 3) by name from the markers (..., M, 3) alone, in their frame, m.
 
-    It does not look at the body's own joints, so it means the same for any body file. hip_r, hip_l: Hara et al.
-    2016. knee, ankle, elbow, wrist: half way between the medial and the lateral site. shoulder: under the
-    acromion, along the thorax (its axis is ISB's: Wu et al. 2005), by `SHOULDER_DROP` of the distance between
-    the acromia.
+    The body's own joints are not used, so the result has the same meaning for any body file. hip_r, hip_l: Hara et al.
+    2016. Knee, ankle, elbow, wrist: midpoint of the medial and the lateral site. Shoulder: below the acromion, along
+    the thorax (its axis is ISB's: Wu et al. 2005), by `SHOULDER_DROP` of the distance between the acromia.
     """
     position = {name: markers[..., i, :] for i, name in enumerate(MARKER_NAMES)}
     centers: dict[str, Tensor] = {}
@@ -78,7 +78,7 @@ def joint_centers(markers: Tensor) -> dict[str, Tensor]:
 
     pelvis = (position["RASI"], position["LASI"], position["RPSI"], position["LPSI"])
     leg = torch.full_like(pelvis[0][..., 0], INITIAL_LEG_LENGTH)
-    for _ in range(3):  # the thigh ends at the hip that is looked for; the third pass moves it by under 0.1 mm
+    for _ in range(3):  # the thigh ends at the hip that is computed; the third pass moves it by less than 0.1 mm
         centers["hip_r"], centers["hip_l"] = hara_hips(*pelvis, leg)
         bones = [("hip", "knee"), ("knee", "ankle")]
         lengths = [_length(centers[f"{a}_{s}"] - centers[f"{b}_{s}"]) for a, b in bones for s in "rl"]
@@ -94,11 +94,11 @@ def joint_centers(markers: Tensor) -> dict[str, Tensor]:
 
 
 def hara_hips(rasi: Tensor, lasi: Tensor, rpsi: Tensor, lpsi: Tensor, leg: Tensor) -> tuple[Tensor, Tensor]:
-    """The right and the left hip centre (..., 3), m, from skin sites (..., 3) and thigh + shank `leg` (...).
+    """Right and left hip centre (..., 3), m, from skin sites (..., 3) and thigh + shank `leg` (...), m.
 
-    Hara et al., Sci Rep 6 (2016) 37707, from CT of 157 people, in mm, origin half way between the ASIS: forward
-    11 - 0.063 LL, up -9 - 0.078 LL, sideways 8 + 0.086 LL. LL runs from the ASIS over the knee to the medial
-    malleolus: it is taken as `leg` and how far the hip lies under the ASIS, so that no pose changes it.
+    Hara et al., Sci Rep 6 (2016) 37707, from CT of 157 people, in mm, origin midway between the ASIS: forward
+    11 - 0.063 LL, up -9 - 0.078 LL, sideways 8 + 0.086 LL. LL is measured from the ASIS over the knee to the medial
+    ankle; it is computed as `leg` plus the height of the ASIS over the hip, so that it does not depend on the pose.
     """
     origin, forward, up, right, _, _ = _pelvis_frame(rasi, lasi, rpsi, lpsi)
     length = (leg.unsqueeze(-1) + 0.009) / (1 - 0.078)

@@ -1,8 +1,8 @@
-"""A body in SMPL's form: shape and pose in, vertices, joints and virtual markers out, in torch.
+"""A body with SMPL's parameters: vertices, joints and virtual markers from shape and pose, in torch.
 
-Posing is `smplx.SMPL`'s. Two of them hold one body: the whole mesh, for drawing, and a *reduced* body of only
-the marker vertices and one pseudo-vertex per joint, for everything that is computed per frame. Frame of
-reference: SMPL's (x to the subject's left, y up, z forward) at rest; m and rad.
+Posing is that of `smplx.SMPL`. There are two versions of a body: the whole mesh, for rendering, and a *reduced* one
+with only the marker vertices and one pseudo-vertex per joint, for all computations per frame. Frame of reference:
+SMPL's (x to the subject's left, y up, z forward) at rest; m and rad.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ JOINT_NAMES = (
     "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand",
     "right_hand",
 )  # fmt: skip
-MIRROR_JOINT = tuple(  # of each joint, where left and right are exchanged
+MIRROR_JOINT = tuple(  # joint on the other side, for each joint
     JOINT_NAMES.index(name.replace("left", "#").replace("right", "left").replace("#", "right")) for name in JOINT_NAMES
 )
-# smplx wants vertices for 21 extra joints. They belong to SMPL's mesh and are not used here.
+# smplx needs vertices for 21 extra joints. They belong to SMPL's mesh and are not used here.
 EXTRA_JOINTS = dict.fromkeys(("nose", "reye", "leye", "rear", "lear"), 0)
 
 
@@ -44,9 +44,7 @@ class BodyOutput:
 
 
 class _SMPLLayer(smplx.SMPL):  # type: ignore[misc]
-    """`smplx.SMPL` for files of ten shape components (its own default is 300, with a printed warning for
-    less).
-    """
+    """`smplx.SMPL` for files with ten shape components (its default is 300, with a printed warning for fewer)."""
 
     SHAPE_SPACE_DIM = 10
 
@@ -69,27 +67,30 @@ class Body:
         self._heights = torch.from_numpy(np.column_stack([arrays.v_template[:, 1], heights])).float()
 
     def pose(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> BodyOutput:
-        """Joints and markers, differentiable in all four.
+        """Joints and markers, differentiable with respect to all four parameters.
 
-        `body_pose` (T, 23, 3) and `global_orient` (T, 3) are axis-angle in rad; `transl` (T, 3) in m. As in
-        SMPL, the root turns about the pelvis joint of the shaped body at rest, `rest_joints(betas)[0]`, and
-        lies at that point plus `transl`.
+        `body_pose` (T, 23, 3) and `global_orient` (T, 3) are axis-angle in rad; `transl` (T, 3) in m. As in SMPL, the
+        root rotates about the pelvis joint of the shaped body at rest, `rest_joints(betas)[0]`, whose position is that
+        point plus `transl`.
         """
         output = _forward(self._reduced, body_pose, global_orient, betas, transl)
         markers = output.vertices[:, : len(MARKERS)]
         return BodyOutput(joints=output.joints[:, : len(JOINT_NAMES)], markers=markers)
 
     def vertices(self, body_pose: Tensor, global_orient: Tensor, betas: Tensor, transl: Tensor) -> Tensor:
-        """The whole mesh (T, V, 3), m; arguments as for `pose`. The helper vertices inside the default
-        body are in no face.
+        """The whole mesh (T, V, 3), m; arguments as in `pose`.
+
+        The helper vertices inside the default body belong to no face.
         """
         vertices: Tensor = _forward(self._mesh, body_pose, global_orient, betas, transl).vertices
         return vertices
 
     @cached_property
     def marker_joint_weights(self) -> Array:
-        """(M, 24): the share of every marker that is taken along by a turn of each joint: its skinning weights, of the
-        joint and all that hang on it."""
+        """Weights (M, 24) with which each marker follows a rotation of each joint.
+
+        They are the sum of its skinning weights over the joint and its descendants.
+        """
         joints = len(self.parents)
         subtree = np.eye(joints)
         for joint in range(joints - 1, 0, -1):
@@ -114,11 +115,10 @@ class Body:
         return heights.amax(-1) - heights.amin(-1)
 
     def betas_for_stature(self, height: float, betas: Tensor | None = None) -> Tensor:
-        """The shape (10,) nearest to `betas` (default: the mean shape), in standard deviations, that is
-        `height` m tall.
+        """The shape (10,) with stature `height` m nearest to `betas` (None: the mean), in standard deviations.
 
-        Stature is linear in the shape as long as the same two vertices are highest and lowest, so few Newton
-        steps are exact.
+        Stature is linear in the shape as long as the same two vertices are highest and lowest, so a few Newton steps
+        are exact.
         """
         shape = torch.zeros(10) if betas is None else betas.detach().clone()
         for _ in range(5):
@@ -130,12 +130,12 @@ class Body:
 
 
 def load_body(path: Path | None = None) -> Body:
-    """The body in `path` (an official SMPL .pkl or an .npz in that form), or the free default body.
+    """Load the body in `path` (an official SMPL .pkl or an .npz of that form), or the free default body.
 
     Raises
     ------
     BodyFileError
-        The file is missing, is no SMPL body, or is not safe to load.
+        The file is missing, is not an SMPL body, or is not safe to load.
     """
     return Body(read_body(DEFAULT_BODY if path is None else path))
 
@@ -157,9 +157,7 @@ def _make_layer(arrays: BodyArrays) -> _SMPLLayer:
 
 
 def _reduce(arrays: BodyArrays, vertices: Array) -> BodyArrays:
-    """The body with only these vertices, followed by one pseudo-vertex per joint that is the joint at
-    rest.
-    """
+    """The body with only these vertices, followed by one pseudo-vertex per joint at the joint's rest position."""
     regressor = arrays.J_regressor
     joints = len(regressor)
     count = len(vertices) + joints

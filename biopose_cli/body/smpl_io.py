@@ -1,8 +1,8 @@
-"""Read a body file in SMPL's form and check it. Nothing that a file says is executed.
+"""Read and check a body file of SMPL's form, without executing code in it.
 
-Official SMPL files are pickles of Python 2 with chumpy and scipy objects in them. Unpickling calls whatever
-the file names, so the unpickler here knows a short list of names, gives harmless stand-ins for chumpy's and
-scipy's classes, and refuses all others.
+Official SMPL files are Python 2 pickles with chumpy and scipy objects. Unpickling calls whatever the file names, so
+this unpickler accepts a short list of names, replaces chumpy's and scipy's classes by harmless stubs, and refuses all
+others.
 """
 
 from __future__ import annotations
@@ -74,15 +74,16 @@ class BodyArrays:
 
 
 def read_body(path: Path) -> BodyArrays:
-    """The arrays in an SMPL .pkl or .npz, cast, cut to ten shape components and checked.
+    """Arrays of an SMPL .pkl or .npz, cast, cut to ten shape components and checked.
 
     Raises
     ------
     BodyFileError
+        The file is missing, not safe to load, or not an SMPL body.
     """
     readers: dict[str, Callable[[Path], dict[str, Any]]] = {".pkl": _read_pickle, ".npz": _read_npz}
     if path.suffix.lower() not in readers:
-        raise BodyFileError(f"{path} is no body file (its name ends in {path.suffix or 'nothing'!r})", HINT)
+        raise BodyFileError(f"{path} is not a body file (its suffix is {path.suffix or 'nothing'!r})", HINT)
     if not path.is_file():
         raise BodyFileError(f"there is no body file {path}", "Check the path given with --body")
     try:
@@ -92,7 +93,7 @@ def read_body(path: Path) -> BodyArrays:
     try:
         return _validate(values)
     except ValueError as error:
-        raise BodyFileError(f"{path} is no SMPL body: {error}", HINT) from error
+        raise BodyFileError(f"{path} is not an SMPL body: {error}", HINT) from error
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
@@ -112,13 +113,13 @@ def _read_pickle(path: Path) -> dict[str, Any]:
             values = _Unpickler(stream, encoding="latin1").load()
         except _RefusedError as error:
             raise BodyFileError(
-                f"{path} is not safe to load: it asks for {error}, which no SMPL file needs",
-                "Get the file from its source again",
+                f"{path} is not safe to load: it asks for {error}, which an SMPL file does not need",
+                "Download the file again from its source",
             ) from error
-        # Every kind of error can come out of a pickle that is damaged or made to do harm.
+        # A damaged or malicious pickle can cause any kind of error.
         except Exception as error:
             raise BodyFileError(
-                f"{path} is a damaged pickle, or none ({type(error).__name__}: {error})", HINT
+                f"{path} is a damaged pickle, or not a pickle ({type(error).__name__}: {error})", HINT
             ) from error
     if not isinstance(values, dict):
         raise BodyFileError(f"{path} holds a {type(values).__name__}, not the table of an SMPL body", HINT)
@@ -126,11 +127,11 @@ def _read_pickle(path: Path) -> dict[str, Any]:
 
 
 class _RefusedError(Exception):
-    """A name that the unpickler does not know."""
+    """A name that the unpickler refuses."""
 
 
 class _Stub:
-    """Holds what the file says about an object of a class that is not loaded."""
+    """Holds the state of an object whose class is not loaded."""
 
     state: Any = None
 
@@ -188,14 +189,14 @@ class _Csr(_Sparse):
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Stands for _codecs.encode, by which Python 3 writes bytes in old pickle protocols."""
+    """Replaces _codecs.encode, with which Python 3 writes bytes in old pickle protocols."""
     if encoding != "latin1":
         raise _RefusedError(f"the encoding {encoding!r}")
     return text.encode("latin1")
 
 
 def _reconstruct(kind: type, base: type, state: Any) -> Any:
-    """Stands for copy_reg._reconstructor, by which Python 2 makes an object."""
+    """Replaces copy_reg._reconstructor, with which Python 2 creates an object."""
     if not (isinstance(kind, type) and issubclass(kind, _Stub) and base is object and state is None):
         raise _RefusedError("an object of an unexpected class")
     return kind()
@@ -234,7 +235,7 @@ def _to_array(value: Any) -> Any:
 
 
 def _validate(values: dict[str, Any]) -> BodyArrays:
-    """Plain float32 arrays of matching shapes, or ValueError with what is wrong."""
+    """Plain float32 arrays of matching shapes. Raises ValueError with the mistake."""
     missing = [field.name for field in fields(BodyArrays) if field.name not in values and field.name != "version"]
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
@@ -243,7 +244,7 @@ def _validate(values: dict[str, Any]) -> BodyArrays:
     arrays = {name: np.asarray(value) for name, value in plain.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise ValueError(f"{name} holds something else than finite numbers")
+            raise ValueError(f"{name} holds values that are not finite numbers")
 
     joints = arrays["kintree_table"].shape[-1] if arrays["kintree_table"].ndim == 2 else 0
     vertices = len(arrays["v_template"]) if arrays["v_template"].ndim == 2 else 0
@@ -252,7 +253,7 @@ def _validate(values: dict[str, Any]) -> BodyArrays:
             f"it has {joints} joints" + (f", it is {OTHER_MODELS[joints]}" if joints in OTHER_MODELS else "")
         )
     if vertices not in (SMPL_VERTICES, DEFAULT_VERTICES):
-        raise ValueError(f"its mesh has {vertices} vertices, so that the sites of the markers on it are not known")
+        raise ValueError(f"its mesh has {vertices} vertices, for which no marker sites are known")
     components = arrays["shapedirs"].shape[-1] if arrays["shapedirs"].ndim == 3 else 0
     if components < NUM_BETAS:
         raise ValueError(f"it has {components} shape components, fewer than {NUM_BETAS}")
@@ -270,9 +271,9 @@ def _validate(values: dict[str, Any]) -> BodyArrays:
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has the shape {arrays[name].shape}, not {shape}")
     if tuple(arrays["kintree_table"][0, 1:].tolist()) != SMPL_PARENTS:
-        raise ValueError("its joints do not hang together as SMPL's do")
+        raise ValueError("its kinematic tree differs from SMPL's")
     if arrays["f"].min(initial=0) < 0 or arrays["f"].max(initial=0) >= vertices:
-        raise ValueError("its faces name vertices that it does not have")
+        raise ValueError("its faces refer to missing vertices")
     if not np.allclose(arrays["weights"].sum(1), 1, atol=1e-2) or not np.allclose(
         arrays["J_regressor"].sum(1), 1, atol=1e-2
     ):

@@ -1,6 +1,6 @@
-"""The fitted chain (`kinematics.py`) in torch, one shape per figure: what networks are trained and judged with.
+"""The kinematic chain (`kinematics.py`) in torch, with one shape per person: for training and evaluating networks.
 
-N figures; the pelvis joint at the origin, in whatever frame the first rotation is given; m.
+N people; the pelvis joint at the origin, in the frame of the first rotation; m.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SMPLKinematics(nn.Module):
         """Joints (N, 24, 3) and landmarks (N, 33, 3).
 
         rotations: (N, 24, 3, 3), each relative to the parent's. shape_params: (N, S), betas and then the landmarks'
-        deviations, or betas alone (N, 10).
+        offsets, or betas alone (N, 10).
         """
         count = shape_params.shape[1]
         global_rotations = self.global_rotations(rotations)
@@ -53,7 +53,7 @@ class SMPLKinematics(nn.Module):
         return joints, joints[:, self.parent_joint] + rotated_offset[..., 0]
 
     def global_rotations(self, rotations: Tensor) -> Tensor:
-        """How the segments are turned (N, 24, 3, 3), in the frame of the first of the `rotations`."""
+        """Global rotations (N, 24, 3, 3) of the segments, in the frame of the first of the `rotations`."""
         result = [rotations[:, 0]]
         for joint in range(1, NUM_JOINTS):
             result.append(result[self.parents[joint]] @ rotations[:, joint])

@@ -1,7 +1,7 @@
-"""BlazePose's two networks through LiteRT: where people are, and 33 landmarks of one person.
+"""BlazePose's two networks in LiteRT: the person detector, and the 33 landmarks of one person.
 
-Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose Tracking"; the tensors' meaning is that of MediaPipe's
-published `pose_landmark` graphs and Google's model card.
+Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose Tracking"; the meaning of the tensors is that of
+MediaPipe's published `pose_landmark` graphs and Google's model card.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from biopose_cli.typing import Array
 
 HEATMAP_SIZE = 64  # cells, side of the heat maps over the crop
 HEATMAP_STRIDE = geometry.CROP_SIZE / HEATMAP_SIZE
-HEATMAP_WINDOW = 3  # cells on each side of a landmark that its heat map may move it by
-MIN_HEATMAP_PEAK = 0.5  # lowest heat that moves a landmark
-MAX_DISAGREEMENT = 12.0  # px of the crop: further apart than this, two looks at one landmark are not averaged
-LIMBS = (  # what a network exchanges as a whole, left and right: legs, arms, trunk with the face
+HEATMAP_WINDOW = 3  # cells on each side of a landmark within which its heat map may move it
+MIN_HEATMAP_PEAK = 0.5  # lowest peak that moves a landmark
+MAX_DISAGREEMENT = 12.0  # px of the crop: predictions further apart than this are not averaged
+LIMBS = (  # landmarks that a network swaps together, left and right: legs, arms, trunk with the face
     np.array([[25, 27, 29, 31], [26, 28, 30, 32]]),
     np.array([[13, 15, 17, 19, 21], [14, 16, 18, 20, 22]]),
     np.array([[11, 23, 7, 1, 2, 3, 9], [12, 24, 8, 4, 5, 6, 10]]),
@@ -42,25 +42,25 @@ class LiteRTModel:
             self._interpreter = Interpreter(str(path), num_threads=1)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
-        # in the files the outputs are named Identity, Identity_1, ...: the order of their meaning
+        # in the files the outputs are named Identity, Identity_1, ...: this is the order of their meaning
         outputs = sorted(self._interpreter.get_output_details(), key=lambda detail: str(detail["name"]))
         self._outputs = [detail["index"] for detail in outputs]
 
     def __call__(self, image: Array) -> list[Array]:
-        """The outputs, without the batch axis, for an input image (S, S, 3) float32."""
+        """Outputs without the batch axis, for an input image (S, S, 3) float32."""
         self._interpreter.set_tensor(self._input, image[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
 
 
 class Detector:
-    """Finds people in an image."""
+    """Detects people in an image."""
 
     def __init__(self, path: Path) -> None:
         self._model = LiteRTModel(path)
 
     def __call__(self, image: Array, threshold: float = 0.5) -> tuple[Array, Array]:
-        """People in an image (H, W, 3) uint8: their ROIs (N, 4) px and scores (N,), best first."""
+        """ROIs (N, 4) px and scores (N,), best first, of the people in an image (H, W, 3) uint8."""
         height, width = image.shape[:2]
         scale = ssd.INPUT_SIZE / max(height, width)
         scaled_size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -80,17 +80,17 @@ class Detector:
 
 @dataclass(frozen=True)
 class LandmarkOutput:
-    """What the landmark network says of one crop, in the crop's frame."""
+    """Prediction of the landmark network for one crop, in the crop's frame."""
 
-    score: float  # 0..1, that there is a person
+    score: float  # 0..1, of a person being there
     points: Array  # (33, 2) px
     alignment_points: Array  # (2, 2) px: mid-hip, and the top of the circle around the body
     confidence: Array  # (33,) 0..1
-    heatmap_peak: Array  # (33,) 0..1, highest heat near the point
+    heatmap_peak: Array  # (33,) 0..1, peak near the point
     landmarks_3d: Array  # (33, 3) m, hip-centred
 
     def flip(self) -> Self:
-        """The same of the mirrored crop: what has been seen there is on the other side here."""
+        """Convert the prediction for a mirrored crop to the original one: left and right are exchanged."""
         return type(self)(
             score=self.score,
             points=self.points[MIRROR_LANDMARK] * (-1, 1) + (geometry.CROP_SIZE, 0),
@@ -101,7 +101,7 @@ class LandmarkOutput:
         )
 
     def swap_sides(self, limbs: Array) -> Self:
-        """With left and right of these landmarks exchanged."""
+        """Exchange left and right of these landmarks."""
         order = np.arange(LANDMARKS)
         order[limbs] = MIRROR_LANDMARK[limbs]
         return type(self)(
@@ -118,19 +118,19 @@ class LandmarkOutput:
 class PersonPose:
     """One person in one frame."""
 
-    score: float  # 0..1, that there is a person in the ROI
-    roi: Array  # (4,) where the network looked
+    score: float  # 0..1, of a person being in the ROI
+    roi: Array  # (4,) the network's input region
     keypoints: Array  # (33, 2) px of the image
-    confidence: Array  # (33,) 0..1: in the image, not hidden, and where two looks agree that it is
+    confidence: Array  # (33,) 0..1: in the image and not hidden, lowered where the two predictions disagree
     landmarks_3d: Array  # (33, 3) m, hip-centred, camera axes (x right, y down, z away from the camera)
-    next_roi: Array  # (4,) where the person is, from the network's two auxiliary points
-    side_ambiguous: Array  # (3,) bool, legs, arms, trunk: two looks do not agree which side is the left one
+    next_roi: Array  # (4,) of the person, from the network's two auxiliary points
+    side_ambiguous: Array  # (3,) bool, legs, arms, trunk: the two predictions disagree about left and right
 
 
 class Landmarker:
-    """Finds the landmarks of the one person in a ROI, by a look at the crop and one at its mirror image.
+    """Predicts the landmarks of the person in a ROI, from the crop and its mirror image.
 
-    The two looks run in parallel. Their mean jitters a quarter less than one look.
+    The two predictions run in parallel. Their mean jitters a quarter less than one of them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -139,9 +139,9 @@ class Landmarker:
         self._pool = ThreadPoolExecutor(1)
 
     def __call__(self, image: Array, roi: Array, mask: Array | None = None) -> PersonPose:
-        """The person in the ROI (4,) of an image (H, W, 3) uint8; the score tells whether there is one.
+        """Predict the person in the ROI (4,) of an image (H, W, 3) uint8; a low score means that there is none.
 
-        Pixels of the crop in `mask` (256, 256) are painted over with the mean of the others.
+        Pixels of the crop in `mask` (256, 256) are replaced by the mean of the others.
         """
         pixels = geometry.warp_crop(image, roi)
         if mask is not None and not mask.all():
@@ -157,7 +157,7 @@ def infer_landmarks(model: LiteRTModel, crop: Array) -> LandmarkOutput:
 
 
 def decode_landmarks(outputs: list[Array]) -> LandmarkOutput:
-    """What the landmark network says: landmarks (195), score, a mask, heat maps (64, 64, 39), places in space (117)."""
+    """Decode the network's outputs: landmarks (195), score, a mask, heat maps (64, 64, 39), 3D landmarks (117)."""
     landmarks, score, _, heatmaps, landmarks_3d = outputs
     rows = landmarks.reshape(-1, 5)
     points, heatmap_peak = refine_from_heatmap(rows[:LANDMARKS, :2], _sigmoid(heatmaps[..., :LANDMARKS]))
@@ -172,10 +172,10 @@ def decode_landmarks(outputs: list[Array]) -> LandmarkOutput:
 
 
 def refine_from_heatmap(points: Array, heatmaps: Array) -> tuple[Array, Array]:
-    """Landmarks (N, 2), px of the crop, moved to the mean of their heat near them where it is warm enough.
+    """Move landmarks (N, 2), px of the crop, to the mean of the heat near them, where its peak is high enough.
 
-    `heatmaps` is (64, 64, N); cell i stands for the coordinate 4 i px (found by comparing looks at mirrored crops).
-    Returns the points and the highest heat near each, (N,).
+    `heatmaps` is (64, 64, N); cell i is at coordinate 4 i px (determined by comparing mirrored crops).
+    Returns the points and the peak near each, (N,).
     """
     refined_points, peak = points.copy(), np.zeros(len(points), np.float32)
     for k, (x, y) in enumerate(np.floor(points / HEATMAP_STRIDE).astype(int)):
@@ -191,9 +191,9 @@ def refine_from_heatmap(points: Array, heatmaps: Array) -> tuple[Array, Array]:
 
 
 def fuse_flip(first: LandmarkOutput, second: LandmarkOutput, roi: Array) -> PersonPose:
-    """Two looks at one crop as one pose in the image and camera frames.
+    """Combine two predictions for one crop into one pose in the image and camera frames.
 
-    Where the second look has a person's legs, arms or trunk the other way round, it is turned to agree with the first.
+    Where the second one has legs, arms or trunk the other way round, its sides are exchanged.
     """
     side_ambiguous = []
     for limbs in (pair.ravel() for pair in LIMBS):

@@ -1,4 +1,4 @@
-"""Gaps: short ones in a person's keypoints, filled by straight lines in time, and those of the video itself."""
+"""Gaps: short ones in a person's keypoints, which are interpolated linearly, and those of the video itself."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from biopose_cli.typing import Array
 
 
 def fillable(time: Array, visible: Array, max_gap: float) -> Array:
-    """Frames (T,) bool in gaps of at most `max_gap` s from the last frame seen to the next one.
+    """Frames (T,) bool in gaps of at most `max_gap` s between two visible frames.
 
-    `time` (T,) s, `visible` (T,) bool. Before the first and after the last frame seen there is no gap.
+    `time` (T,) s, `visible` (T,) bool. There is no gap before the first or after the last visible frame.
     """
     visible_frames = np.flatnonzero(visible)
     result = np.zeros(len(visible), bool)
     for before, after in pairwise(visible_frames):
-        # a hundredth of a millisecond: times are stored with the rounding of the file's clock
+        # a hundredth of a millisecond: stored times are rounded to the file's clock
         result[before + 1 : after] = time[after] - time[before] <= max_gap + 1e-5
     return result
 
 
 def fill(values: Array, time: Array, visible: Array, filled: Array) -> Array:
-    """`values` (T, ...) with the frames `filled` (T,) bool interpolated between the `visible` (T,) bool ones."""
+    """Interpolate `values` (T, ...) in the frames `filled` (T,) bool between the `visible` (T,) bool ones."""
     result = values.reshape(len(values), -1).copy()
     for column in result.T:
         column[filled] = np.interp(time[filled], time[visible], column[visible])

@@ -1,4 +1,4 @@
-"""Who is who over the whole clip: tracklets joined into people, false people dropped, the rest numbered."""
+"""Identities over the whole clip: tracklets are linked into people, false people are dropped, the rest numbered."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from biopose_cli.typing import Array
 MAX_DISPLACEMENT = (
     0.3,
     2.0,
-)  # how far a person may have moved unseen, over the ROI's side: at once, and per second
-MAX_OCCLUSION = 2.0  # s, after which a person may come back anywhere and at another size
-MIN_DURATION = 0.5  # s, of being seen: less is dropped when others are seen for longer
+)  # distance a person may move while hidden, over the ROI's side: at once, and per second
+MAX_OCCLUSION = 2.0  # s, after which a person may reappear anywhere and at another size
+MIN_DURATION = 0.5  # s visible: shorter ones are dropped if others are visible for longer
 MIN_CONFIDENCE = 0.3  # lowest mean confidence of the trunk and thighs
-# wander of the landmarks over the ROI's side below which a person is a picture on the wall: 0.0006 was measured on a
-# still picture with camera noise, 0.0034 on the stillest second of somebody standing
+# motion of the landmarks over the ROI's side below which a person is a picture on the wall: 0.0006 was measured on a
+# still image with camera noise, 0.0034 in the stillest second of a standing person
 MIN_WANDER = 0.0015
 
 Person = list[Tracklet]  # in the order of time, without overlap
 
 
 def identify_people(tracklets: list[Tracklet], times: Array) -> list[Person]:
-    """Everybody in the clip, the longest and largest first. `times` (T,) s are the frames' times.
+    """Everybody in the clip, most prominent first. `times` (T,) s are the frames' times.
 
-    Dropped, unless nobody else is there: people seen too briefly or too dimly, and pictures of people.
+    Dropped, unless nobody else is there: people who are visible too briefly or too faintly, and pictures of people.
     """
     persons = link_tracklets(tracklets, times)
     interval = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
@@ -41,7 +41,7 @@ def identify_people(tracklets: list[Tracklet], times: Array) -> list[Person]:
 
 
 def link_tracklets(tracklets: list[Tracklet], times: Array) -> list[Person]:
-    """Tracklets linked into people, the most certain links first."""
+    """Link tracklets into people, most certain links first."""
     links = sorted(
         (cost, i, k)
         for i, before in enumerate(tracklets)
@@ -65,7 +65,7 @@ def link_tracklets(tracklets: list[Tracklet], times: Array) -> list[Person]:
 
 
 def link_cost(before: Tracklet, after: Tracklet, times: Array) -> float | None:
-    """How unlikely it is that `after` goes on with the person of `before`; None when it cannot be."""
+    """Cost of `after` continuing the person of `before`; None if that is impossible."""
     last, first = before.poses[-1].next_roi, after.poses[0].next_roi
     gap = float(times[after.frames[0]] - times[before.frames[-1]])
     if gap <= 0:
@@ -86,7 +86,7 @@ def link_cost(before: Tracklet, after: Tracklet, times: Array) -> float | None:
 
 
 def prominence(person: Person) -> float:
-    """Frames seen times mean size: what people are numbered by."""
+    """Number of visible frames times mean size: the order in which people are numbered."""
     return float(sum(pose.next_roi[2] for tracklet in person for pose in tracklet.poses))
 
 
@@ -96,7 +96,7 @@ def mean_confidence(person: Person) -> float:
 
 
 def is_static_image(person: Person, times: Array) -> bool:
-    """Whether somebody, seen for a second or longer, does not stir at all: standing still, people sway more."""
+    """Whether a person visible for a second or longer does not move at all: even standing people sway more."""
     poses = [pose for tracklet in person for pose in tracklet.poses]
     if times[person[-1].frames[-1]] - times[person[0].frames[0]] < 1:
         return False

@@ -1,8 +1,8 @@
-"""Left and right: frames in which the network exchanged them, for the legs, the arms, the trunk or all, are repaired.
+"""Repair of left and right: frames in which the network swapped them, for legs, arms, trunk or all.
 
-An exchange makes both sides jump at its start and at its end. The most plausible sequence of states is the one with
-the least acceleration (Viterbi's algorithm over pairs of frames); a small price per exchanged frame stands for the
-network being right nearly always.
+A swap makes both sides jump at its start and at its end. The most plausible sequence of states has the least
+acceleration (Viterbi's algorithm over pairs of frames). A small cost per swapped frame expresses that the network is
+nearly always right.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from biopose_cli.detect.blazepose import LIMBS
 from biopose_cli.typing import Array
 
-SWAP_STATES = np.array(list(product((0, 1), repeat=len(LIMBS))))  # (8, 3): which of legs, arms, trunk are exchanged
-SWAP_COST = 1.0  # per frame and exchange; the whole body at once is one exchange
+SWAP_STATES = np.array(list(product((0, 1), repeat=len(LIMBS))))  # (8, 3): which of legs, arms, trunk are swapped
+SWAP_COST = 1.0  # per frame and swap; the whole body at once is one swap
 ACCELERATION_SCALE = 0.01  # acceleration (1/frame^2, over the body's size) that costs 1 per landmark
-MAX_ACCELERATION_COST = 16.0  # the most that one landmark's acceleration costs
-MAX_GAP = 0.3  # s, the longest gap over which sides are followed, or, in a video of few frames/s, of its intervals
+MAX_ACCELERATION_COST = 16.0  # the largest cost of one landmark's acceleration
+MAX_GAP = 0.3  # s, the longest gap across which sides are tracked, or, in a video of few frames/s, of its intervals
 _MAX_GAP_INTERVALS = 1.5
-MIN_WEIGHT = 0.3  # least weight of a landmark: the network is unsure exactly where it exchanges
+MIN_WEIGHT = 0.3  # smallest weight of a landmark: confidence is low exactly where the network swaps
 
 
 def repair_left_right(
@@ -32,7 +32,7 @@ def repair_left_right(
     visible: Array,
     time: Array,
 ) -> tuple[Array, Array, Array, Array]:
-    """One person's landmarks with left and right put right.
+    """Repair left and right of one person's landmarks.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ def repair_left_right(
     confidence : (T, 33)
     landmarks_3d : (T, 33, 3) m
     size : (T,) px, of the body
-    side_ambiguous : (T, 3) bool, legs, arms, trunk: the network contradicts itself
-    visible : (T,) bool; the stretches without a gap of more than that are repaired one by one
+    side_ambiguous : (T, 3) bool, legs, arms, trunk: the network's two predictions contradict each other
+    visible : (T,) bool; stretches separated by longer gaps are repaired independently
     time : (T,) s
 
     Returns
     -------
-    The first three arrays repaired, and (T,) bool: where something was exchanged.
+    The first three arrays repaired, and (T,) bool: frames in which something was swapped.
     """
     keypoints, confidence, landmarks_3d = keypoints.copy(), confidence.copy(), landmarks_3d.copy()
     swapped = np.zeros(len(visible), bool)
@@ -62,10 +62,10 @@ def repair_left_right(
 
 
 def find_swaps(keypoints: Array, confidence: Array, size: Array, side_ambiguous: Array, frames: Array) -> Array:
-    """Whether legs, arms and trunk are exchanged, in frames that follow each other: (T, 3) bool.
+    """Whether legs, arms and trunk are swapped, in consecutive frames: (T, 3) bool.
 
-    Parameters as in `repair_left_right`; `frames` (T,): the time in frame intervals. Where the network contradicts
-    itself, an exchange is free.
+    Parameters as in `repair_left_right`; `frames` (T,): the time in frame intervals. A swap costs nothing where the
+    network contradicts itself.
     """
     count = len(keypoints)
     if count < 3:
@@ -91,13 +91,13 @@ def find_swaps(keypoints: Array, confidence: Array, size: Array, side_ambiguous:
 
 
 def _swap_cost(side_ambiguous: Array) -> Array:
-    """What each state costs in each frame: (T, 8)."""
+    """Cost of each state in each frame: (T, 8)."""
     single = (SWAP_STATES & ~side_ambiguous[:, None]).sum(axis=2)
     return np.asarray(SWAP_COST * np.where(SWAP_STATES.all(axis=1), np.minimum(single, 1), single))
 
 
 def _acceleration_costs(keypoints: Array, confidence: Array, size: Array, steps: Array) -> Array:
-    """The cost of each three frames in a row: (T - 2, 2, 2, 2), the last axes over the three frames' states.
+    """Cost of each three consecutive frames: (T - 2, 2, 2, 2), the last axes over the three frames' states.
 
     `keypoints` (T, 2, K, 2) and `confidence` (T, 2, K) are a pair's left and right sides; `steps` (T - 1,) from each
     frame to the next.
@@ -115,7 +115,7 @@ def _acceleration_costs(keypoints: Array, confidence: Array, size: Array, steps:
 
 
 def runs(visible: Array, time: Array, max_gap: float) -> list[Array]:
-    """Indices of the true values, parted where they are more than `max_gap` s apart."""
+    """Indices of the true values, split where they are more than `max_gap` s apart."""
     frames = np.flatnonzero(visible)
     is_gap = np.diff(time[frames]) > max_gap + 1e-5
     return [run for run in np.split(frames, np.flatnonzero(is_gap) + 1) if len(run)]

@@ -1,6 +1,6 @@
-"""BlazePose's person detector, before and after the network: anchors, decoding of its boxes, weighted suppression.
+"""Pre- and post-processing of BlazePose's person detector: anchors, box decoding, weighted non-maximum suppression.
 
-The figures (input size, strides, two anchors per cell and layer, box encoding) are those of MediaPipe's published
+The constants (input size, strides, two anchors per cell and layer, box encoding) are those of MediaPipe's published
 `pose_detection` graph. The network: Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose Tracking".
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from biopose_cli.typing import Array
 
 INPUT_SIZE = 224  # px, side of the detector's square input
-STRIDES = (8, 16, 32, 32, 32)  # px, one per layer; each puts two anchors into each of its cells
+STRIDES = (8, 16, 32, 32, 32)  # px, one per layer; each has two anchors per cell
 
 
 @cache
@@ -29,7 +29,7 @@ def anchors() -> Array:
 
 
 def decode_boxes(boxes: Array, logits: Array, threshold: float) -> tuple[Array, Array]:
-    """The network's raw boxes as rows x0, y0, x1, y1, then four points x, y, as fractions of the input's side.
+    """Decode the network's raw boxes to rows x0, y0, x1, y1, then four points x, y, as fractions of the input's side.
 
     Parameters
     ----------
@@ -62,10 +62,11 @@ def iou(box: Array, others: Array) -> Array:
 
 
 def weighted_nms(detections: Array, scores: Array, iou_threshold: float = 0.3) -> tuple[Array, Array]:
-    """Weighted non-maximum suppression: detections that overlap more than `iou_threshold` become their
-    score-weighted mean.
+    """Weighted non-maximum suppression: overlapping detections become their weighted mean.
 
-    Returns the means, (M, 12), and for each the highest score of its group, (M,), best first.
+    Detections overlap if their intersection over union exceeds `iou_threshold`.
+
+    The weights are the scores. Returns the means, (M, 12), and the highest score of each group, (M,), best first.
     """
     order = np.argsort(-scores, kind="stable")
     detections, scores = detections[order], scores[order]

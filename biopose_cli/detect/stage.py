@@ -1,5 +1,4 @@
-"""The detect stage: everybody's keypoints from the pictures (`track`); one person's, with the camera
-(`select_person`)."""
+"""The detect stage: everybody's keypoints (`track`), and one person's with the camera (`select_person`)."""
 
 from __future__ import annotations
 
@@ -21,25 +20,25 @@ from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
-MIN_DURATION = 0.5  # s that a person must be seen in
+MIN_DURATION = 0.5  # s for which a person must be visible
 MIN_BOX_CONFIDENCE = 0.1  # confidence of a landmark that counts for the box
-# landmarks; fingers and the rest of the face may leave the picture without harm
+# landmarks; fingers and the rest of the face may leave the image without harm
 _BODY_PARTS = {"head": [0], "arms": range(11, 17), "hips or knees": range(23, 27), "feet": range(27, 33)}
-INTERPOLATED_CONFIDENCE = 0.5  # what an interpolated landmark keeps of its confidence
+INTERPOLATED_CONFIDENCE = 0.5  # factor on the confidence of an interpolated landmark
 
 
 def track(info: VideoInfo, settings: Settings, progress: Progress) -> Tracks:
-    """Follow everybody through the video from `settings.start` to `settings.end`, in one pass.
+    """Track everybody through the video from `settings.start` to `settings.end`, in one pass.
 
-    With `settings.capture_rate` times are those of the motion, from the video's own beginning.
-    People are numbered by how long and how large they are seen, the most prominent first. Memory holds one picture.
+    With `settings.capture_rate`, times are those of the motion, from the video's own beginning. People are numbered by
+    how long and how large they are visible, the most prominent first. Memory holds one image.
 
     Raises
     ------
     AssetError
-        The networks' weights are not there and cannot be fetched.
+        The networks' weights are missing and cannot be downloaded.
     SettingError, VideoError
-        There is nothing between start and end, or it cannot be decoded.
+        There are no frames between start and end, or they cannot be decoded.
     """
     video_frames = read_frames(info, settings.start, settings.end)
     paths = assets.ensure(assets.required_assets(settings.weights), progress)
@@ -66,7 +65,7 @@ def track(info: VideoInfo, settings: Settings, progress: Progress) -> Tracks:
 def assemble_tracks(
     persons: list[Person], time: Array, frame: Array, size: tuple[int, int], warnings: tuple[str, ...]
 ) -> Tracks:
-    """The people's tracklets as arrays over all frames, left and right repaired."""
+    """Combine the people's tracklets into arrays over all frames, with left and right repaired."""
     shape = len(persons), len(time)
     keypoints = np.full((*shape, LANDMARKS, 2), np.nan)
     confidence = np.zeros((*shape, LANDMARKS))
@@ -104,21 +103,21 @@ def assemble_tracks(
 
 
 def bounds(keypoints: Array, confidence: Array) -> Array:
-    """x0, y0, x1, y1 of the landmarks that are seen clearly, or of all when none is."""
+    """Box x0, y0, x1, y1 of the confident landmarks, or of all if there are none."""
     confident = confidence > MIN_BOX_CONFIDENCE
     points = keypoints[confident] if confident.any() else keypoints
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
 def select_person(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detection:
-    """One person from the first to the last frame they are seen in, short gaps filled, with the camera.
+    """One person from the first to the last visible frame, with short gaps interpolated, and the camera.
 
     Raises
     ------
     PersonError
-        Nobody is there, not the person asked for, or too briefly.
+        Nobody was found, not the requested person, or for too short a time.
     SettingError
-        The camera's settings contradict each other or are not possible.
+        The camera's settings contradict each other or are impossible.
     """
     count = len(tracks.visible)
     if count == 0:
@@ -140,7 +139,7 @@ def select_person(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detect
     interval = float(np.median(np.diff(tracks.time))) if len(tracks.time) > 1 else 0.0
     if len(visible_frames) * interval < MIN_DURATION:
         raise PersonError(
-            f"person {person} is in view for {len(visible_frames) * interval:.2f} s only in {info.path}",
+            f"person {person} is in view for only {len(visible_frames) * interval:.2f} s in {info.path}",
             f"At least {MIN_DURATION:g} s are needed",
         )
     filled = fillable(time, visible, settings.max_gap)
@@ -155,16 +154,15 @@ def select_person(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detect
     video_gaps = frame_gaps(time)
     longest_absence = float(np.diff(tracks.time[visible_frames]).max(initial=0.0))
     warnings = [
-        len(video_gaps)
-        and f"pictures are missing in the video {len(video_gaps)} times, up to {np.diff(time)[video_gaps].max():.2f} s",
+        len(video_gaps) and f"the video has {len(video_gaps)} gaps, of up to {np.diff(time)[video_gaps].max():.2f} s",
         (count > 1 and settings.person is None)
-        and f"{count} people are in view: person 1 was chosen, the longest and largest in view; others by --person",
+        and f"{count} people are in view: person 1, the most prominent, was chosen; choose another with --person",
         filled.any() and f"{filled.sum()} of {len(time)} frames, in which the person was not found, were interpolated",
         (missing := int((~visible & ~filled).sum()))
-        and f"{missing} of {len(time)} frames are in gaps longer than {settings.max_gap:g} s and stay empty",
+        and f"{missing} of {len(time)} frames are in gaps longer than {settings.max_gap:g} s and are left empty",
         longest_absence > MAX_OCCLUSION
-        and f"the person was out of sight for {longest_absence:.1f} s and recognised by the clothes' colours only",
-        swapped.any() and f"left and right were exchanged by the network in {swapped.sum()} frames, and repaired",
+        and f"the person was hidden for {longest_absence:.1f} s and recognised only by the colours of the clothes",
+        swapped.any() and f"left and right were swapped in {swapped.sum()} frames, and repaired",
         _out_of_view(keypoints[visible], size),
     ]
     return Detection(
@@ -189,11 +187,11 @@ def select_person(tracks: Tracks, info: VideoInfo, settings: Settings) -> Detect
 
 
 def _out_of_view(keypoints: Array, size: Array) -> str:
-    """What of the person (T, 33, 2) px is beyond the image, and what that means; nothing if all is within."""
+    """Warning about the person's parts (T, 33, 2) px that are outside the image; empty if none are."""
     outside: Array = np.any((keypoints < 0) | (keypoints > size), axis=-1)
     counts = {part: int(outside[:, list(landmarks)].any(axis=1).sum()) for part, landmarks in _BODY_PARTS.items()}
     listed = ", ".join(f"{part} in {count}" for part, count in counts.items() if count)
     if not listed:
         return ""
     summary = f"{listed} of {len(keypoints)} frames with the person"
-    return f"beyond the image: {summary}; the joints there and next to there are a guess"
+    return f"beyond the image: {summary}; these joints and their neighbours are unreliable"

@@ -1,8 +1,8 @@
-"""Follow several people through a video, frame by frame: a tracklet per stretch in which a person is surely the same.
+"""Tracking of several people, frame by frame: a tracklet is a stretch in which the identity of a person is certain.
 
-Every live tracklet has its own ROI, moved on by its own motion, and does not see the pixels of the other people. A pose
-is accepted only when it lies where the motion says and has the person's colours; when two tracklets see one body, the
-one it fits less well pauses. Whatever breaks here is joined later, with the whole clip known (`identity`).
+Every live tracklet has its own ROI, moved by its own motion, with the pixels of other people masked. A pose is accepted
+only if it lies where the motion predicts and has the person's colours. If two tracklets follow one body, the one that
+fits less well pauses. Tracklets are linked later, over the whole clip (`identity`).
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ from biopose_cli.typing import Array
 
 MIN_SCORE = 0.5  # lowest score of a pose
 MIN_NEW_CONFIDENCE = 0.3  # lowest mean confidence of a new person's trunk and thighs
-MAX_SAME_BODY_DISTANCE = 0.05  # mean landmark distance over the ROI's side under which two poses are of one body
-MAX_JUMP = 0.15  # furthest the mid-hip may be from its prediction, over the ROI's side
+MAX_SAME_BODY_DISTANCE = 0.05  # mean landmark distance over the ROI's side below which two poses are of one body
+MAX_JUMP = 0.15  # largest distance of the mid-hip from its prediction, over the ROI's side
 MAX_RESIZE = 1.5  # largest change of the ROI's side from one measurement to the next
 MAX_COLOR_DISTANCE = 28.0  # largest distance of a body's colours from the tracklet's (Lab units, see `body_colors`)
-MAX_MISSING_TIME = 0.3  # s, how long a tracklet waits for its person before it ends
-SEARCH_EVERY = 2  # frames between looks for new people, each at one window of the image
+MAX_MISSING_TIME = 0.3  # s, for which a tracklet waits for its person before it ends
+SEARCH_EVERY = 2  # frames between searches for new people, each in one tile of the image
 TRUNK = np.array([11, 12, 23, 24, 25, 26])
 
 
 @dataclass
 class Tracklet:
-    """One person, followed without doubt. Row i of the lists belongs to the i-th measured frame."""
+    """A stretch in which one person is tracked with certainty.
+
+    Row i of the lists belongs to the i-th measured frame.
+    """
 
     frames: list[int] = field(default_factory=list)  # positions in the sequence of frames
     poses: list[PersonPose] = field(default_factory=list)
     appearances: list[Array] = field(default_factory=list)  # colours of the body
     mean_appearance: Array = field(default_factory=lambda: np.zeros(12))  # running mean
-    roi: Array = field(default_factory=lambda: np.zeros(4))  # where to look next
+    roi: Array = field(default_factory=lambda: np.zeros(4))  # of the next frame
     velocity: Array = field(default_factory=lambda: np.zeros(2))  # px per frame
     last_time: float = 0.0  # s, of the last measurement
 
     def update(self, position: int, time: float, pose: PersonPose, appearance: Array) -> None:
-        """Take a measurement, and move the ROI on: smoothed, since a calm ROI makes calm landmarks."""
+        """Add a measurement, and move the ROI: smoothed, since a steady ROI gives steady landmarks."""
         if self.frames:
             weight = 1 / min(len(self.frames) + 1, 20)
             self.mean_appearance = self.mean_appearance * (1 - weight) + appearance * weight
@@ -57,12 +60,12 @@ class Tracklet:
         self.last_time = time
 
     def mark_missed(self) -> None:
-        """No measurement in this frame: move on as before, ever slower."""
+        """Without a measurement in this frame, move on as before, more and more slowly."""
         self.velocity = self.velocity * 0.9
         self.roi = np.array([*(self.roi[:2] + self.velocity), *self.roi[2:]])
 
     def match_cost(self, pose: PersonPose, appearance: Array) -> float:
-        """How little a pose fits this person: 0 perfectly, above 1 too little."""
+        """Cost of assigning a pose to this person: 0 is a perfect match, above 1 is none."""
         distance = float(np.hypot(*(pose.next_roi[:2] - self.roi[:2]))) / self.roi[2]
         resize = abs(np.log(pose.next_roi[2] / self.roi[2]))
         return float(
@@ -75,7 +78,7 @@ class Tracklet:
 
 
 class Tracker:
-    """Feed it the frames in order with `step`; `tracklets` then holds everybody found."""
+    """Call `step` with the frames in order; `tracklets` then holds everybody found."""
 
     def __init__(self, detector: Detector, landmarker: Landmarker) -> None:
         self._detector, self._landmarker = detector, landmarker
@@ -84,7 +87,7 @@ class Tracker:
         self.tracklets: list[Tracklet] = []
 
     def step(self, position: int, time: float, image: Array) -> None:
-        """Follow everybody into the frame at `position` of the sequence: `time` s, `image` (H, W, 3) uint8."""
+        """Track everybody into the frame at `position` of the sequence: `time` s, `image` (H, W, 3) uint8."""
         measurements = [(track, *self._measure(image, track)) for track in self._live]
         candidates = sorted(
             (
@@ -115,7 +118,7 @@ class Tracker:
         return pose, body_colors(image, pose)
 
     def _newcomers(self, position: int, image: Array, known_poses: list[PersonPose]) -> list[PersonPose]:
-        """People in the image that are not among the `known_poses`, each confirmed by a second look."""
+        """People in the image that are not among the `known_poses`, each confirmed by a second prediction."""
         if self._live and position % SEARCH_EVERY:
             return []
         new: list[PersonPose] = []
@@ -140,7 +143,7 @@ class Tracker:
 
 
 def others_mask(track: Tracklet, others: list[PersonPose]) -> Array | None:
-    """The crop's pixels (256, 256) bool that belong to other people and not to this one; None when there are none."""
+    """Pixels of the crop (256, 256) bool that belong to other people and not to this one; None if there are none."""
     mask = np.zeros((geometry.CROP_SIZE, geometry.CROP_SIZE), np.uint8)
     for other in others:
         paint(mask, geometry.to_crop(other.keypoints, track.roi), other.next_roi[2] / track.roi[2], 255)
@@ -170,10 +173,10 @@ def paint(mask: Array, points: Array, size: float, value: int) -> None:
 
 
 def search_tiles(height: int, width: int) -> list[tuple[int, int, int, int]]:
-    """Where to look for people, x0, y0, x1, y1: the whole image, then overlapping tiles of 0.6 of its longer side.
+    """Tiles to search for people, x0, y0, x1, y1: the whole image, then overlapping tiles of 0.6 of its longer side.
 
-    Three tiles in a row cover a long image, two by two one that is nearer to a square. A tile makes a small person
-    larger in the detector's 224 px.
+    Three tiles in a row cover a long image, two by two one that is closer to a square. Tiles enlarge small people in
+    the detector's 224 px.
     """
     size = round(0.6 * max(height, width))
     steps = (0.0, 0.5, 1.0) if min(height, width) <= size else (0.0, 1.0)
@@ -184,7 +187,7 @@ def search_tiles(height: int, width: int) -> list[tuple[int, int, int, int]]:
 
 
 def same_body(first: PersonPose, second: PersonPose) -> bool:
-    """Whether two poses are of the same body: their landmarks coincide."""
+    """Whether two poses are of the same body, because their landmarks coincide."""
     weights = first.confidence * second.confidence + 1e-3
     distance = np.linalg.norm(first.keypoints - second.keypoints, axis=1)
     limit = MAX_SAME_BODY_DISTANCE * min(first.next_roi[2], second.next_roi[2])

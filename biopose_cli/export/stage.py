@@ -36,11 +36,11 @@ def run(
     name: str,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write `name`'s files into `folder`, each one atomically, and remove parts that an earlier run left behind.
+    """Write the files of `name` into `folder`, each one atomically, and remove parts of an earlier run.
 
     Returns
     -------
-    The files, in the order of writing; the summary is last and knows the others' checksums.
+    The files, in the order of writing; the summary is last and contains the others' checksums.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def run(
     progress = progress or NullProgress()
     parts = motion_parts(kinematics)
     if not parts:
-        raise SolverError(f"no frame of {name} has joint angles", "Look at stages/detect.npz, or try another --person")
+        raise SolverError(f"no frame of {name} has joint angles", "Check stages/detect.npz, or try another --person")
     motions = [folder / f"{name}.mot"] + [folder / f"{name}_part{i}.mot" for i in range(2, len(parts) + 1)]
     std_deg = kinematics.std_deg
     std_files = [path.with_name(f"{path.stem}_sd.sto") for path in motions if std_deg]
@@ -86,7 +86,7 @@ def run(
 
 
 def motion_parts(kinematics: JointKinematics) -> list[slice]:
-    """The unbroken parts of the angles as slices of frames: the longest first, then the others in order of time."""
+    """Contiguous parts of the angles as slices of frames: the longest first, then the others in order of time."""
     valid_frames = np.flatnonzero(kinematics.valid & np.isfinite(kinematics.q).all(axis=1))
     last = np.union1d(frame_gaps(kinematics.time), valid_frames[np.flatnonzero(np.diff(valid_frames) > 1)])
     runs = np.split(valid_frames, np.searchsorted(valid_frames, last, side="right"))
@@ -96,13 +96,13 @@ def motion_parts(kinematics: JointKinematics) -> list[slice]:
 
 
 def warnings(kinematics: JointKinematics, name: str) -> tuple[str, ...]:
-    """What the user should know about the files, one line each."""
+    """Warnings about the files, one line each."""
     parts = motion_parts(kinematics)
     if len(parts) < 2:
         return ()
     spans = ", ".join(f"{kinematics.time[p.start]:.2f} to {kinematics.time[p.stop - 1]:.2f} s" for p in parts)
     files = f"{len(parts)} files, {name}.mot to {name}_part{len(parts)}.mot"
-    return (f"out of sight, or a hole in the video, for too long: the angles are in {files} ({spans})",)
+    return (f"the person was hidden, or the video has a gap, for too long: the angles are in {files} ({spans})",)
 
 
 def _remove_old_parts(folder: Path, name: str, keep: list[Path]) -> None:

@@ -37,7 +37,7 @@ def write_summary(
 ) -> None:
     """Write the summary of one clip; `files` are the other results, `warnings` those of the export itself.
 
-    Numbers that are not known are null: the file holds no NaN.
+    Unknown numbers are null: the file contains no NaN.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _software() -> dict[str, str | None]:
 
 
 def _version(package: str) -> str | None:
-    """None where the package came another way: conda's OpenCV has another name."""
+    """Version of a package; None if it is installed under another name, like conda's OpenCV."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -114,7 +114,7 @@ def _video(info: VideoInfo) -> dict[str, Any]:
 
 
 def _camera_tilt(kinematics: JointKinematics, settings: Settings) -> dict[str, Any]:
-    """How the camera leaned, degrees, and from where that is known."""
+    """The camera's tilt, degrees, and its source."""
     roll, pitch = np.degrees(roll_pitch_from_up(kinematics.ground_from_camera[1, :3]))
     angles = {"pitch": (pitch, settings.camera_pitch), "roll": (roll, settings.camera_roll)}
     summary: dict[str, Any] = {}
@@ -139,7 +139,7 @@ def _frames(detection: Detection, kinematics: JointKinematics) -> dict[str, Any]
 
 
 def _quality(detection: Detection, refined: Refined, kinematics: JointKinematics) -> dict[str, Any]:
-    """How far the body is from the keypoints, and the skeleton from the body's markers."""
+    """Distances of the keypoints from the body, and of the body's markers from the skeleton."""
     pixels = refined.reprojection_px[np.isfinite(refined.reprojection_px)]
     person_height_px = detection.box[:, 3] - detection.box[:, 1]
     residual = 1000 * np.where(kinematics.valid[:, None], kinematics.marker_residual, np.nan)
@@ -162,7 +162,7 @@ def _angle_std_summary(kinematics: JointKinematics) -> dict[str, Any] | None:
 
 
 def _range_of_motion(kinematics: JointKinematics) -> dict[str, Any]:
-    """Least, greatest and their difference per coordinate, over the frames with angles."""
+    """Minimum, maximum and their difference per coordinate, over the frames with angles."""
     q = kinematics.q[kinematics.valid].astype(np.float64)
     ranges = {}
     for i, name in enumerate(map(str, kinematics.coordinates)):
@@ -176,13 +176,13 @@ def _range_of_motion(kinematics: JointKinematics) -> dict[str, Any]:
 
 
 def _mean(values: Array) -> float:
-    """The mean of the finite values, or NaN."""
+    """Mean of the finite values, or NaN."""
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if finite.size else float("nan")
 
 
 def _to_json(value: Any) -> Any:
-    """Python's own types, rounded to what the number is worth; None for what is not finite."""
+    """Python's own types, rounded to significant digits; None for values that are not finite."""
     if isinstance(value, dict):
         return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

@@ -1,4 +1,4 @@
-"""The file of MQ-HMR: weights as safetensors in half precision, with what is needed to use them as metadata."""
+"""MQ-HMR's weights file: safetensors in half precision, with the network's configuration as metadata."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PRETRAINED = Path(__file__).parents[1] / "weights" / "mqhmr.safetensors"
 
 
 def load_pretrained(device: str) -> MQHMR:
-    """The network that comes with BioPose, on `--device`. Raises AssetError and SettingError."""
+    """Load the shipped network on `--device`. Raises AssetError and SettingError."""
     return load_network(PRETRAINED).to(choose_device(device))
 
 
 def save_network(path: Path, network: MQHMR, notes: dict[str, Any]) -> None:
-    """Write the network, and `notes` on how it was made."""
+    """Write the network, and `notes` on its training."""
     tensors = {name: value.to(torch.float16).contiguous() for name, value in network.state_dict().items()}
     metadata = {"format_version": _FORMAT_VERSION, "config": asdict(network.config), "notes": notes}
     with atomic_write(path) as temporary:
@@ -35,19 +35,19 @@ def save_network(path: Path, network: MQHMR, notes: dict[str, Any]) -> None:
 
 
 def load_network(path: Path) -> MQHMR:
-    """The network, ready for use, in single precision.
+    """Load a network, ready for use, in single precision.
 
     Raises
     ------
     AssetError
-        No such file, not one of these, or of another version.
+        The file is missing, of another kind, or of another version.
     """
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = json.loads(stored.metadata()["mqhmr"])
             tensors = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
         if metadata.get("format_version") != _FORMAT_VERSION:
-            raise AssetError(f"the network's weights {path} are of another version of BioPose", "Train it anew")
+            raise AssetError(f"the network's weights {path} are of another version of BioPose", "Train it again")
         network = MQHMR(MQHMRConfig(**metadata["config"]), tensors["mean_pose_6d"])
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""The multi-query decoder of MQ-HMR: pose queries that look at keypoint tokens and at maps of the image (paper, 3.2).
+"""The multi-query decoder of MQ-HMR: pose queries attend to keypoint tokens and image features (paper, 3.2).
 
 N people, K queries.
 """
@@ -11,14 +11,15 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from biopose_cli.hmr.deformable_attention import MultiScaleDeformableAttention
 
-_REFERENCE_RADIUS = 0.15  # of the picture's side: as far as a query's reference point goes from its keypoint
+_REFERENCE_RADIUS = 0.15  # of the image's side: the largest distance of a query's reference point from its keypoint
 
 
 class Decoder(nn.Module):
-    """`num_layers` of them on K queries; each of the `num_outputs` tokens is a learned mixture of the queries after the
-    last.
+    """`num_layers` decoder layers on K queries.
 
-    num_levels: maps of an image encoder, 0 for none; num_points: that a head samples on each.
+    Each of the `num_outputs` outputs is a learned mixture of the final queries.
+
+    num_levels: number of feature maps, 0 without images; num_points: sampling points per head and map.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.query_pos = nn.Parameter(
             0.5 * torch.randn(num_queries, embed_dim)
-        )  # tells the queries, all zero at first, apart
+        )  # distinguishes the queries, which start at 0
         self.reference_logits = nn.Parameter(0.5 * torch.randn(num_queries, 2))
         self.layers = nn.ModuleList(
             DecoderLayer(embed_dim, num_heads, num_levels, num_points) for _ in range(num_layers)
@@ -51,9 +52,9 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Queries (N, K, width) and outputs (N, outputs, width).
 
-        memory: tokens (N, P, width) of keypoints. feature_maps: of the image, each (N, width, H, W), coarse to fine.
-        keypoint_locations: (N, P, 2) where the keypoints are on the maps, 0..1. Any may be None: what is missing is not
-        looked at, and without these the queries' reference points are learned, as in the paper.
+        memory: keypoint tokens (N, P, width). feature_maps: of the image, each (N, width, H, W), coarse to fine.
+        keypoint_locations: (N, P, 2) positions of the keypoints on the maps, 0..1. Each may be None: that attention is
+        then skipped. Without locations the queries' reference points are learned, as in the paper.
         """
         tokens = self.query_pos.new_zeros(count, *self.query_pos.shape)
         reference_points = self._reference_points(count, keypoint_locations)
@@ -63,7 +64,7 @@ class Decoder(nn.Module):
         return tokens, self.readout @ tokens
 
     def _reference_points(self, count: int, keypoint_locations: Tensor | None) -> Tensor:
-        """(N, K, 2), 0..1: near a keypoint each, in turn; else anywhere."""
+        """Reference points (N, K, 2), 0..1: each near a keypoint, in turn; without keypoints, anywhere."""
         if keypoint_locations is None:
             return self.reference_logits.sigmoid().expand(count, -1, -1)
         keypoint_index = (
@@ -73,7 +74,7 @@ class Decoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Queries look at each other, at the keypoints' tokens, at the image, and are worked over one by one."""
+    """Self-attention, cross-attention to keypoint tokens, deformable attention to image features, and an MLP."""
 
     def __init__(self, embed_dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class DecoderLayer(nn.Module):
         )
         self.image_gate = (
             nn.Parameter(torch.zeros(embed_dim)) if num_levels else None
-        )  # closed until images have proved useful
+        )  # initially closed: images contribute only once they help
         self.mlp = nn.Sequential(nn.Linear(embed_dim, 2 * embed_dim), nn.GELU(), nn.Linear(2 * embed_dim, embed_dim))
         self.norms = nn.ModuleList(nn.LayerNorm(embed_dim) for _ in range(4))
 

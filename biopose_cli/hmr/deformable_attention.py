@@ -1,10 +1,10 @@
-"""Multi-scale deformable attention: a query looks at a few places of the image that it chooses itself (paper, DAM).
+"""Multi-scale deformable attention: a query attends to a few image positions that it predicts itself (paper, DAM).
 
     DAM(Q, r_k, {F^s}) = sum_s sum_m alpha_ksm W F^s(r_k + dr_ksm)
 
 with several heads and an output layer as in Zhu et al. 2021, "Deformable DETR". Sampling is bilinear, in plain PyTorch.
 
-N pictures, K queries, S scales, M points that a head samples on each.
+N images, K queries, S scales, M sampling points per head and scale.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from torch.nn.functional import grid_sample
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """The layer. embed_dim: of queries and maps, a multiple of `num_heads`. num_levels: how many maps there are.
-    num_points: M.
+    """The attention layer.
 
-    Before training a head samples on a ray, M points 1, 2, ... cells from the reference; all count the same.
+    embed_dim: of queries and maps, a multiple of `num_heads`. num_levels: number of maps. num_points: M.
+
+    Initially, each head samples on a ray, M points 1, 2, ... cells from the reference, with equal weights.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
@@ -39,23 +40,23 @@ class MultiScaleDeformableAttention(nn.Module):
             self.sampling_offsets.bias.copy_(_init_offset_bias(num_heads, num_levels, num_points).flatten())
 
     def project_values(self, feature_maps: list[Tensor]) -> list[Tensor]:
-        """W F^s for maps (N, width, H_s, W_s): all that does not depend on the queries, to be computed once."""
+        """W F^s for maps (N, width, H_s, W_s). It does not depend on the queries, so it is computed once."""
         if len(feature_maps) != self.num_levels:
             raise ValueError(f"the layer was made for {self.num_levels} maps and got {len(feature_maps)}")
         return [self.value_proj(feature_map) for feature_map in feature_maps]
 
     def forward(self, queries: Tensor, reference_points: Tensor, values: list[Tensor]) -> Tensor:
-        """What the queries (N, K, width) see, of the same shape.
+        """Attention output (N, K, width) of queries of the same shape.
 
-        reference_points: (N, K, 2) or (K, 2), 0..1 of the picture (x right, y down). values: of `project_values`.
-        Outside the picture there is nothing (zero).
+        reference_points: (N, K, 2) or (K, 2), 0..1 of the image (x right, y down). values: of `project_values`.
+        The maps are padded with zeros.
         """
         split = (self.num_heads, self.num_levels, self.num_points)
         offsets = self.sampling_offsets(queries).unflatten(-1, (*split, 2))
         attention_weights = (
             self.attention_weights(queries).unflatten(-1, (self.num_heads, -1)).softmax(-1).unflatten(-1, split[1:])
         )
-        # in cells of each map, so that a coarse map is searched further around
+        # in cells of each map, so that coarse maps are sampled in a larger region
         offset_normalizer = queries.new_tensor([value.shape[:-3:-1] for value in values])[:, None]
         sampling_locations = 2 * (reference_points[..., None, None, None, :] + offsets / offset_normalizer) - 1
         sampling_locations, attention_weights = (
@@ -80,8 +81,10 @@ class MultiScaleDeformableAttention(nn.Module):
 
 
 def _init_offset_bias(num_heads: int, num_levels: int, num_points: int) -> Tensor:
-    """(heads, scales, points, 2), cells: a direction for each head, all around; on a square ring, not a circle, so that
-    a step goes to a neighbouring cell."""
+    """Initial offsets (heads, scales, points, 2), cells: one direction per head.
+
+    The directions lie on a square ring instead of a circle, so that a step reaches a neighbouring cell.
+    """
     angles = torch.arange(num_heads) * (2 * math.pi / num_heads)
     directions = torch.stack([angles.cos(), angles.sin()], -1)
     directions = directions / directions.abs().amax(-1, keepdim=True)

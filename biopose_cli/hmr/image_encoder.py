@@ -1,6 +1,6 @@
-"""What an image encoder is, and how a vision transformer's one map becomes several of other resolutions (paper, 3.2).
+"""Interface of image encoders, and the neck that makes several resolutions of a transformer's one map (paper, 3.2).
 
-N pictures.
+N images.
 """
 
 from __future__ import annotations
@@ -17,23 +17,27 @@ AREA_SCALES = (1, 4, 8, 16, 32)  # those of the paper's Table 5
 
 
 class ImageEncoder(Protocol):
-    """Pictures to maps; an `nn.Module`. scales: how many cells each map has, as multiples of the coarsest's, in rising
-    order. out_channels: that every map has."""
+    """Module from images to feature maps.
+
+    scales: numbers of cells of the maps, as ascending multiples of the coarsest's. out_channels: of every map.
+    """
 
     scales: tuple[int, ...]
     out_channels: int
 
     def __call__(self, crops: Tensor) -> list[Tensor]:
-        """Maps (N, channels, H_s, W_s), coarse to fine, of crops (N, 3, 256, 256), RGB 0..1. All maps cover the whole
-        crop."""
+        """Crops (N, 3, 256, 256), RGB 0..1 -> maps (N, channels, H_s, W_s), coarse to fine.
+
+        Each covers the whole crop.
+        """
         ...
 
 
 class MultiScaleNeck(nn.Module):
-    """One map to several: enlarged bilinearly, then a learned 3x3 convolution for each scale.
+    """One map to several: bilinear upsampling, then a learned 3x3 convolution per scale.
 
-    The paper names scales of 1x to 32x and not what is multiplied. Sides 32 times as long would be 512 cells, two for
-    every pixel of the crop; we read it as the number of cells. Sides grow by the root of that: 16, 32, 45, 64, 91 cells
+    The paper names scales of 1x to 32x, but not what they multiply. Sides 32 times as long would be 512 cells, two per
+    pixel of the crop, so we take it as the number of cells. Sides grow by its square root: 16, 32, 45, 64, 91 cells
     from 16.
 
     in_channels: of the map. out_channels: of the result. scales: any of `AREA_SCALES`.
@@ -41,7 +45,7 @@ class MultiScaleNeck(nn.Module):
     Raises
     ------
     SettingError
-        No scales, or others.
+        `scales` is empty or contains others.
     """
 
     def __init__(self, in_channels: int, out_channels: int, scales: tuple[int, ...] = (1, 4, 8, 16)) -> None:
@@ -50,7 +54,7 @@ class MultiScaleNeck(nn.Module):
             raise SettingError(f"image scales {scales} are not among {AREA_SCALES}", "Choose at least one of them")
         self.scales = tuple(sorted(set(scales)))
         self.out_channels = out_channels
-        self.lateral = nn.Conv2d(in_channels, out_channels, 1)  # before enlarging: the same as after it, and cheaper
+        self.lateral = nn.Conv2d(in_channels, out_channels, 1)  # before upsampling: equivalent, and cheaper
         self.level_convs = nn.ModuleList(
             nn.Sequential(nn.Conv2d(out_channels, out_channels, 3, padding=1), nn.GroupNorm(1, out_channels))
             for _ in self.scales

@@ -1,13 +1,13 @@
-"""MQ-HMR: from a look at a person to SMPL's pose, shape and camera (paper, section 3.2).
+"""MQ-HMR: SMPL pose, shape and camera from one view of a person (paper, section 3.2).
 
-The paper's part: K pose queries that start as nothing look at each other, at the multi-scale maps of an image encoder
-by deformable attention, and pass a feed-forward layer, L times over (`decoder.py`); heads read rotations, shape and
-camera off them. Ours, and the default: the detected keypoints enter too. A residual network (`Lifter`) lifts them to a
-first pose, and gives tokens to which the queries attend; what the queries say is added to that pose. Any input can be
-absent: without keypoints the first pose is a learned constant, and the network is the paper's.
+The paper's part: K pose queries, initially zero, pass L decoder layers: self-attention, deformable attention to the
+multi-scale maps of an image encoder, and a feed-forward layer (`decoder.py`). Heads predict rotations, shape and camera
+from them. Ours, and the default: the detected keypoints are an input too. A residual network (`Lifter`) lifts them to
+an initial pose, and returns tokens to which the queries attend; the queries' output is added to that pose. Each input
+is optional: without keypoints the initial pose is a learned constant, and the network is the paper's.
 
-Segments are turned in the view, not against their parents: what is seen of one does not depend on the others, and is
-learned from fewer views so.
+Rotations are predicted in the view frame, not relative to the parent: a segment's appearance then does not depend on
+the others, which needs less training data.
 
 N people; the view frame of `virtual_camera.py` (x right, y down, z forward); m.
 """
@@ -33,18 +33,21 @@ _NUM_ROTATIONS = len(ACTIVE_JOINTS)  # the hands' roots stay straight
 _PARENTS = [ACTIVE_JOINTS.index(SMPL_PARENTS[joint - 1]) for joint in ACTIVE_JOINTS[1:]]
 _PARAM_DIM = 6 * _NUM_ROTATIONS + NUM_BETAS + 3
 _STATURE_MEAN, _STATURE_STD = 1.70, 0.10  # m
-_HALF_EXTENT = 0.65  # m: half of a view is about so large at the person
+_HALF_EXTENT = 0.65  # m: approximate half-extent of a view at the person
 _INPUT_DIM = 3 * LANDMARKS + 6
 _INIT_STD = 0.3  # rad
-_LOG_STD_RANGE = math.log(0.01), math.log(2.0)  # rad, least and most
+_LOG_STD_RANGE = math.log(0.01), math.log(2.0)  # rad, range of the predicted standard deviation
 
 
 @dataclass(frozen=True)
 class MQHMRConfig:
-    """The network's dimensions. `hidden`, `blocks`: of the lifter. `queries`, `width`, `layers`, `heads`: of the
-    decoder; no layers: the lifter alone. `feature_layers`: of the detector's network (`backbones/blazepose.py`), by
-    name, with blanks between; `encoder`: instead, the size of a vision transformer (`backbones/vit.py`), and the
-    `scales` of its maps; neither: no images. `points`: that a head samples on each map."""
+    """The network's dimensions.
+
+    `hidden`, `blocks`: of the lifter. `queries`, `width`, `layers`, `heads`: of the decoder; no layers: the lifter
+    alone. `feature_layers`: of the detector's network (`hmr/backbones/blazepose.py`), names separated by spaces; or
+    `encoder`: size of a vision transformer (`hmr/backbones/vit.py`), with the `scales` of its maps; neither: no images.
+    `points`: sampling points per head and map.
+    """
 
     keypoints: bool = True
     hidden: int = 1024
@@ -60,20 +63,23 @@ class MQHMRConfig:
 
     @property
     def num_levels(self) -> int:
-        """How many the decoder looks at."""
+        """Number of feature maps."""
         return len((self.scales if self.encoder else self.feature_layers).split())
 
     @property
     def image_inputs(self) -> list[str]:
-        """What the network is to be given of a picture, by the names of `backbones/blazepose.py`."""
+        """Names of the image inputs, as in `hmr/backbones/blazepose.py`."""
         return [RAW_CROP] if self.encoder else self.feature_layers.split()
 
 
 @dataclass(frozen=True)
 class SMPLPrediction:
-    """`rotations` (N, 24, 3, 3): SMPL's, the root's in the view frame. `betas` (N, 10). `pelvis` (N, 3) m: the pelvis
-    joint in the view frame. `tokens` (N, K, width): the queries after the last layer. `rotation_std` (N, 22, 3) rad:
-    by how much the rotations of `ACTIVE_JOINTS` may be wrong, about each axis of the joint."""
+    """Predictions for N people.
+
+    `rotations` (N, 24, 3, 3): SMPL's, relative to the parent, the root's in the view frame. `betas` (N, 10). `pelvis`
+    (N, 3) m: the pelvis joint in the view frame. `tokens` (N, K, width): the queries after the last layer.
+    `rotation_std` (N, 22, 3) rad: standard deviation of the rotations of `ACTIVE_JOINTS`, about each axis of the joint.
+    """
 
     rotations: Tensor
     betas: Tensor
@@ -83,9 +89,11 @@ class SMPLPrediction:
 
 
 class MQHMR(nn.Module):
-    """The network. `mean_pose_6d` (22, 6): how the segments of the typical pose are turned (first two columns), from
-    which all is counted. `log_std_head`, learned when all else is (`training/uncertainty_head.py`), says how wrong it
-    may be in a frame."""
+    """The network.
+
+    `mean_pose_6d` (22, 6): global rotations of the mean pose (first two columns), to which predictions are added.
+    `log_std_head`, trained last (`training/uncertainty_head.py`), predicts the standard deviation per frame.
+    """
 
     mean_pose_6d: Tensor
 
@@ -129,8 +137,15 @@ class MQHMR(nn.Module):
         feature_maps: list[Tensor] | None = None,
         keypoint_locations: Tensor | None = None,
     ) -> SMPLPrediction:
-        """stature: (N) m, NaN where it is not known. feature_maps: of the layers, each (N, H, W, channels), or, for an
-        encoder, the crops (N, 256, 256, 3), RGB 0..255. keypoint_locations: (N, 33, 2) on them, 0..1."""
+        """Predict N people.
+
+        Parameters
+        ----------
+        view : keypoints in the virtual camera
+        stature : (N) m, NaN where unknown
+        feature_maps : of the layers, each (N, H, W, channels); for an encoder, the crops (N, 256, 256, 3), RGB 0..255
+        keypoint_locations : (N, 33, 2), positions on the maps, 0..1
+        """
         params = self.init_params.expand(len(stature), -1)
         memory = features = None
         if self.lifter is not None:
@@ -151,7 +166,7 @@ class MQHMR(nn.Module):
             ]
             params = params + torch.cat(residuals, 1)
         log_std = self.log_std_head(tokens.mean(1) if features is None else features).float().clamp(*_LOG_STD_RANGE)
-        # in bfloat16, while training, rotations would be bent by half a degree
+        # bfloat16, used in training, would change rotations by half a degree
         with torch.autocast(params.device.type, enabled=False):
             return self._to_smpl(params.float(), view, tokens, log_std.exp().unflatten(1, (_NUM_ROTATIONS, 3)))
 
@@ -175,7 +190,7 @@ class MQHMR(nn.Module):
 
 
 class Lifter(nn.Module):
-    """Keypoints, as seen in the view, to a first code of the pose and a token for every keypoint."""
+    """2D-to-3D lifting: from keypoints in the view to initial pose parameters and a token per keypoint."""
 
     def __init__(self, config: MQHMRConfig) -> None:
         super().__init__()
@@ -200,7 +215,7 @@ class Lifter(nn.Module):
             self.keypoint_embed = nn.Parameter(0.02 * torch.randn(LANDMARKS, config.width))
 
     def forward(self, view: VirtualCamera, stature: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """(N, code); tokens (N, 33, width) if there is a decoder; and what the code is read off, (N, hidden)."""
+        """Parameters (N, P); tokens (N, 33, width) if there is a decoder; and hidden features (N, hidden)."""
         points = torch.cat([view.normalized_keypoints, view.confidence[..., None]], -1)
         has_stature = torch.isfinite(stature)
         stature_z = torch.where(has_stature, (stature - _STATURE_MEAN) / _STATURE_STD, 0.0)
@@ -225,7 +240,7 @@ class Lifter(nn.Module):
 
 
 def _zero_init(layer: nn.Linear) -> nn.Linear:
-    """A head that says nothing before it has learned."""
+    """Initialise a head with zeros, so that its output is 0 before training."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer

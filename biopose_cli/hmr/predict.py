@@ -1,4 +1,4 @@
-"""MQ-HMR on the keypoints of a clip: every frame by itself, seen straight and in a mirror.
+"""MQ-HMR on the keypoints of a clip: frame by frame, averaged over the image and its mirror image.
 
 N frames; camera frame: OpenCV's; m, px.
 """
@@ -29,14 +29,17 @@ from biopose_cli.hmr.virtual_camera import (
 from biopose_cli.typing import Array
 
 _MIRROR_ACTIVE = [ACTIVE_JOINTS.index(MIRROR_JOINT[joint]) for joint in ACTIVE_JOINTS]
-CHUNK_SIZE = 512  # frames in work at once
+CHUNK_SIZE = 512  # frames per forward pass
 
 
 @dataclass(frozen=True)
 class SMPLEstimates:
-    """`rotations` (N, 24, 3, 3): SMPL's, the root's in the camera frame. `betas` (N, 10). `pelvis` (N, 3) m: the pelvis
-    joint in the camera frame. `rotation_std` (N, 22, 3) rad: by how much the rotations of `ACTIVE_JOINTS` may be
-    wrong, about each axis of the joint."""
+    """SMPL estimates of N frames.
+
+    `rotations` (N, 24, 3, 3): SMPL's, relative to the parent, the root's in the camera frame. `betas` (N, 10). `pelvis`
+    (N, 3) m: the pelvis joint in the camera frame. `rotation_std` (N, 22, 3) rad: standard deviation of the rotations
+    of `ACTIVE_JOINTS`, about each axis of the joint.
+    """
 
     rotations: Array
     betas: Array
@@ -50,9 +53,12 @@ class SMPLEstimates:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """N frames as the detector's network saw them. `roi` (N, 4) px: where it looked (`geometry/roi.py`). `keypoints`
-    (N, 33, 2) px: where in the picture, with the lens's distortion, it found them. `feature_maps`: for each of the
-    network's layers (N, 2, side, side, channels), of the crop and of its mirror image (`backbones/blazepose.py`)."""
+    """Image inputs of N frames.
+
+    `roi` (N, 4) px: region of interest of the detector's network (`geometry/roi.py`). `keypoints` (N, 33, 2) px: its
+    keypoints in the original image, with lens distortion. `feature_maps`: for each of the network's layers
+    (N, 2, side, side, channels), of the crop and of its mirror image (`hmr/backbones/blazepose.py`).
+    """
 
     roi: Array
     keypoints: Array
@@ -67,19 +73,24 @@ def predict_smpl(
     stature: float | None = None,
     image_features: ImageFeatures | None = None,
 ) -> SMPLEstimates:
-    """What the network says of each frame: the mean of the picture and its mirror image.
+    """Predict every frame separately: the mean over the image and its mirror image.
 
-    keypoints: (N, 33, 2) px without lens distortion, finite. confidence: (N, 33). camera_matrix: (3, 3) or
-    (N, 3, 3). stature: m. image_features: for a network that looks at pictures; without, it does with the keypoints.
-    Computed where the network is.
+    Parameters
+    ----------
+    network : runs on its own device
+    keypoints : (N, 33, 2) px without lens distortion, finite
+    confidence : (N, 33), 0..1
+    camera_matrix : (3, 3) or (N, 3, 3) px
+    stature : m; None: unknown
+    image_features : for a network with an image branch; without, it uses the keypoints only
 
     Raises
     ------
     SettingError
-        The network knows no keypoints, and there are no pictures.
+        The network needs images, and there are none.
     """
     if image_features is None and not network.config.keypoints:
-        raise SettingError("this network sees pictures only", "Choose one that knows keypoints")
+        raise SettingError("this network needs images", "Choose one that accepts keypoints")
     device = network.mean_pose_6d.device
     camera_matrix = np.broadcast_to(camera_matrix, (len(keypoints), 3, 3))
     focal = np.stack([camera_matrix[:, 0, 0], camera_matrix[:, 1, 1]], -1)[:, None]
@@ -116,7 +127,7 @@ def _predict_with_flip(
     feature_maps: list[Tensor] | None = None,
     keypoint_locations: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rotations, betas, pelvis and `rotation_std` in the camera frame, of the view and its mirror image together."""
+    """Mean over the view and its mirror image of rotations, betas, pelvis and `rotation_std`, camera frame."""
     mirror_landmark = torch.as_tensor(MIRROR_LANDMARK, device=stature.device)
     features, flipped_features = (
         None if feature_maps is None else [feature_map[:, k] for feature_map in feature_maps] for k in (0, 1)
@@ -135,7 +146,7 @@ def _predict_with_flip(
 
 
 def _unflip(pred: SMPLPrediction) -> SMPLPrediction:
-    """What was recovered from a mirror image, for the picture itself."""
+    """Convert a prediction for a mirror image to the original image."""
     sign = pred.pelvis.new_tensor([-1.0, 1, 1])
     return SMPLPrediction(
         flip_rotations(pred.rotations[:, list(MIRROR_JOINT)]),

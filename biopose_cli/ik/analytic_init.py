@@ -1,9 +1,9 @@
-"""A first guess of the joint angles from the segments' attitudes to each other, in closed form.
+"""Closed-form initial joint angles from the relative orientations of the segments.
 
-Each segment's frame is fitted to its points (`segments.py`), so the rotation between two segments is known, up to how
-the person's markers differ from a typical person's. A joint's turns are read off it as Euler angles about the joint's
-own axes at zero. The network corrects this guess, as it corrects the pelvis' frame. For a typical person it is right
-but where joints are more than a turn about a point: at the knee and in the forearm. C clips, T frames; rad.
+Each segment's frame is fitted to its points (`segments.py`), so the rotation between two segments is known, up to the
+difference between the person's markers and a typical person's. The joint angles are its Euler angles about the joint's
+own axes at zero. The network corrects these angles, as it corrects the pelvis' frame. For a typical person they are
+exact except for joints that do not just rotate about a point: the knee and the forearm. C clips, T frames; rad.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ _LIMB_COORDINATES = {
     "forearm": ("elbow_flex", "pro_sup"),
     "hand": ("wrist_flex", "wrist_dev"),
 }
-# Segment: the coordinates that turn it against the one before it, in order
+# Segment: the coordinates that rotate it relative to its parent, in order
 SEGMENT_COORDINATES: dict[str, tuple[str, ...]] = {
     "torso": ("lumbar_extension", "lumbar_bending", "lumbar_rotation"),
     "head": ("neck_extension", "neck_bending", "neck_rotation"),
     **{f"{s}_{side}": tuple(f"{n}_{side}" for n in names) for side in "rl" for s, names in _LIMB_COORDINATES.items()},
 }
 TOE_COORDINATES = ("mtp_angle_r", "mtp_angle_l")
-_OUT_OF_RANGE_WEIGHT = 100.0  # rad of angle squared, per rad squared outside the range: which of two names is meant
+_OUT_OF_RANGE_WEIGHT = 100.0  # rad^2 of angle, per rad^2 outside the range: selects one of two Euler branches
 
 
 def joint_axes(kinematics: Kinematics) -> tuple[Tensor, Tensor]:
-    """Axes of the joints in `SEGMENT_COORDINATES` at zero (J, 3, 3), a row per turn; missing ones are square to the
-    others. And for both toes the axis and the centre of the joint (2, 2, 3), pelvis at the origin, m."""
+    """Axes of the joints in `SEGMENT_COORDINATES` at zero (J, 3, 3), a row per rotation; missing ones are orthogonal.
+
+    Also, for both toes, the axis and the centre of the joint (2, 2, 3), pelvis at the origin, m.
+    """
     names = kinematics.spec.coordinates
     zero = torch.zeros(1, len(names), dtype=kinematics.dtype)
     _, angular, linear = kinematics.screws(zero)
@@ -104,13 +106,13 @@ def initial_angles(rotations: Tensor, toes: Tensor, axes: Tensor, toe_joints: Te
 
 
 def _signed_angle(axis: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """The angle (...) about `axis` (3) that brings `start` (3) to `end` (..., 3), both seen along the axis."""
+    """Angle (...) about `axis` (3) from `start` (3) to `end` (..., 3), both projected along the axis."""
     sine = torch.linalg.cross(start.expand_as(end), end, dim=-1) @ axis
     return torch.atan2(sine, end @ start - (end @ axis) * (start @ axis))
 
 
 def coordinate_columns(names: Sequence[str]) -> list[int]:
-    """Where `initial_angles` has each of the named coordinates."""
+    """Column of each of the named coordinates in the result of `initial_angles`."""
     index = {
         name: 3 * row + i
         for row, coordinates in enumerate(SEGMENT_COORDINATES.values())

@@ -1,7 +1,7 @@
-"""Which way is up, from how a person keeps their balance: on average the centre of mass is over the feet.
+"""Estimate of the vertical from a person's balance: on average the centre of mass is above the feet.
 
-Whoever stands, steps or walks would fall otherwise. People who sit, lie or kneel rest on something else: only frames
-in which a leg is stretched and the body is roughly upright count.
+Otherwise a person who stands, steps or walks would fall. People who sit, lie or kneel rest on something else, so only
+frames with a straight leg and a roughly upright body count.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from scipy.ndimage import uniform_filter1d
 from biopose_cli.body.model import JOINT_NAMES
 from biopose_cli.typing import Array
 
-# Winter 2009, "Biomechanics and Motor Control of Human Movement", table 4.1: a segment's share of the body's mass, and
-# its centre of mass as a share of the way from the first joint to the second
+# Winter 2009, "Biomechanics and Motor Control of Human Movement", table 4.1: fraction of the body's mass of a segment,
+# and position of its centre of mass as a fraction of the way from the first joint to the second
 _LIMB_MASSES = (
     ("hip", "knee", 0.100, 0.433),
     ("knee", "ankle", 0.0465, 0.433),
@@ -27,12 +27,12 @@ _SIDES = ("left", "right")
 _MIN_LEG_EXTENSION = 0.9  # hip to ankle, of thigh and shank: knees bent by less than 50 degrees
 _MIN_UPRIGHT_COS = np.cos(np.radians(45.0))
 _MIN_DURATION = 0.5  # s of such frames
-_STRIDE_DURATION = 1.0  # s, over which the heights of the feet are compared: in a walk they are alike, on one leg not
-_HALF_LOAD_HEIGHT = 0.05  # m: a foot that is so much higher for a stride carries half as much as the other
+_STRIDE_DURATION = 1.0  # s, over which the heights of the feet are compared: similar in a walk, different on one leg
+_HALF_LOAD_HEIGHT = 0.05  # m: a foot that is this much higher over a stride carries half as much as the other
 
 
 def center_of_mass(joints: Array) -> Array:
-    """The body's centre of mass (T, 3) of SMPL's joints (T, 24, 3), m."""
+    """Centre of mass (T, 3), m, of a body with SMPL's joints (T, 24, 3), m."""
     trunk = (_left_and_right(joints, "hip").mean(1) + _left_and_right(joints, "shoulder").mean(1)) / 2
     center = _TRUNK * trunk + _HEAD * joints[:, JOINT_NAMES.index("head")]
     for start, end, mass_fraction, com_fraction in _LIMB_MASSES:
@@ -42,10 +42,10 @@ def center_of_mass(joints: Array) -> Array:
 
 
 def up_from_center_of_mass(time: Array, joints: Array, up: Array) -> Array | None:
-    """Up, a unit vector (3), by the mean way from the feet that carry a person to their centre of mass.
+    """Up, a unit vector (3): mean direction from the supporting feet to the centre of mass.
 
-    time: (T) s. joints: (T, 24, 3) m, SMPL's, in any frame that stands still. up: (3), roughly.
-    None where the person is not on their feet for long enough.
+    time: (T) s. joints: (T, 24, 3) m, SMPL's, in any fixed frame. up: (3), roughly.
+    Returns None if the person is not on their feet for long enough.
     """
     hip, knee, ankle = (_left_and_right(joints, name) for name in ("hip", "knee", "ankle"))
     leg_length = np.linalg.norm(hip - knee, axis=-1) + np.linalg.norm(knee - ankle, axis=-1)
@@ -59,7 +59,7 @@ def up_from_center_of_mass(time: Array, joints: Array, up: Array) -> Array | Non
         return None
     stride = max(1, round(_STRIDE_DURATION / frame_period))
     estimate = _unit(com_over_feet[upright].mean(0))
-    for _ in range(3):  # which foot is lower depends on what is up
+    for _ in range(3):  # which foot is lower depends on the direction of up
         height = uniform_filter1d(np.minimum(ankle @ estimate, toes @ estimate), stride, axis=0, mode="nearest")
         foot_lift = height - height.min(1, keepdims=True)
         load = 1 / (1 + (foot_lift / _HALF_LOAD_HEIGHT) ** 2)
@@ -70,7 +70,7 @@ def up_from_center_of_mass(time: Array, joints: Array, up: Array) -> Array | Non
 
 
 def _left_and_right(joints: Array, name: str) -> Array:
-    """(T, 2, 3) the left and the right joint of that name."""
+    """The left and the right joint of that name, (T, 2, 3)."""
     return joints[:, [JOINT_NAMES.index(f"{side}_{name}") for side in _SIDES]]
 
 

@@ -1,4 +1,4 @@
-"""The network's file: weights as safetensors, with what is needed to use them as metadata."""
+"""NeurIK's weights file: safetensors, with the network's configuration as metadata."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ _LOCATIONS_KEY = "marker_locations"
 
 
 def save_network(path: Path, network: NeurIK, marker_locations: Array, notes: dict[str, Any]) -> None:
-    """Write the network, the typical `marker_locations` (M, 3) on the unscaled bones, and `notes` on how it was
-    made."""
+    """Write the network, the typical `marker_locations` (M, 3) on the unscaled bones, and `notes` on its training."""
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     tensors[_LOCATIONS_KEY] = torch.as_tensor(marker_locations, dtype=torch.float32).contiguous()
     metadata = {
@@ -38,19 +37,19 @@ def save_network(path: Path, network: NeurIK, marker_locations: Array, notes: di
 
 
 def load_network(path: Path = PRETRAINED) -> tuple[NeurIK, Array]:
-    """The network, ready for use, and the markers' typical places (M, 3) on the unscaled bones.
+    """Load the network, ready for use, and the markers' typical positions (M, 3) on the unscaled bones.
 
     Raises
     ------
     AssetError
-        No such file, not one of these, or made for other markers or coordinates.
+        The file is missing, of another kind, or made for other markers or coordinates.
     """
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = json.loads(stored.metadata()["neurik"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         if tuple(metadata["markers"]) != MARKER_NAMES or metadata["coordinates"] != _coordinates():
-            raise AssetError(f"the weights {path} were trained for other markers or coordinates", "Train them anew")
+            raise AssetError(f"the weights {path} were trained for other markers or coordinates", "Train them again")
         marker_locations = tensors.pop(_LOCATIONS_KEY).double().numpy()
         network = NeurIK(
             NeurIKConfig(**metadata["config"]), tensors["template"], tensors["axes"], tensors["toe_joints"]

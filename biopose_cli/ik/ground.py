@@ -1,11 +1,11 @@
-"""From the camera to OpenSim's ground, in one place.
+"""The transformation from the camera to OpenSim's ground frame.
 
 Camera: OpenCV (x right, y down, z forward). Ground: x forward, y up, z to the subject's right, floor at y =
 0, the origin under the pelvis in the first frame. All in m; T frames, K sole points.
 
-Up is what `--camera-pitch` and `--camera-roll` say. An angle not given is near level; how far from it, the person's
-balance tells (`balance.py`), and the places where the feet stand: they lie on one floor, so a floor that they spread
-over far enough tells how the camera leans that way.
+`--camera-pitch` and `--camera-roll` define the vertical. An angle that is not given is near level, and is estimated
+from the person's balance (`balance.py`) and from the footholds: they lie on one floor, so footholds that are spread
+widely enough in a direction determine the tilt in it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 from biopose_cli.geometry.camera import roll_pitch_from_up
 from biopose_cli.typing import Array
 
-CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may stand (a swinging foot moves at 2 to 4 m/s)
+CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may be in contact (a swinging foot moves at 2 to 4 m/s)
 CONTACT_HEIGHT = 0.06  # m above the lowest sole point of the frame
-FOOTHOLD_HEIGHT_STD = 0.03  # m, one standard deviation of a foothold's height in a fitted body; our choice
-CAMERA_TILT_PRIOR = np.radians([3.0, 6.0])  # rad, how far from level a camera is in roll and pitch; our choice
-BALANCE_STD = np.radians(2.5)  # rad, one standard deviation of the up that balance tells, about each axis
-MIN_STD_REDUCTION = 2.0  # footholds count where they divide the uncertainty without them by this; our choice
+FOOTHOLD_HEIGHT_STD = 0.03  # m, standard deviation of a foothold's height in a fitted body; our choice
+CAMERA_TILT_PRIOR = np.radians([3.0, 6.0])  # rad, standard deviation of a camera's roll and pitch; our choice
+BALANCE_STD = np.radians(2.5)  # rad, standard deviation of the vertical estimated from balance, about each axis
+MIN_STD_REDUCTION = 2.0  # footholds count if they reduce the standard deviation by this factor; our choice
 MAX_TILT = np.radians(15.0)  # rad: a steeper "floor" is stairs or a mistake
-MIN_WALK_DISTANCE = 0.6  # m: who moves this far, walks
+MIN_WALK_DISTANCE = 0.6  # m: a person who moves this far walks
 MIN_HORIZONTAL_FACING = 0.5  # of a unit vector horizontal, or less: the pelvis faces up or down, over 60 degrees
-MAX_WALK_ANGLE = np.radians(45.0)  # rad: walking forward means within this of where the pelvis faces
+MAX_WALK_ANGLE = np.radians(45.0)  # rad: walking forward means within this angle of the pelvis's direction
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ def camera_to_ground(
     roll: float | None = None,
     balance_up: Array | None = None,
 ) -> Ground:
-    """The change from camera to ground for a clip.
+    """Transformation from camera to ground for a clip.
 
     time: (T) s. pelvis: (T, 3) m. facing: (T, 3) unit vectors, where the pelvis faces. trunk: (T, 3) unit
     vectors square to them, the pelvis's own up. soles: (T, K, 3) m, points under the feet. pitch, roll: degrees,
-    positive when the camera looks down, and when it is rolled clockwise; None: not known. balance_up: (3) unit,
-    what the person's balance says of up; None: nothing. All vectors in the camera frame, without NaN.
+    positive if the camera points down, and if it is rolled clockwise; None: unknown. balance_up: (3) unit,
+    vertical estimated from balance; None: none. All vectors in the camera frame, without NaN.
     """
     tilt, sigma = _tilt_prior(pitch, roll, balance_up)
     footholds = _footholds(time, soles, up_vector(*tilt))
@@ -72,12 +72,12 @@ def camera_to_ground(
 
 
 def up_vector(roll: float, pitch: float) -> Array:
-    """Up (3) in the camera frame of a camera with this roll and pitch in rad."""
+    """Up (3) in the frame of a camera with this roll and pitch in rad."""
     return np.array([-np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
 
 
 def _tilt_prior(pitch: float | None, roll: float | None, balance_up: Array | None) -> tuple[Array, Array]:
-    """Roll and pitch (2) as given, or as balance and the prior have them, and how unsure that is (2), rad."""
+    """Roll and pitch (2), rad, as given or from balance and the prior, and their standard deviations (2), rad."""
     free = np.array([roll is None, pitch is None])
     tilt = np.radians([roll or 0.0, pitch or 0.0])
     sigma = np.where(free, CAMERA_TILT_PRIOR, 0.0)
@@ -88,12 +88,12 @@ def _tilt_prior(pitch: float | None, roll: float | None, balance_up: Array | Non
 
 
 def transform_points(matrix: Array, points: Array) -> Array:
-    """Points (..., 3) through a homogeneous (4, 4) matrix."""
+    """Apply a homogeneous (4, 4) matrix to points (..., 3)."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def _footholds(time: Array, soles: Array, up: Array) -> Array:
-    """(N, 3): the mean place of every stance, a run of frames in which a sole point rests near the lowest of all."""
+    """Footholds (N, 3): mean position of every stance, a run of frames with a sole point at rest."""
     if len(time) < 3:
         return np.zeros((0, 3))
     speed = np.linalg.norm(np.gradient(soles, time, axis=0), axis=-1)
@@ -109,7 +109,7 @@ def _footholds(time: Array, soles: Array, up: Array) -> Array:
 
 
 def _tilt_from_floor(footholds: Array, tilt: Array, sigma: Array) -> tuple[Array, tuple[str, ...]]:
-    """Add to `tilt` (roll, pitch), known within `sigma`, what the slope of the footholds' plane says of it.
+    """Add to `tilt` (roll, pitch), known within `sigma`, the correction from the slope of the footholds' plane.
 
     A Gaussian holds the lean where it was. A walk shows the slope along it, which is roll and pitch in one, and
     nothing across it. So both are found at once, along the axes in which the footholds show most and least next to
@@ -132,12 +132,12 @@ def _tilt_from_floor(footholds: Array, tilt: Array, sigma: Array) -> tuple[Array
     slope = float(np.arccos(np.clip(up @ up_vector(*updated), -1.0, 1.0)))
     if slope > MAX_TILT:
         message = f"the footholds lie on a slope of {np.degrees(slope):.0f} degrees"
-        return tilt, (f"{message}, which no floor has: they were not asked how the camera leans",)
+        return tilt, (f"{message}, too steep for a floor: they were not used for the camera's tilt",)
     return updated, ()
 
 
 def _heading(pelvis: Array, facing: Array, trunk: Array, up: Array) -> Array:
-    """Forward (3): along the walk if the person walks forward, else where the pelvis first faces; horizontal, unit."""
+    """Forward (3), horizontal, unit: along a forward walk, otherwise the pelvis's first direction."""
     start = min(len(facing), 5)
     forward = _mean_facing(facing[:start], trunk[:start], up)
     displacement = _horizontal(pelvis - pelvis[0], up)
@@ -151,7 +151,7 @@ def _heading(pelvis: Array, facing: Array, trunk: Array, up: Array) -> Array:
 
 
 def _mean_facing(facing: Array, trunk: Array, up: Array) -> Array:
-    """Where a pelvis faces on average (3), horizontal, unit.
+    """Mean direction (3) of a pelvis, horizontal, unit.
 
     One that faces up or down points anywhere by chance; where its own up axis points is where it will face, or
     its back, once it is upright again.

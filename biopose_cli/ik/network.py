@@ -1,7 +1,7 @@
-"""NeurIK: from virtual markers over a window of frames to joint angles and bone scales (paper, section 3.3).
+"""NeurIK: joint angles and bone scales from virtual markers in a window of frames (paper, section 3.3).
 
 As in the paper: every marker's coordinates go through a linear embedding, 1-D convolutions over the markers mix
-neighbours, each frame's embedding is flattened, learned positions in time are added, a transformer encoder looks over
+neighbours, each frame's embedding is flattened, learned positions in time are added, a transformer encoder attends over
 the frames, and heads read off `q` (inside every coordinate's range by construction) and the scales. Sizes are our
 choice (the paper gives none), and so are three additions. Markers are given as seen from the pelvis and from the
 segment before their own, as the markers themselves show these (`segments.py`); the heads correct that pelvis, and the
@@ -59,7 +59,7 @@ _SCALE_GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
     "upper arm": (("humerus", "xyz"),),
     "forearm": (("ulna", "xyz"), ("radius", "xyz"), ("hand", "xyz")),
 }
-# Lengths of the body that posture hardly changes: between the middles of two groups of markers
+# Lengths of the body that hardly depend on posture: between the midpoints of two groups of markers
 _SEGMENT_LENGTHS: tuple[tuple[str, str], ...] = (
     ("RASI", "LASI"), ("RASI LASI", "RPSI LPSI"), ("C7", "CLAV"), ("C7", "SACR"), ("RSHO", "LSHO"), ("C7", "HTOP"),
     ("T8", "STRN"), ("CLAV", "STRN"), ("RRIB", "LRIB"),
@@ -101,7 +101,7 @@ class NeurIKConfig:
 
 @dataclass(frozen=True)
 class NeurIKOutput:
-    """What the network says of C windows.
+    """Prediction for C windows.
 
     `angles` (C, W, I) rad, in the order of JOINT_COORDINATES. `pelvis_orientation` (C, W, 3, 3) and
     `pelvis_position` (C, W, 3): the pelvis in ground.
@@ -178,7 +178,7 @@ class NeurIK(nn.Module):
         self.scale_head = _head(config.width, len(_SCALE_GROUPS))
 
     def forward(self, markers: Tensor, visible: Tensor) -> NeurIKOutput:
-        """markers (C, W, M, 3) in ground, finite also where not seen; visible (C, W, M) bool."""
+        """markers (C, W, M, 3) in ground, finite also where not visible; visible (C, W, M) bool."""
         with torch.no_grad():
             rotations, positions, segment_valid = segment_frames(
                 markers, visible, self.template, self.segment_points, self.point_weights

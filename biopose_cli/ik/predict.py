@@ -1,4 +1,4 @@
-"""The network on a clip of any length: overlapping windows, blended, one set of bone scales.
+"""NeurIK on a clip of any length: overlapping windows, blended, with one set of bone scales.
 
 T frames, M markers, D coordinates, B bodies; ground frame; m and rad.
 """
@@ -17,12 +17,12 @@ from biopose_cli.geometry.euler import matrix_to_euler_zxy
 from biopose_cli.ik.network import BODIES, JOINT_COORDINATES, PELVIS_COORDINATES, NeurIK
 from biopose_cli.typing import Array
 
-WINDOW_BATCH = 32  # in work at once
+WINDOW_BATCH = 32  # windows per forward pass
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """`q` (T, D) in the order that was asked for; `scale`: factors (3) by body, for the whole clip."""
+    """`q` (T, D) in the requested order; `scale`: factors (3) by body, for the whole clip."""
 
     q: Array
     scale: dict[str, Array]
@@ -31,13 +31,13 @@ class Prediction:
 def predict(
     network: NeurIK, markers: Array, coordinates: Sequence[str], device: torch.device | str = "cpu"
 ) -> Prediction:
-    """Joint angles and bone scales of a clip.
+    """Predict joint angles and bone scales of a clip.
 
-    markers: (T, M, 3) m in the order of MARKERS, NaN where not seen. coordinates: names of the model's coordinates;
-    those that the network does not give (a coupled patella) stay zero.
+    markers: (T, M, 3) m in the order of MARKERS, NaN where not visible. coordinates: names of the model's coordinates;
+    those that the network does not predict (a coupled patella) are zero.
 
-    Windows overlap by half; a frame's angles are the mean of the windows that hold it, those in whose middle it lies
-    counting most. A clip shorter than a window is continued by its last frame.
+    Windows overlap by half. A frame's angles are the weighted mean over its windows, with larger weights near a
+    window's middle. A clip shorter than a window is padded with its last frame.
     """
     points = torch.as_tensor(markers, dtype=torch.float32)
     visible = torch.isfinite(points).all(-1)

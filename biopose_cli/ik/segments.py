@@ -1,10 +1,10 @@
-"""The segments' frames as their markers show them: what the network's input is relative to.
+"""The segments' frames from their markers: references for the network's input.
 
-Seen from the segment before it, a segment's posture looks the same wherever the person stands, whichever way they
-face and however the joints in between are bent, so the network need not learn that. What the markers say is a first
-guess only; the network corrects it. A frame is the best fit (Kabsch) of the *template*, a typical person in the zero
-pose, to the points that show the segment: x = rotation @ template + position, so at zero all frames are the pelvis'.
-C clips, T frames, M markers, P points, G segments; m; rotations are ground from template.
+Relative to the parent segment, a segment's posture does not depend on the person's position and heading or on the
+joints in between, so the network need not learn that. These frames are only an initial estimate, which the network
+corrects. A frame is the best fit (Kabsch) of the *template*, a typical person in the zero pose, to the segment's
+points: x = rotation @ template + position, so at zero all frames equal the pelvis'. C clips, T frames, M markers, P
+points, G segments; m; rotations are ground from template.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.geometry import so3_torch
 
-# Segment: the one before it, and the points that show it: markers, points between markers, and the centre of the joint
-# at its upper end, which is far from the others, so that noise turns a limb little
+# Segment: its parent, and its points: markers, points between markers, and the centre of the joint at its proximal end,
+# which is far from the others, so that noise hardly rotates a limb
 _LIMBS = {
     "femur": ("pelvis", "HIP TH1 TH2 LFC MFC"),
     "tibia": ("femur", "KNEE TB1 TB2 LMAL MMAL"),
@@ -31,8 +31,8 @@ _LIMBS = {
 }
 _TRUNK = ("pelvis", "torso", "head")
 _TRUNK_PARENT = {"pelvis": "pelvis", "torso": "pelvis", "head": "torso"}
-# Points as sums of markers. PALM2 and PALM5 stand across the wrist as the knuckles do across the hand: the wrist does
-# not twist, so they show how the forearm does, twice as far apart as RAD and ULN
+# Points as sums of markers. PALM2 and PALM5 lie across the wrist as the knuckles do across the hand: the wrist has no
+# axial rotation, so they show the forearm's, twice as far apart as RAD and ULN
 _VIRTUAL_POINTS: dict[str, dict[str, float]] = {
     "KNEE": {"LFC": 0.5, "MFC": 0.5},
     "ANKLE": {"LMAL": 0.5, "MMAL": 0.5},
@@ -46,12 +46,12 @@ _JOINT_CENTER_OFFSETS = {
     "HIP": ("pelvis", (-0.056276, -0.07849, 0.07726)),
     "SHOULDER": ("torso", (-0.097545, 0.4530, 0.1700)),
 }
-# Where a marker is looked at from: the segment before its own
+# Reference of a marker: the parent of its segment
 _REFERENCE_SEGMENT = {
     "pelvis": "pelvis", "lumbar": "pelvis", "torso": "pelvis", "head": "torso", "femur": "pelvis", "tibia": "femur",
     "calcn": "tibia", "toes": "calcn", "humerus": "torso", "ulna": "humerus", "radius": "humerus", "hand": "forearm",
 }  # fmt: skip
-_MIN_POINTS = 3  # points fix a frame
+_MIN_POINTS = 3  # the fewest points that determine a frame
 _POINTS = (
     *MARKER_NAMES,
     *(side + name for side, name in product("RL", (*_VIRTUAL_POINTS, *_JOINT_CENTER_OFFSETS))),
@@ -59,7 +59,7 @@ _POINTS = (
 
 
 def _segment_groups() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Every segment, parents first: the one before it, and its points."""
+    """Every segment, parents first: its parent and its points."""
     groups: dict[str, tuple[str, tuple[str, ...]]] = {}
     for name in _TRUNK:
         groups[name] = (_TRUNK_PARENT[name], tuple(m.name for m in MARKERS if m.segment == name))
@@ -76,7 +76,7 @@ PARENT = tuple(SEGMENTS.index(parent) for parent, _ in _GROUPS.values())
 
 
 def segment_membership() -> Tensor:
-    """(G, P): 1 where a point (a marker, one between markers, a carried centre) shows a segment."""
+    """(G, P): 1 if a point (a marker, one between markers, a joint centre) belongs to a segment."""
     weights = torch.zeros(len(SEGMENTS), len(_POINTS))
     for row, (_, names) in enumerate(_GROUPS.values()):
         weights[row, [_POINTS.index(name) for name in names]] = 1.0
@@ -84,7 +84,7 @@ def segment_membership() -> Tensor:
 
 
 def virtual_point_weights() -> Tensor:
-    """(P, M): the points as sums of markers; nothing for the carried centres."""
+    """(P, M): the points as sums of markers; zero for the joint centres of the trunk."""
     weights = torch.zeros(len(_POINTS), len(MARKER_NAMES))
     weights[: len(MARKER_NAMES)] = torch.eye(len(MARKER_NAMES))
     for side, (name, parts) in product("RL", _VIRTUAL_POINTS.items()):
@@ -94,13 +94,13 @@ def virtual_point_weights() -> Tensor:
 
 
 def joint_center_offsets(name: str) -> Tensor:
-    """(2, 3) m: a joint centre of the trunk at zero, right and left."""
+    """(2, 3) m: position of a joint centre of the trunk at zero, right and left."""
     _, (x, y, z) = _JOINT_CENTER_OFFSETS[name]
     return torch.tensor([(x, y, z), (x, y, -z)])
 
 
 def reference_segments() -> Tensor:
-    """(M): the segment from which a marker is looked at."""
+    """(M): reference segment of each marker."""
     indices = []
     for marker in MARKERS:
         body, _, side = marker.segment.partition("_")
@@ -126,7 +126,7 @@ def segment_frames(
     points = point_weights @ (markers - marker_center)  # small numbers: what follows cancels
     point_valid = ((1.0 - flags) @ point_weights.abs().T < 1e-3).to(
         flags.dtype
-    )  # a point is known if all its markers are
+    )  # a point is valid if all its markers are
     template = point_weights @ template
     num_trunk = len(_TRUNK)
     trunk_frames = _fit_frames(points, point_valid, template, segment_points[:num_trunk])
@@ -172,7 +172,7 @@ def _fit_frames(points: Tensor, point_valid: Tensor, template: Tensor, segment_p
 
 
 def _with_joint_centers(points: Tensor, template: Tensor, trunk_frames: _SegmentFrames) -> tuple[Tensor, Tensor]:
-    """Put the joint centres that the trunk carries, as large as it is, into the points."""
+    """Add the joint centres of the trunk, scaled with it, to the points."""
     points, template = points.clone(), template.clone()
     for name, (segment, _) in _JOINT_CENTER_OFFSETS.items():
         row = _TRUNK.index(segment)
@@ -188,7 +188,7 @@ def _with_joint_centers(points: Tensor, template: Tensor, trunk_frames: _Segment
 
 
 def _inherit_parent(frames: _SegmentFrames, segments: Iterable[int]) -> None:
-    """Let segments that are not shown move with the one before them, in place."""
+    """Let segments without enough points move with their parents, in place."""
     for segment in segments:
         hidden, parent = ~frames.valid[:, :, segment], PARENT[segment]
         for values in (frames.rotation, frames.position):
@@ -196,7 +196,7 @@ def _inherit_parent(frames: _SegmentFrames, segments: Iterable[int]) -> None:
 
 
 def _fill_pelvis(frames: _SegmentFrames) -> None:
-    """Give the pelvis, relative to the markers' centre, the frame of the nearest moment that shows it, in place."""
+    """Give the pelvis, relative to the markers' centre, the frame of the nearest valid moment, in place."""
     valid = frames.valid[:, :, 0]
     time_index = torch.arange(valid.shape[1], device=valid.device)
     distance = (time_index[:, None] - time_index).abs() + len(time_index) * (~valid)[:, None]  # (C, T, T)

@@ -1,5 +1,4 @@
-"""How far coordinates bend from frame to frame: the second differences over true times that `trajectory.py` keeps
-small."""
+"""Second differences of coordinates over true times, which `trajectory.py` keeps small."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ def add_smoothness(equations: BandedNormalEquations, q: Tensor, time: Tensor, we
 
 
 def _difference_weights(time: Tensor) -> Tensor:
-    """(3, T - 2): what frames t, t + 1 and t + 2 count in a second difference.
+    """(3, T - 2): weights of frames t, t + 1 and t + 2 in a second difference.
 
     It is the second derivative of the parabola through the three, times the median step squared: 1, -2, 1 where frames
     are evenly spaced, so that a weight means the same with times as without.

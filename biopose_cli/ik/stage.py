@@ -1,4 +1,4 @@
-"""Fourth stage: the fitted body becomes joint angles, a scaled skeleton and virtual markers in OpenSim's ground."""
+"""The neurik stage: joint angles, a scaled skeleton and virtual markers in OpenSim's ground, from the fitted body."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from biopose_cli.skeleton.static_trial import StaticTrial, sole_points
 from biopose_cli.typing import Array
 
 BATCH = 256  # frames posed at once
-LIMIT_MARGIN = np.radians(2.0)  # this near the end of its range a coordinate is held there: the solver never touches it
-AT_LIMIT_FRACTION = 0.25  # share of the frames: more of them at a limit is worth a warning
-# standard deviation of a leg's angle, on average over a clip, that is worth a warning
+# closer to the end of its range, a coordinate counts as at its limit: the solver never reaches it exactly
+LIMIT_MARGIN = np.radians(2.0)
+AT_LIMIT_FRACTION = 0.25  # fraction of frames at a limit that causes a warning
+# standard deviation of a leg's angle, mean over a clip, that causes a warning
 LARGE_STD = np.radians(10.0)
 LARGE_RESIDUAL = 0.03  # m, root mean square over a clip
 
@@ -131,7 +132,7 @@ def _ground(time: Array, posed: BodyOutput, static_trial: StaticTrial, settings:
 
 
 def _rigid_body_point(markers: Array, static_trial: StaticTrial, name: str, point: Array) -> Array:
-    """(T, 3): where a foot carries the point that lies at `point` in the static trial.
+    """Position (T, 3) of the foot-fixed point that is at `point` in the static trial.
 
     The rigid motion is the best fit of the foot's markers (Kabsch).
     """
@@ -179,7 +180,7 @@ def solve_angles(
     q = np.full((len(valid), len(opensim_ik.coordinate_names(scaled_model.model))), np.nan)
     residual = np.full(markers.shape[:2], np.nan)
     progress.start("inverse kinematics", int(valid.sum()))
-    previous_pose: Array | None = None  # a person who turned around before a gap is still turned around after it
+    previous_pose: Array | None = None  # a person who turned around before a gap still has that heading after it
     for start, end in _runs(valid):
         rows = slice(start, end)
         measured = markers[rows][:, columns]
@@ -203,7 +204,7 @@ def solve_angles(
 def _solve_interval(
     solver: Solver, markers: Array, time: Array, initial_q: Array | None, settings: Settings
 ) -> tuple[Array, Array]:
-    """q (T, D) and the model's markers (T, M, 3): the guess, or the solver's from there, smoothed if asked for."""
+    """q (T, D) and the model's markers (T, M, 3): the prediction, or the solver's result from it."""
     if initial_q is not None and settings.ik_iterations == 0:
         q = solver.kinematics.apply_couplers(torch.as_tensor(initial_q))
         return q.numpy(), solver.kinematics.markers(q).numpy()
@@ -216,7 +217,7 @@ def _solve_interval(
 
 
 def _runs(valid: Array) -> list[tuple[int, int]]:
-    """First and one past the last frame of every unbroken run of usable frames."""
+    """Start and end (exclusive) of every contiguous run of usable frames."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(int), [0]])))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
@@ -227,7 +228,7 @@ def warnings_of(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[st
     for column, coordinate in enumerate(model.getCoordinateSet()):
         name = coordinate.getName()
         if not coordinate.getDefaultClamped() or coordinate.getDefaultLocked() or name.startswith(("knee", "elbow")):
-            continue  # a straight knee or elbow is at its limit, and right
+            continue  # a straight knee or elbow is correctly at its limit
         low, high = coordinate.getRangeMin() + LIMIT_MARGIN, coordinate.getRangeMax() - LIMIT_MARGIN
         fraction = float(np.mean((q[:, column] < low) | (q[:, column] > high)))
         if fraction > AT_LIMIT_FRACTION:
@@ -239,8 +240,8 @@ def warnings_of(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[st
 
 
 def _uncertain_leg_warnings(names: tuple[str, ...], q_std: Array) -> list[str]:
-    """Which of the legs' angles are a guess, on average over the clip: a line, or none."""
+    """At most one line: the angles of the legs with a large standard deviation, on average over the clip."""
     legs = [i for i, name in enumerate(names) if name.startswith(LEG_COORDINATES) and len(q_std)]
     mean_std = {names[i]: np.mean(finite) for i in legs if len(finite := q_std[np.isfinite(q_std[:, i]), i])}
     uncertain = [f"{name} {np.degrees(std):.0f}" for name, std in mean_std.items() if std > LARGE_STD]
-    return [f"hard to see, standard deviations in degrees: {', '.join(uncertain)}"] if uncertain else []
+    return [f"uncertain angles, standard deviations in degrees: {', '.join(uncertain)}"] if uncertain else []

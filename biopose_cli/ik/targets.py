@@ -1,4 +1,4 @@
-"""What inverse kinematics aims at: measured markers and how much each counts, frame by frame."""
+"""Targets of inverse kinematics: measured markers and their weights, frame by frame."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from biopose_cli.typing import Array
 
 @dataclass(frozen=True)
 class Targets:
-    """`positions` (T, M, 3) m, ground, zero where not seen; `weights` (T, M), zero there as well."""
+    """`positions` (T, M, 3) m, ground, zero where not visible; `weights` (T, M), zero there as well."""
 
     positions: Tensor
     weights: Tensor
 
     @staticmethod
     def from_markers(markers: Array, weights: Array | None) -> Targets:
-        """markers: (T, M, 3), NaN where not seen. weights: (M); None: all alike."""
+        """markers: (T, M, 3), NaN where not visible. weights: (M); None: all equal."""
         points = torch.as_tensor(markers, dtype=torch.float64)
         visible = torch.isfinite(points).all(-1)
         marker_weights = torch.as_tensor(np.ones(points.shape[1]) if weights is None else weights, dtype=torch.float64)
@@ -35,6 +35,6 @@ class Targets:
         return Targets(self.positions, self.weights * factor)
 
     def rms(self, cost: Tensor) -> Tensor:
-        """(T) weighted root mean square distance of the seen markers, m, from half the sum of squares."""
+        """(T) weighted RMS distance of the visible markers, m, from half the sum of squares."""
         squares: Tensor = 2 * cost / self.weights.sum(1).clamp(min=1e-9)
         return squares.sqrt()

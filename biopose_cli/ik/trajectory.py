@@ -135,7 +135,7 @@ def scale_groups_for_model(groups: Array, bodies: Sequence[str], spec: ModelSpec
 class _Problem:
     """0.5 (sum w |x - target|^2 + smoothness sum |second difference|^2 + SCALE_PRIOR |log-scale|^2)."""
 
-    solver: Solver  # knows which coordinates may move, and their limits
+    solver: Solver  # has the free coordinates and their limits
     targets: Tensor  # (T, M, 3), zero where not seen
     weights: Tensor  # (T, M)
     marker_locations: Tensor  # (M, 3)

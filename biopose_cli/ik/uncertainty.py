@@ -1,11 +1,11 @@
-"""By how much the joint angles may be wrong: the network's doubt about the body, carried over to the skeleton.
+"""Standard deviations of the joint angles: MQ-HMR's predicted rotation uncertainty, propagated to the skeleton.
 
-MQ-HMR says of every frame by how much each joint may be turned wrongly. A joint that is turned a little takes all
-markers beyond it along, and moved markers change the angles that inverse kinematics finds; both to first order, with
-exact Jacobians. Errors about different joints and axes count as independent; the person's shape, the skeleton and the
-way the camera leaned count as known. How often the result holds: `docs/accuracy.md`.
+MQ-HMR predicts the standard deviation of each joint's rotation in every frame. A small rotation of a joint moves all
+markers distal to it, and moved markers change the result of inverse kinematics; both are linearised with exact
+Jacobians. Errors of different joints and axes are treated as independent; the person's shape, the skeleton and the
+camera's tilt as known. Calibration: the accuracy page of the documentation.
 
-T frames, M markers, D coordinates of the skeleton, J doubtful joints of the body; m and rad.
+T frames, M markers, D coordinates of the skeleton, J joints of the body with a standard deviation; m and rad.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from biopose_cli.io.results import Refined
 from biopose_cli.skeleton.kinematics import skew
 from biopose_cli.typing import Array
 
-_UNOBSERVABLE = 1e-5  # m2: a coordinate that moves the markers less than this per rad2 is not told by them
-_MAX_STD = np.pi  # rad: nothing is known then
+_UNOBSERVABLE = 1e-5  # m2: a coordinate that moves the markers less than this per rad2 is unobservable
+_MAX_STD = np.pi  # rad: corresponds to no information
 BATCH = 64  # frames at once: they fit into the processor's cache
 
 
 def marker_displacements(
     body: Body, posed: BodyOutput, rotations: Array, rotation_std: Array, ground_from_camera: Array
 ) -> Tensor:
-    """(T, 3 J, 3, M) m: how the markers are moved by each doubtful turn, one standard deviation of it.
+    """(T, 3 J, 3, M) m: marker displacements due to one standard deviation of each rotation.
 
     posed, rotations (T, 24, 3, 3): the bodies, in the camera frame, and their joints' rotations relative to the
-    parents. rotation_std: (T, J, 3) rad, J = `ACTIVE_JOINTS`, about the axes of the turned joint. ground_from_camera:
+    parents. rotation_std: (T, J, 3) rad, J = `ACTIVE_JOINTS`, about the axes of the rotated joint. ground_from_camera:
     (3, 3), from the camera's axes to those of the result.
     """
     global_rotations = [rotations[:, 0]]
@@ -54,9 +54,11 @@ def marker_displacements(
 
 
 def propagate_std(solver: Solver, q: Array, displacements: Tensor) -> Array:
-    """(T, D) rad, m: the standard deviations of the coordinates `q` (T, D), when each of K `displacements` (T, K, 3,
-    M), m in ground, is an independent displacement of the model's markers by one standard deviation. NaN for what is
-    locked, follows another coordinate, or moves no marker."""
+    """Standard deviations (T, D), rad or m, of the coordinates `q` (T, D).
+
+    Each of K `displacements` (T, K, 3, M), m in ground, is an independent displacement of the model's markers by one
+    standard deviation. NaN for coordinates that are locked, follow another one, or move no marker.
+    """
     with torch.no_grad():
         jacobian = solver.marker_equations.jacobian(torch.as_tensor(q, dtype=torch.float64))
         jacobian = jacobian[:, solver.free].flatten(2).float()
@@ -79,7 +81,7 @@ def joint_angle_std(
     ground_from_camera: Array,
     q: Array,
 ) -> Array:
-    """`propagate_std` of a clip, NaN in frames without the person; no rows if no network spoke of the body.
+    """`propagate_std` for a clip, NaN in frames without the person; no rows without predicted standard deviations.
 
     posed: of the `valid` (T) frames alone, in the camera frame. ground_from_camera: (3, 3). q: (T, D).
     """

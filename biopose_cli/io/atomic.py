@@ -1,4 +1,4 @@
-"""Atomic writing: a reader sees the whole new file or the old one, never a part."""
+"""Atomic writing: a reader gets the whole new file or the old one, never a part."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises
     ------
     DiskFullError, OutputError
-        No space left, or the place cannot be written.
+        No space is left, or the folder cannot be written.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
@@ -46,7 +46,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write at `path` into one clear line."""
+    """Translate the operating system's errors on writing `path` into one clear line."""
     try:
         yield
     except OSError as error:
@@ -61,6 +61,6 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Clear away what a killed process left half-written. Call it only while holding the folder's lock."""
+    """Remove partial files of a killed process. Call it only while holding the folder's lock."""
     for leftover in folder.rglob(".*.partial*"):
         leftover.unlink(missing_ok=True)

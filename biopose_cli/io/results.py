@@ -48,7 +48,7 @@ class Tracks(Artifact):
 
 @dataclass(frozen=True)
 class Detection(Artifact):
-    """One person's keypoints from the first to the last frame they are seen in, and the camera.
+    """One person's keypoints from the first to the last visible frame, and the camera.
 
     A frame is `usable` when it is `visible` or `interpolated`; the others (a gap longer than the limit) hold NaN.
 

@@ -1,4 +1,4 @@
-"""The process's standard error, silenced."""
+"""Silencing of the process's standard error."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silence_stderr() -> Iterator[None]:
-    """Send what is written to the process's standard error nowhere: LiteRT announces its XNNPACK delegate there and
-    offers no way to turn that off. Its errors are exceptions."""
+    """Discard what is written to the process's standard error.
+
+    LiteRT announces its XNNPACK delegate there, without an option to turn that off. Its errors are exceptions.
+    """
     try:
         saved_fd = os.dup(2)
     except OSError:  # a program without a console has none

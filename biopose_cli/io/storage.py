@@ -1,4 +1,4 @@
-"""OpenSim's motion files: writing `.mot`, reading the `.mot` and `.sto` of any OpenSim version or laboratory.
+"""OpenSim's motion files: write `.mot`, read `.mot` and `.sto` of any OpenSim version or laboratory.
 
 Units in a file with ``inDegrees=yes``: rotations in degrees, translations in metres. Coupled coordinates
 (Rajagopal's ``knee_angle_r_beta``) stay in radians in either kind of file, because OpenSim converts only
@@ -20,7 +20,7 @@ from biopose_cli.errors import MotionFileError
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.typing import Array
 
-MAX_RADIANS = 3 * np.pi  # no joint turns by more: a larger "radian" is a degree
+MAX_RADIANS = 3 * np.pi  # no joint rotates further: a larger value must be in degrees
 _TRANSLATION = re.compile(r"(^|_)t[xyz123](_|$)")  # pelvis_tx, sh_ty_r, Abs_t1
 _STATE_PATH = re.compile(r"^/?(?:[^/]+/)*([^/]+)/value$")  # /jointset/hip_r/hip_flexion_r/value
 _DERIVED = re.compile(r"/(speed|activation|fiber_length|normalized_tendon_force)$|^/forceset/")
@@ -48,21 +48,21 @@ class Motion:
     warnings: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Array:
-        """The (T) values of one coordinate."""
+        """Values (T) of one coordinate."""
         return self.values[:, self.names.index(name)]
 
 
 def is_rotation(name: str) -> bool:
-    """Whether a file of radians holds this coordinate in radians that a file of degrees holds in degrees.
+    """Whether this coordinate is converted between files in radians and files in degrees.
 
-    Told by name, as a motion file says nothing about it: ``_tx``, ``_ty``, ``_tz`` (also before a side, and
-    ``_t1`` to ``_t3``) are translations, ``_beta`` is a coupled coordinate; all else turns.
+    The name decides, since a motion file does not state it: ``_tx``, ``_ty``, ``_tz`` (also before a side, and
+    ``_t1`` to ``_t3``) are translations, ``_beta`` is a coupled coordinate; all others are rotations.
     """
     return not _TRANSLATION.search(name) and not name.endswith("_beta")
 
 
 def write_mot(path: Path, time: ArrayLike, names: Sequence[str], values: ArrayLike) -> None:
-    """Write a `.mot` that OpenSim reads to the last row.
+    """Write a `.mot` that OpenSim reads completely.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def write_mot(path: Path, time: ArrayLike, names: Sequence[str], values: ArrayLi
     Raises
     ------
     ValueError
-        Shapes that do not agree, no row, a value that is not finite, or time that does not increase: OpenSim
-        would stop reading there without a word.
+        Inconsistent shapes, no row, a value that is not finite, or time that does not increase: OpenSim would silently
+        stop reading there.
     DiskFullError, OutputError
     """
     times = np.asarray(time, np.float64)
@@ -96,9 +96,9 @@ def write_mot(path: Path, time: ArrayLike, names: Sequence[str], values: ArrayLi
 def read_motion(path: str | Path) -> Motion:
     """Read a `.mot` or `.sto` of coordinates.
 
-    ``inDegrees=yes`` means degrees; ``no`` or no such line means radians, as OpenSim assumes. State names
-    such as ``/jointset/hip_r/hip_flexion_r/value`` become coordinate names; speeds and muscle states are left
-    out. A header whose nRows or nColumns is wrong is tolerated with a warning: the rows are the truth.
+    ``inDegrees=yes`` means degrees; ``no`` or no such line means radians, as in OpenSim. State names such as
+    ``/jointset/hip_r/hip_flexion_r/value`` become coordinate names; speeds and muscle states are dropped. A header with
+    wrong nRows or nColumns causes a warning, and all rows are read.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ def read_motion(path: str | Path) -> Motion:
     Raises
     ------
     MotionFileError
-        The file is missing, not a motion file, truncated within a row, holds text, NaN or decimal commas
-        where numbers belong, repeats a column, has time that does not increase, or calls degrees radians.
+        The file is missing, not a motion file, truncated within a row, contains text, NaN or decimal commas, repeats a
+        column, has time that does not increase, or has degrees declared as radians.
     """
     path = Path(path)
     lines = _lines(path)
@@ -121,7 +121,7 @@ def read_motion(path: str | Path) -> Motion:
     header = _header(lines[:end])
     first = next((i for i in range(end + 1, len(lines)) if lines[i].strip()), None)
     if first is None:
-        raise MotionFileError(f"{path} has a header but no columns", "It was probably not written to its end")
+        raise MotionFileError(f"{path} has a header but no columns", "It was probably not written completely")
     labels = [label.strip() for label in lines[first].strip().split("\t" if "\t" in lines[first] else None)]
     if labels[0].lower() != "time":
         raise MotionFileError(f"{path}, line {first + 1}: the first column is {labels[0]!r}, not 'time'")
@@ -143,7 +143,7 @@ def read_motion(path: str | Path) -> Motion:
     if header.get("indegrees") not in {"yes", "1", "true"}:
         values = _in_degrees(path, names, values, stated="indegrees" in header)
         if "indegrees" not in header:
-            warnings.append("its header has no inDegrees line: read as radians, as OpenSim does")
+            warnings.append("its header has no inDegrees line: read as radians, as in OpenSim")
     return Motion(table[:, 0], names, values, tuple(warnings))
 
 
@@ -170,7 +170,7 @@ def _coordinate_name(label: str) -> str:
 
 
 def _table(path: Path, lines: list[str], first: int, labels: list[str]) -> Array:
-    """The numbers below the line of labels, (T, 1 + D)."""
+    """Values below the line of labels, (T, 1 + D)."""
     rows: list[list[float]] = []
     for number, line in enumerate(lines[first + 1 :], first + 2):
         if not line.strip():
@@ -197,7 +197,7 @@ def _table(path: Path, lines: list[str], first: int, labels: list[str]) -> Array
             raise MotionFileError(f"{path}, line {number}: time {row[0]:g} s is not after {rows[-1][0]:g} s")
         rows.append(row)
     if not rows:
-        raise MotionFileError(f"{path} has no rows of data", "It was probably not written to its end")
+        raise MotionFileError(f"{path} has no rows of data", "It was probably not written completely")
     return np.array(rows)
 
 
@@ -212,20 +212,20 @@ def _is_number(text: str) -> bool:
 def _header_warnings(header: dict[str, str], table: Array) -> list[str]:
     actual = {"nrows": len(table), "nrow": len(table), "ncolumns": table.shape[1], "ncol": table.shape[1]}
     return [
-        f"its header says {key}={header[key]}, but it has {count}: all were read"
+        f"its header has {key}={header[key]}, but the file has {count}: all were read"
         for key, count in actual.items()
         if key in header and header[key] != str(count)
     ]
 
 
 def _in_degrees(path: Path, names: tuple[str, ...], values: Array, *, stated: bool) -> Array:
-    """Radians to degrees for rotations; refuses numbers that can only be degrees."""
+    """Convert rotations from radians to degrees; refuse values that can only be degrees."""
     rotation = np.array([is_rotation(name) for name in names])
-    joint = rotation & ~np.char.startswith(np.array(names), "pelvis")  # a turning person winds the pelvis up
+    joint = rotation & ~np.char.startswith(np.array(names), "pelvis")  # a rotating person winds the pelvis up
     largest = np.abs(values[:, joint]).max(initial=0.0)
     if largest > MAX_RADIANS:
         column = names[int(np.argmax(np.abs(values).max(axis=0) * joint))]
-        says = "says inDegrees=no" if stated else "has no inDegrees line, which means radians"
+        says = "has inDegrees=no" if stated else "has no inDegrees line, which means radians"
         raise MotionFileError(
             f"{path}: its header {says}, but {column} reaches {largest:.0f}",
             "If the file is in degrees, write inDegrees=yes into its header",

@@ -38,19 +38,19 @@ class Markers:
 def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: ArrayLike) -> None:
     """Write a `.trc` in metres.
 
-    A frame in which no marker is known gets no row, because OpenSim's Inverse Kinematics tool fails on an empty one.
-    The Frame# column keeps counting, so a hole can be seen there and in the times.
+    A frame without any marker gets no row, because OpenSim's Inverse Kinematics tool fails on an empty one. The Frame#
+    column keeps counting, so gaps are visible there and in the times.
 
     Parameters
     ----------
     time : (T) s, strictly increasing; a variable frame rate is kept, the header's rate is that of the median step
-    names : the M marker names, without blanks
+    names : the M marker names, without spaces
     positions : (T, M, 3) m, OpenSim's ground frame; a marker with a NaN becomes empty cells
 
     Raises
     ------
     ValueError
-        Shapes that do not agree, no known marker, names with blanks, or time that does not increase.
+        Inconsistent shapes, no marker at all, names with spaces, or time that does not increase.
     DiskFullError, OutputError
     """
     times = np.asarray(time, np.float64)
@@ -62,9 +62,9 @@ def write_trc(path: Path, time: ArrayLike, names: Sequence[str], positions: Arra
     present: Array = np.asarray(np.isfinite(points).all(axis=2))
     rows = np.flatnonzero(present.any(axis=1))
     if not len(rows):
-        raise ValueError(f"{path.name}: no marker is known in any frame")
+        raise ValueError(f"{path.name}: no frame has a marker")
     if any(not name or name.split() != [name] for name in names):
-        raise ValueError(f"{path.name}: a marker name is empty or holds blanks")
+        raise ValueError(f"{path.name}: a marker name is empty or contains spaces")
     rate = f"{1 / np.median(np.diff(times)) if len(times) > 1 else 1.0:.6g}"
     axes = "\t".join(f"X{i}\tY{i}\tZ{i}" for i in range(1, len(names) + 1))
     header = (
@@ -96,8 +96,8 @@ def read_trc(path: str | Path) -> Markers:
     Raises
     ------
     MotionFileError
-        The file is missing, not a `.trc`, in unknown units, has text where numbers belong, or time that does
-        not increase.
+        The file is missing, not a `.trc`, in unknown units, has text in place of numbers, or time that does not
+        increase.
     """
     path = Path(path)
     try:
@@ -117,7 +117,7 @@ def read_trc(path: str | Path) -> Markers:
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split("\t")]
-        cells += [""] * (2 + 3 * len(names) - len(cells))  # cells at the end of a line may be left out
+        cells += [""] * (2 + 3 * len(names) - len(cells))  # cells at the end of a line may be missing
         try:
             times.append(float(cells[1]))
             rows.append([float(cell) if cell else np.nan for cell in cells[2 : 2 + 3 * len(names)]])
@@ -126,6 +126,6 @@ def read_trc(path: str | Path) -> Markers:
         if len(times) > 1 and times[-1] <= times[-2]:
             raise MotionFileError(f"{path}, line {number}: time {times[-1]:g} s is not after {times[-2]:g} s")
     if not rows or not names:
-        raise MotionFileError(f"{path} holds no markers", "It was probably not written to its end")
+        raise MotionFileError(f"{path} holds no markers", "It was probably not written completely")
     positions = METERS_PER_UNIT[unit] * np.array(rows).reshape(len(rows), len(names), 3)
     return Markers(np.array(times), names, positions)

@@ -1,6 +1,6 @@
-"""Planted feet do not slide: which heel or toe stands still in the image, and the cost that holds it in space.
+"""Foot contact: detection of heels and toes that stand still in the image, and the cost that keeps them in place.
 
-This holds for a camera that does not move. A moving camera moves every keypoint, so nothing is found planted.
+This assumes a fixed camera. With a moving camera every keypoint moves, so no contact is detected.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 
 FOOT_LANDMARKS = (29, 30, 31, 32)  # BlazePose's left and right heel, left and right foot index
-_STILL_SPEED = 0.2  # m/s, speed across the view up to which a foot may stand
-_SWING_SPEED = 1.0  # m/s, and in depth: a fit errs by half of that, a swinging foot is two to four times as fast
-_VELOCITY_WINDOW = 0.2  # s, over which the speed is measured: the keypoints' jitter would hide it in one frame
-_MIN_DURATION = 0.10  # s, shorter rests are turning points of the swing
+_STILL_SPEED = 0.2  # m/s, largest speed across the view of a planted foot
+# m/s, the same with depth: a fit errs by half of that, and a swinging foot is two to four times as fast
+_SWING_SPEED = 1.0
+_VELOCITY_WINDOW = 0.2  # s, over which the speed is measured, because of the keypoints' jitter
+_MIN_DURATION = 0.10  # s; shorter rests are turning points of the swing
 
 
 @dataclass(frozen=True)
 class FootContact:
-    """A planted landmark stays where it is. `weight` (T-1,4) for `FOOT_LANDMARKS` between a frame and the next; `time`
-    (T) s; `creep_sigma` m/s is the standard deviation of what a planted landmark still creeps (skin, shoe, keypoint
-    bias)."""
+    """A planted landmark stays in place.
+
+    `weight` (T-1,4) for `FOOT_LANDMARKS` between a frame and the next; `time` (T) s; `creep_sigma` m/s is the standard
+    deviation of the residual motion of a planted landmark (skin, shoe, keypoint bias).
+    """
 
     time: Array
     weight: Array
@@ -33,9 +36,9 @@ class FootContact:
     delta: float = 3.0
 
     def _residual(self, state: State) -> tuple[Array, Array]:
-        """(T-1,4,3) in standard deviations, and its factor (T-1,1,1) on the displacement.
+        """Residuals (T-1,4,3) in standard deviations, and their factor (T-1,1,1) on the displacement.
 
-        Counted so that the sum over a rest does not depend on the frame rate.
+        They are scaled so that the sum over a rest does not depend on the frame rate.
         """
         dt = np.diff(self.time)[:, None, None]
         factor = 1 / (self.creep_sigma * np.sqrt(dt * _MIN_DURATION))
@@ -88,7 +91,7 @@ def detect_contacts(observations: Observations, landmarks: Array) -> Array:
 
 
 def _velocity(time: Array, position: Array) -> Array:
-    """Velocity (T,4,D) by a straight line through `_VELOCITY_WINDOW` around each frame; `position` (T,4,D)."""
+    """Velocity (T,4,D) of `position` (T,4,D): slope of a line through `_VELOCITY_WINDOW` around each frame."""
     result = np.empty_like(position)
     first = np.searchsorted(time, time - _VELOCITY_WINDOW / 2 - 1e-9)
     after = np.searchsorted(time, time + _VELOCITY_WINDOW / 2 + 1e-9, side="right")

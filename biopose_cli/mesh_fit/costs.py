@@ -1,8 +1,8 @@
-"""What the fit weighs: each cost gives an energy and adds its Gauss-Newton model to the clip's normal equations.
+"""Costs of the fit: each computes its energy and adds its Gauss-Newton model to the clip's normal equations.
 
-Residuals are in standard deviations, so that costs compare. Robust ones use the pseudo-Huber loss
-2 d^2 (sqrt(1 + r^2 / d^2) - 1) (Charbonnier et al. 1997), which is r^2 for small r and grows linearly beyond d; it
-never pushes an outlier away for good, so a far start still comes home.
+Residuals are in standard deviations, so that costs are comparable. Robust ones use the pseudo-Huber loss
+2 d^2 (sqrt(1 + r^2 / d^2) - 1) (Charbonnier et al. 1997), which is r^2 for small r and grows linearly beyond d. Its
+gradient never vanishes, so a distant start still converges.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from biopose_cli.io.results import LANDMARKS
 from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 
-_MIN_DEPTH = 0.1  # m: points are kept at least this far before the camera
+_MIN_DEPTH = 0.1  # m: points are kept at least this far in front of the camera
 
 
 @dataclass(frozen=True)
 class State:
-    """A pose with what follows from it, computed once."""
+    """A pose with derived quantities, computed once."""
 
     chain: KinematicChain
     pose: Pose
@@ -49,7 +49,7 @@ class State:
 
     @cached_property
     def axis_angles(self) -> Array:
-        """Rotation vectors of the moving joints but the pelvis, (T, J, 3)."""
+        """Rotation vectors of the active joints except the pelvis, (T, J, 3)."""
         return so3.matrix_to_axis_angle(self.pose.rotations[:, list(ACTIVE_JOINTS[1:])])
 
 
@@ -64,7 +64,7 @@ class Cost(Protocol):
 
 
 def pseudo_huber(squared: Array, delta: float) -> tuple[Array, Array]:
-    """Pseudo-Huber loss of squared residuals, and the weight that a least-squares step gives them."""
+    """Pseudo-Huber loss of squared residuals, and their weights in a least-squares step."""
     root = np.sqrt(1 + squared / delta**2)
     return 2 * delta**2 * (root - 1), 1 / root
 
@@ -115,8 +115,11 @@ class Reprojection:
 
 @dataclass(frozen=True)
 class Landmarks3D:
-    """Landmarks relative to their mean agree with the network's own 3D guess. `target` (T,33,3) m, camera axes;
-    `weight` (T,33); `sigma` m. The guess is weak: it starts the fit and tells front from back."""
+    """Landmarks relative to their mean agree with the landmark network's 3D prediction.
+
+    `target` (T,33,3) m, camera axes; `weight` (T,33); `sigma` m. The prediction is weak: it initialises the fit and
+    separates front from back.
+    """
 
     target: Array
     weight: Array
@@ -151,7 +154,7 @@ class Landmarks3D:
 
 @dataclass(frozen=True)
 class JointLimits:
-    """Rotation vectors stay between `lower` and `upper` (J,3) rad; the excess counts in units of `sigma` rad."""
+    """Rotation vectors stay between `lower` and `upper` (J,3) rad; the excess is in units of `sigma` rad."""
 
     lower: Array
     upper: Array
@@ -179,7 +182,7 @@ class JointLimits:
 
 
 def add_joint_blocks(target: Array, blocks: Array, first: int = 0) -> None:
-    """Add `blocks` (T,J,3,3) on the diagonal of `target` (>=T, DOF, DOF), from the joint at place `first` on."""
+    """Add `blocks` (T,J,3,3) on the diagonal of `target` (>=T, DOF, DOF), from joint index `first` on."""
     for k in range(blocks.shape[1]):
         start = 3 * (first + k)
         target[: len(blocks), start : start + 3, start : start + 3] += blocks[:, k]
@@ -187,9 +190,11 @@ def add_joint_blocks(target: Array, blocks: Array, first: int = 0) -> None:
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Turning and moving change speed little: the second difference over true time is white noise of density
-    `angular_density` (22,), (rad/s^2)^2 s, per joint, and `linear_density` (3,), (m/s^2)^2 s, per axis. `time` (T)
-    s."""
+    """Angular and linear velocity change little: the acceleration is white noise.
+
+    Its density is `angular_density` (22,), (rad/s^2)^2 s, per joint, and `linear_density` (3,), (m/s^2)^2 s, per axis.
+    `time` (T) s.
+    """
 
     time: Array
     angular_density: Array
@@ -201,7 +206,7 @@ class Smoothness:
         object.__setattr__(self, "intervals", np.diff(self.time))
 
     def _residuals(self, state: State) -> tuple[Array, Array, Array]:
-        """Turns between frames (T-1,22,3); residuals of turning (T-2,22,3) and of moving (T-2,3)."""
+        """Rotation vectors between frames (T-1,22,3); residuals of rotation (T-2,22,3) and of translation (T-2,3)."""
         rotations = state.pose.rotations[:, list(ACTIVE_JOINTS)]
         increments = so3.matrix_to_axis_angle(np.swapaxes(rotations[:-1], -1, -2) @ rotations[1:])
         dt = self.intervals[:, None]
@@ -213,7 +218,7 @@ class Smoothness:
         mean_interval = 0.5 * (self.intervals[1:] + self.intervals[:-1])
         angular = 1 / np.sqrt(
             mean_interval[:, None] * self.angular_density
-        )  # difference of speeds = acceleration * middle
+        )  # difference of velocities = acceleration * mean interval
         linear = 1 / np.sqrt(mean_interval[:, None] * self.linear_density)
         return angular[..., None], linear
 
@@ -268,8 +273,11 @@ class Smoothness:
 
 @dataclass(frozen=True)
 class ShapePrior:
-    """All shape components are normal with the standard deviation `shape_sigma`, and the stature `mean_stature` +
-    `stature_gradient` (10) @ betas is `stature` within `stature_sigma`, m."""
+    """Prior on the shape and the stature.
+
+    All shape components are normal with the standard deviation `shape_sigma`. The stature `mean_stature` +
+    `stature_gradient` (10) @ betas is `stature` within `stature_sigma`, m.
+    """
 
     shape_sigma: float
     mean_stature: float

@@ -14,10 +14,11 @@ from biopose_cli.mesh_fit.observations import Observations
 from biopose_cli.mesh_fit.solver import levenberg_marquardt
 from biopose_cli.typing import Array
 
-PASSES = (12, 25, 25)  # most iterations: to the 3D guess, to the keypoints with the guess, to the keypoints
+PASSES = (12, 25, 25)  # maximum of iterations: to the 3D landmarks; to the keypoints and these; to the keypoints
 ITERATIONS = 2 * sum(PASSES)
-_LANDMARK_SIGMA = 0.08  # m, spread of the network's 3D landmarks about the truth
-# (rad/s^2)^2 s: a cut-off near 6 Hz for an arm; pushing off, an ankle turns by 30 degrees within an eighth of a second
+_LANDMARK_SIGMA = 0.08  # m, standard deviation of the network's 3D landmarks
+# (rad/s^2)^2 s: a cut-off near 6 Hz for an arm; at push-off, an ankle rotates by 30 degrees within an eighth of a
+# second
 _ARM, _TRUNK, _LEG, _ANKLE = 80.0, 10.0, 240.0, 800.0
 _LINEAR_DENSITY = np.full(3, 8.0)  # (m/s^2)^2 s
 _PRIOR_WEIGHT = 0.3  # poses of neighbouring frames are nearly one observation
@@ -35,7 +36,7 @@ def smoothness_cost(time: Array) -> Smoothness:
 
 
 def prior_costs(observations: Observations, shape_prior: ShapePrior, *, standing: bool) -> list[Cost]:
-    """All but the observations; the pose prior is the last."""
+    """All costs except those of the observations; the pose prior is last."""
     pose_prior = priors.pose_prior(_PRIOR_WEIGHT * observations.frame_weight, standing=standing)
     return [
         priors.joint_limits(observations.frame_weight),
@@ -65,11 +66,11 @@ def fit_clip(
     on_iteration: Callable[[], None] = lambda: None,
     fixed_shape: Array | None = None,
 ) -> Pose:
-    """Fit from nothing: pose and translation per frame and one shape (`fixed_shape`, when given).
+    """Fit pose and translation per frame and one shape (unless `fixed_shape` is given), without initial values.
 
-    Seen from the front, a bent leg looks like a short one. So the clip is fitted twice, with and without quiet
-    standing among the likely poses, and what explains the keypoints better, with smooth motion and a likely shape,
-    is kept: the pose prior itself does not vote.
+    Seen from the front, a bent leg looks like a short one. So the clip is fitted twice, with and without the standing
+    component of the pose prior. The result with the lower energy of keypoints, smoothness and shape is kept; the pose
+    prior is excluded from this comparison.
     """
     best, lowest = None, np.inf
     for standing in (False, True):

@@ -1,4 +1,4 @@
-"""Where the fit starts: the trunk's orientation from the network's 3D landmarks, the place from the keypoints."""
+"""Initial values of the fit: the trunk's orientation from 3D landmarks, the translation from the keypoints."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from biopose_cli.mesh_fit.priors import mean_pose
 from biopose_cli.typing import Array
 
 LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 11, 12, 23, 24
-_DEFAULT_DEPTH = 4.0  # m, only where no keypoint tells
+_DEFAULT_DEPTH = 4.0  # m, used only if there are no keypoints
 
 
 def initial_pose(chain: KinematicChain, observations: Observations, shape: Array | None = None) -> Pose:
-    """The mean pose, turned as the trunk of the network's 3D landmarks, placed on the keypoints."""
+    """The mean pose with the orientation of the 3D landmarks' trunk, translated to the keypoints."""
     frames = len(observations.time)
     rotations = np.broadcast_to(np.eye(3), (frames, NUM_JOINTS, 3, 3)).copy()
     rotations[:, list(ACTIVE_JOINTS[1:])] = so3.axis_angle_to_matrix(mean_pose())

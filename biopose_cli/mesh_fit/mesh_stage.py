@@ -1,5 +1,7 @@
-"""The mesh stage: one body fitted to a clip's keypoints, `--mesh mqhmr` near what a network says of every frame,
-`--mesh fit` from nothing."""
+"""The mesh stage: one body fitted to a clip's keypoints.
+
+`--mesh mqhmr` fits near the network's predictions for every frame, `--mesh fit` without initial values.
+"""
 
 from __future__ import annotations
 
@@ -34,32 +36,30 @@ from biopose_cli.typing import Array
 
 METHODS = ("mqhmr", "fit")
 _MIN_HEIGHT, _MAX_HEIGHT = 0.5, 2.5  # m
-# betas and landmark deviations, in their standard deviations: keypoint errors repeat themselves from frame to frame, so
-# the clip tells less about the shape than its number of frames makes believe
+# betas and landmark offsets, in their standard deviations: keypoint errors are correlated in time, so a clip constrains
+# the shape less than its number of frames suggests
 _SHAPE_SIGMA = 0.35
 _GIVEN_STATURE_SIGMA, _ASSUMED_STATURE_SIGMA = 0.002, 0.03  # m
-_FRONTAL_COS = np.cos(np.radians(25))  # of the angle between the line of sight and where the pelvis points
-_FRONTAL_WARNING = (
-    "seen from the front or behind: how far the knees are bent is a guess; film from the side or at an angle"
-)
+_FRONTAL_COS = np.cos(np.radians(25))  # of the angle between the line of sight and the direction of the pelvis
+_FRONTAL_WARNING = "seen from the front or behind: knee flexion is unreliable; film from the side or at an angle"
 _STATURE_WARNING = (
-    "the stature is unknown, an adult's mean is assumed: angles hold, lengths are to scale only; give --height"
+    "the stature is unknown, an adult's mean is assumed: lengths are correct only up to scale; give --height"
 )
 
 
 def run(detection: Detection, settings: Settings, progress: Progress, network: MQHMR | None = None) -> Mesh:
-    """Fit the body of `settings.body` to the keypoints of `detection`: one shape, a pose and a place per frame.
+    """Fit the body of `settings.body` to the keypoints of `detection`: one shape, pose and translation per frame.
 
-    network: for `--mesh mqhmr`, instead of the one that comes with BioPose.
+    network: for `--mesh mqhmr`; None: the shipped one.
 
     Raises
     ------
     SettingError
-        `--mesh`, `--height` or `--device` is not possible.
+        `--mesh`, `--height` or `--device` is invalid.
     AssetError
-        The network's weights are not there.
+        The network's weights are missing.
     PersonError
-        Too few frames hold keypoints.
+        Too few frames have keypoints.
     BodyFileError
         The body file cannot be used.
     """
@@ -100,12 +100,12 @@ def run(detection: Detection, settings: Settings, progress: Progress, network: M
 
 
 def build_shape_prior(body: Body, height: float | None) -> ShapePrior:
-    """The prior on the shape of `body`, held to `height` (m), or near the mean: one view hardly shows size.
+    """Prior on the shape of `body`, with stature `height` (m) or near the mean, since one view hardly constrains size.
 
     Raises
     ------
     SettingError
-        No human has that height.
+        The height is impossible.
     """
     if height is not None and not _MIN_HEIGHT <= height <= _MAX_HEIGHT:
         raise SettingError(f"--height {height:g} is not possible", f"Give metres, {_MIN_HEIGHT} to {_MAX_HEIGHT}")
@@ -120,7 +120,7 @@ def build_shape_prior(body: Body, height: float | None) -> ShapePrior:
 def artifact_fields(
     body: Body, chain: KinematicChain, pose: Pose, observations: Observations, height: float | None
 ) -> dict[str, Any]:
-    """The values of a `Mesh` artefact."""
+    """Fields of a `Mesh` result."""
     axis_angles = so3.matrix_to_axis_angle(pose.rotations)
     with torch.no_grad():
         stature = float(body.stature(torch.tensor(pose.shape_params[:NUM_BETAS], dtype=torch.float32)))
@@ -139,7 +139,7 @@ def artifact_fields(
 
 
 def warnings(chain: KinematicChain, pose: Pose, observations: Observations, height: float | None) -> tuple[str, ...]:
-    """What to say of a body that the keypoints do not tell. A leg seen end on looks like a short one."""
+    """Warnings about what the keypoints do not determine. A leg seen end-on looks like a short one."""
     pelvis = (pose.transl + chain.rest_joints[0])[observations.usable]
     facing_cos = (pose.rotations[observations.usable, 0, :, 2] * pelvis).sum(1) / np.linalg.norm(pelvis, axis=1)
     frontal = np.abs(facing_cos) > _FRONTAL_COS
@@ -159,7 +159,7 @@ def reprojection_error(chain: KinematicChain, pose: Pose, observations: Observat
 
 
 def unwrap_axis_angles(axis_angles: Array) -> Array:
-    """Rotation vectors (T,3) without the jumps of a turn past half a circle; the rotations are the same."""
+    """Remove jumps of full turns from rotation vectors (T,3); the rotations stay the same."""
     result = np.array(axis_angles)
     for t in range(1, len(result)):
         angle = np.linalg.norm(result[t])

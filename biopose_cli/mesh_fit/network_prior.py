@@ -1,7 +1,7 @@
-"""The fit as MQ-HMR's second phase: one shape for the clip, on the keypoints, near what the network says of each frame.
+"""The fit after MQ-HMR: one shape for the clip, fitted to the keypoints near the predictions for each frame.
 
-The network sees frames one by one. The fit makes of them one person who moves smoothly and whose landmarks fall on the
-keypoints; what the keypoints do not tell, mostly depth, stays as the network has learned it.
+The network predicts frames separately. The fit makes one person of them who moves smoothly and whose landmarks project
+to the keypoints. What the keypoints do not determine, mostly depth, stays as predicted.
 """
 
 from __future__ import annotations
@@ -26,23 +26,26 @@ from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
 
 ITERATIONS = 20
-TOLERANCE = 1e-3  # of the energy: going on changes joints by 0.04 degrees on average, in twice the time
-_KEYPOINT_DELTA = 3.0  # standard deviations from which a keypoint counts less
-_INTERPOLATED_WEIGHT = 1 / 16  # of what the network says of a frame, if that lies between what it says of others
-_ROTATION_DELTA = 0.5  # standard deviations from which what the network says of a joint counts less
+TOLERANCE = 1e-3  # of the energy: more iterations change joints by 0.04 degrees on average, in twice the time
+_KEYPOINT_DELTA = 3.0  # standard deviations beyond which a keypoint is down-weighted
+_INTERPOLATED_WEIGHT = 1 / 16  # of predictions that are interpolated between frames
+_ROTATION_DELTA = 0.5  # standard deviations beyond which a predicted rotation is down-weighted
 
 
 @dataclass(frozen=True)
 class RotationPrior:
-    """Joints are turned as a network says. `target` (T,22,3,3), relative to the parents, of `ACTIVE_JOINTS`; `sigma`
-    (T,22,3) rad, by how much it may be wrong about each axis of the joint; `weight` (T)."""
+    """Joint rotations agree with the network's.
+
+    `target` (T,22,3,3), relative to the parents, of `ACTIVE_JOINTS`; `sigma` (T,22,3) rad, predicted standard deviation
+    about each axis of the joint; `weight` (T).
+    """
 
     target: Array
     sigma: Array
     weight: Array
 
     def _residual(self, state: State) -> Array:
-        """(T,22,3), in the frame of the joint, in standard deviations."""
+        """Residuals (T,22,3), in the joint's frame, in standard deviations."""
         errors = np.swapaxes(self.target, -1, -2) @ state.pose.rotations[:, list(ACTIVE_JOINTS)]
         return np.asarray(so3.matrix_to_axis_angle(errors) / self.sigma)
 
@@ -64,9 +67,9 @@ class RotationPrior:
 
 
 def run_network(network: MQHMR, observations: Observations, stature: float | None) -> SMPLEstimates:
-    """Ask the network about every frame of a clip that was seen; others get what lies between their neighbours'.
+    """Run the network on every detected frame and interpolate the rest.
 
-    stature: m.
+    stature: m; None: unknown.
     """
     measured = np.flatnonzero(observations.measured)
     predictions = predict_smpl(
@@ -83,7 +86,7 @@ def run_network(network: MQHMR, observations: Observations, stature: float | Non
 
 
 def network_prior_costs(observations: Observations, shape_prior: ShapePrior, predictions: SMPLEstimates) -> list[Cost]:
-    """All but the observations."""
+    """All costs except those of the observations."""
     weight = observations.frame_weight * np.where(observations.measured, 1.0, _INTERPOLATED_WEIGHT)
     rotation_prior = RotationPrior(predictions.rotations[:, list(ACTIVE_JOINTS)], predictions.rotation_std, weight)
     return [
@@ -98,7 +101,7 @@ def network_prior_costs(observations: Observations, shape_prior: ShapePrior, pre
 def initial_pose_from_network(
     chain: KinematicChain, observations: Observations, predictions: SMPLEstimates, shape: Array | None = None
 ) -> Pose:
-    """The network's bodies as one person on the keypoints. shape: (S), when it is known, else the mean."""
+    """The predictions as one person on the keypoints. shape: (S), if known; None: the mean of the predictions."""
     shape = np.zeros(chain.num_shape_params) if shape is None else shape
     rest_pelvis = chain.rest_joints[0] + chain.joint_shapedirs[0] @ shape
     return align_translation(chain, Pose(predictions.rotations, predictions.pelvis - rest_pelvis, shape), observations)
@@ -112,7 +115,7 @@ def fit_with_network_prior(
     on_iteration: Callable[[], None] = lambda: None,
     fixed_shape: Array | None = None,
 ) -> Pose:
-    """Fit from the network's bodies: pose and translation per frame, and one shape (`fixed_shape`, if given)."""
+    """Fit from the predictions: pose and translation per frame, and one shape (unless `fixed_shape` is given)."""
     init = initial_pose_from_network(chain, observations, predictions, fixed_shape)
     costs = [
         reprojection_cost(observations, _KEYPOINT_DELTA),

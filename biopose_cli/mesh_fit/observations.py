@@ -1,4 +1,4 @@
-"""What the fit sees of a detection: keypoints without lens distortion, how far each is trusted, and the 3D guess."""
+"""Observations of the fit: undistorted keypoints, their weights, and the landmark network's 3D prediction."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from biopose_cli.geometry.camera import undistort
 from biopose_cli.io.results import Detection
 from biopose_cli.typing import Array
 
-_REFERENCE_RATE = 30.0  # frames/s: keypoint errors of frames closer than this repeat each other, and count once
-_OUTSIDE_WEIGHT = 0.02  # weight of a keypoint beyond the image's border, which the network only extrapolates
+_REFERENCE_RATE = 30.0  # frames/s: keypoint errors at higher rates are correlated, and are weighted as one
+_OUTSIDE_WEIGHT = 0.02  # weight of a keypoint outside the image, where the network only extrapolates
 _MIN_FRAMES = 3
 
 
 @dataclass(frozen=True)
 class Observations:
-    """`time` (T) s; `keypoints` (T,33,2) px undistorted, with `confidence` (T,33), 0..1; `sigma` (T,33) px; `weight`
-    (T,33), zero where nothing was seen; `frame_weight` (T), how much a frame counts; `landmarks_3d` (T,33,3) m, the
-    network's 3D; `usable` (T), where keypoints are known, `measured` (T), where they are not interpolated;
-    `camera_matrix` (3,3)."""
+    """Observations in T frames.
+
+    `time` (T) s; `keypoints` (T,33,2) px undistorted, with `confidence` (T,33), 0..1; `sigma` (T,33) px; `weight`
+    (T,33), zero where not visible; `frame_weight` (T); `landmarks_3d` (T,33,3) m, the network's 3D; `usable` (T), with
+    keypoints; `measured` (T), with keypoints that are not interpolated; `camera_matrix` (3,3).
+    """
 
     time: Array
     keypoints: Array
@@ -37,7 +39,7 @@ class Observations:
 
     @property
     def time_to_measurement(self) -> Array:
-        """(T) s: from each frame to the next in which the person was measured."""
+        """Time (T), s, from each frame to the nearest one in which the person was measured."""
         measured_time = self.time[self.measured]
         after = np.searchsorted(measured_time, self.time).clip(max=len(measured_time) - 1)
         nearest = np.stack([measured_time[after], measured_time[(after - 1).clip(min=0)]])
@@ -60,19 +62,19 @@ class Observations:
 
 
 def build_observations(detection: Detection) -> Observations:
-    """Weigh a detection's keypoints.
+    """Compute weights of a detection's keypoints.
 
     Raises
     ------
     PersonError
-        Keypoints were seen in fewer than three frames.
+        Keypoints are visible in fewer than three frames.
     """
     finite = np.isfinite(detection.keypoints_2d).all((1, 2)) & np.isfinite(detection.roi).all(1)
     usable = (detection.visible | detection.interpolated) & finite
     measured = usable & ~detection.interpolated
     if measured.sum() < _MIN_FRAMES:
         raise PersonError(
-            f"the person's keypoints are seen in only {int(measured.sum())} frames",
+            f"the person's keypoints are visible in only {int(measured.sum())} frames",
             "Choose a longer part of the video with --start and --end, or another --person",
         )
     raw = np.where(usable[:, None, None], detection.keypoints_2d, 0.0).astype(np.float64)

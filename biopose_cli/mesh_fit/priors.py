@@ -1,4 +1,4 @@
-"""What a body's pose may be: ranges of the joints, and a mixture of Gaussians learnt from motion capture.
+"""Priors on the pose: ranges of the joints, and a mixture of Gaussians fitted to motion capture.
 
 Both are on the rotation vectors of `ACTIVE_JOINTS[1:]`, in the parent's frame.
 """
@@ -37,7 +37,7 @@ _TRUNK_STD = 5.0  # degrees, of the joints of the spine; 12 for neck and head
 
 
 def joint_limits(weight: Array) -> JointLimits:
-    """The ranges of the joints, soft over 3 degrees; `weight` (T)."""
+    """Ranges of the joints, soft over 3 degrees; `weight` (T)."""
     return JointLimits(*joint_ranges(), _LIMIT_SIGMA, weight)
 
 
@@ -55,14 +55,14 @@ def mean_pose() -> Array:
 
 
 def mirror_poses(axis_angles: Array) -> Array:
-    """The same poses (..., 21, 3) with left and right exchanged."""
+    """Exchange left and right of poses (..., 21, 3)."""
     order = [ACTIVE_JOINTS[1:].index(MIRROR_JOINT[joint]) for joint in ACTIVE_JOINTS[1:]]
     return np.asarray(axis_angles[..., order, :] * (1, -1, -1))
 
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """`neg_log_peak` (K): minus the logarithm of a component's peak; `means` (K,63) rad; `whitening` (K,63,63)."""
+    """`neg_log_peak` (K): negative log density of a component's peak; `means` (K,63) rad; `whitening` (K,63,63)."""
 
     neg_log_peak: Array
     means: Array
@@ -90,7 +90,7 @@ def load_mixture(standing: bool) -> GaussianMixture:
 
 
 def _standing_component(rows: list[dict[str, str]]) -> tuple[Array, Array]:
-    """Mean and spread of standing upright with the arms down, (21,3) rad."""
+    """Mean and standard deviation of standing upright with the arms down, (21,3) rad."""
     mean, std = np.zeros((len(rows), 3)), np.empty((len(rows), 3))
     for k, row in enumerate(rows):
         side = -1 if row["name"].startswith("right_") else 1
@@ -109,13 +109,13 @@ def _standing_component(rows: list[dict[str, str]]) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class PosePrior:
-    """Minus the logarithm of the likeliest component's density; `weight` (T) multiplies it."""
+    """Negative log density of the most likely component; `weight` (T) multiplies it."""
 
     mixture: GaussianMixture
     weight: Array
 
     def _assign(self, state: State) -> tuple[Array, Array]:
-        """The likeliest component of every frame (T), and the whitened difference to it (T,63)."""
+        """The most likely component of every frame (T), and the whitened difference to it (T,63)."""
         flat = state.axis_angles.reshape(len(self.weight), -1)
         whitened = np.einsum("kab,tkb->tka", self.mixture.whitening, flat[:, None] - self.mixture.means)
         best = np.argmin(0.5 * (whitened**2).sum(-1) + self.mixture.neg_log_peak, axis=1)
@@ -140,5 +140,5 @@ class PosePrior:
 
 
 def pose_prior(weight: Array, *, standing: bool) -> PosePrior:
-    """The prior of the product, with or without its component for standing; `weight` (T)."""
+    """The pose prior, with or without its component for standing; `weight` (T)."""
     return PosePrior(load_mixture(standing), weight)

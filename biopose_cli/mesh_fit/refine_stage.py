@@ -1,4 +1,4 @@
-"""The refine stage of the fitted body: keypoints that disagree count less, and planted feet stand still."""
+"""The refine stage of the fitted body: outlier keypoints are down-weighted, and planted feet stay in place."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 
 ITERATIONS = 20
-_KEYPOINT_DELTA = 2.0  # standard deviations from which a keypoint counts less
+_KEYPOINT_DELTA = 2.0  # standard deviations beyond which a keypoint is down-weighted
 _CREEP_SIGMA = 0.05  # m/s
-# rad/s: how fast somebody who is not seen parts from the way between what was seen before and after. Gaps of 7 and 14
-# frames in a walk: knees and hips are off by 6 to 15 degrees on average (a development measurement)
+# rad/s: growth of the deviation from interpolated motion while a person is hidden. Gaps of 7 and 14 frames in a walk:
+# knees and hips are off by 6 to 15 degrees on average (a development measurement)
 _UNOBSERVED_DRIFT = 1.0
 
 

@@ -11,12 +11,11 @@ from biopose_cli.body.kinematics import Pose
 from biopose_cli.geometry import so3
 
 MAX_FRAMES = 500  # frames of a window: 230 MB of normal equations
-OVERLAP = 40  # frames that two neighbours share
+OVERLAP = 40  # shared by two neighbours
 
 
 def window_slices(frames: int) -> list[slice]:
-    """Windows of at most `MAX_FRAMES` frames of about equal length that cover `frames`, neighbours sharing
-    `OVERLAP`."""
+    """Windows of at most `MAX_FRAMES` frames and about equal length that cover `frames`; neighbours share `OVERLAP`."""
     if frames <= MAX_FRAMES:
         return [slice(0, frames)]
     count = int(np.ceil((frames - OVERLAP) / (MAX_FRAMES - OVERLAP)))
@@ -25,12 +24,12 @@ def window_slices(frames: int) -> list[slice]:
 
 
 def shape_frames(frames: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Frames, evenly over the clip and at most a window's length, that decide what all windows share: the shape."""
+    """Frames, evenly over the clip and at most one window's length, for estimating the common shape."""
     return np.unique(np.linspace(0, frames - 1, min(frames, MAX_FRAMES)).round().astype(np.int64))
 
 
 def solve_in_windows(frames: int, solve: Callable[[slice], Pose]) -> Pose:
-    """Solve each window and cross-fade neighbours over what they share. All must have the same shape."""
+    """Solve each window and cross-fade neighbours over their common frames. All must have the same shape."""
     windows = window_slices(frames)
     merged = solve(windows[0])
     for window in windows[1:]:

@@ -1,4 +1,4 @@
-"""Two motions on one clock: the shift between their clocks, and samples at common times."""
+"""Alignment of two motions in time: the shift between their clocks, and samples at common times."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from biopose_cli.errors import MotionFileError
 from biopose_cli.typing import Array
 
 GRID_STEP = 0.01  # s, of the search for a shift; the peak is then interpolated
-MIN_OVERLAP = 0.5  # of the shorter motion: less would let chance decide
-MIN_CORRELATION = 0.5  # of correlation: below it the curves say nothing about the clocks
-CORRELATION_TIE = 0.003  # of correlation: strides are alike, and of shifts that agree as well the smallest is taken
-MAX_GAP = 0.1  # s (or three frames): samples farther apart are not interpolated between
+MIN_OVERLAP = 0.5  # of the shorter motion: with less, chance decides
+MIN_CORRELATION = 0.5  # of correlation: below it the curves do not determine the shift
+CORRELATION_TIE = 0.003  # of correlation: strides are alike; of shifts this close to the best, the smallest is taken
+MAX_GAP = 0.1  # s (or three frames): no interpolation across longer gaps
 TIME_TOL = 1e-6  # s, of times in files
 
 
 def find_shift(estimate_time: Array, estimate: Array, reference_time: Array, reference: Array) -> float | None:
-    """The seconds to add to EST's times for the best agreement of the curves, or None when nothing agrees.
+    """Seconds to add to EST's times for the best agreement of the curves, or None if nothing agrees.
 
-    Agreement is Pearson's correlation of all angles together, each without its mean: angles that move much count
-    much, and offsets do not count. Every shift is tried that leaves half of the shorter motion in common. Of the
-    peaks as high as the highest (within `TIE`) the one nearest to 0 is taken, because strides are alike.
+    Agreement is Pearson's correlation of all angles together, each without its mean: angles with large motion have
+    large weights, and offsets have none. All shifts with an overlap of half the shorter motion are tried. Of the peaks
+    within `CORRELATION_TIE` of the highest, the one nearest to 0 is taken, because strides are alike.
 
     Parameters
     ----------
-    est_time, ref_time : (T) s
-    est, ref : (T, D) degrees, the same angles, continuous
+    estimate_time, reference_time : (T) s
+    estimate, reference : (T, D) degrees, the same angles, continuous
     """
     estimate_grid, reference_grid = (
         np.arange(t[0], t[-1] + TIME_TOL, GRID_STEP) for t in (estimate_time, reference_time)
@@ -64,7 +64,7 @@ def _correlation_by_lag(estimate: Array, reference: Array) -> tuple[Array, Array
 
 
 def _parabola_vertex(values: Array, peak: int) -> float:
-    """Where the parabola through a peak and its neighbours is highest, in samples from the peak."""
+    """Position of the vertex of the parabola through a peak and its neighbours, in samples from the peak."""
     if not 0 < peak < len(values) - 1 or values[peak - 1 : peak + 2].min() <= -1:
         return 0.0
     before, at, after = values[peak - 1 : peak + 2]
@@ -73,13 +73,14 @@ def _parabola_vertex(values: Array, peak: int) -> float:
 
 
 def common_times(estimate: Array, reference: Array, time_range: tuple[float, float] | None) -> Array:
-    """The times (s) at which to compare: those of the motion with fewer, inside both motions and the range, outside
-    the holes of both.
+    """Times (s) of the comparison: those of the motion with fewer samples.
+
+    They lie within both motions and the range, and outside gaps.
 
     Raises
     ------
     MotionFileError
-        Fewer than two such times.
+        There are fewer than two such times.
     """
     first, last = max(estimate[0], reference[0]), min(estimate[-1], reference[-1])
     if time_range is not None:
@@ -88,7 +89,7 @@ def common_times(estimate: Array, reference: Array, time_range: tuple[float, flo
     times: Array = inside[0] if len(inside[0]) < len(inside[1]) else inside[1]
     times = times[~(_in_gap(times, estimate) | _in_gap(times, reference))]
     if len(times) < 2:
-        requested = f"; asked for {time_range[0]:g} to {time_range[1]:g} s" if time_range else ""
+        requested = f"; the requested range is {time_range[0]:g} to {time_range[1]:g} s" if time_range else ""
         raise MotionFileError(
             f"the motions have no time in common: EST (shifted) is from {estimate[0]:.3f} to {estimate[-1]:.3f} s, "
             f"REF from {reference[0]:.3f} to {reference[-1]:.3f} s{requested}",
@@ -98,7 +99,7 @@ def common_times(estimate: Array, reference: Array, time_range: tuple[float, flo
 
 
 def _in_gap(times: Array, sample_times: Array) -> Array:
-    """Whether a time lies where a motion has no samples for so long that interpolation would invent them."""
+    """Whether times are in a gap of a motion that is too long for interpolation."""
     if len(sample_times) < 2:
         return np.zeros(len(times), np.bool_)
     max_gap = max(MAX_GAP, 3 * float(np.median(np.diff(sample_times))))
@@ -109,5 +110,5 @@ def _in_gap(times: Array, sample_times: Array) -> Array:
 
 
 def resample(times: Array, sample_times: Array, values: Array) -> Array:
-    """(N, D) `values` at `times`, by linear interpolation."""
+    """Linear interpolation (N, D) of `values` at `times`."""
     return np.stack([np.interp(times, sample_times, column) for column in values.T], axis=1)

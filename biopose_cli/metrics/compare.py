@@ -1,15 +1,14 @@
-"""One motion against another: errors per joint angle and by group, over their common time.
+"""Comparison of two motions: errors per joint angle and per group, over their common time.
 
-An angle's figures, all in degrees but `r`:
+Values of an angle, all in degrees except `r`:
 
 - `mae`, `rmse`: mean absolute and root mean square of EST - REF
 - `offset`: mean of EST - REF; `mae_offset_removed`: the mean absolute difference without it
 - `r`: Pearson's correlation; null where either curve is constant
-- `rom_estimate`, `rom_reference`, `rom_error`: the ranges of motion (greatest minus least) and EST's minus REF's
+- `rom_estimate`, `rom_reference`, `rom_error`: the ranges of motion (maximum minus minimum) and EST's minus REF's
 - `n`: samples compared
 
-A group's figures are the plain means over its angles (of `r`: over the angles that have one; `rom_error`: of the
-absolute values).
+Values of a group are the means over its angles (`r`: over the angles that have one; `rom_error`: of absolute values).
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ GROUPS = {
 # over a group
 _AVERAGED_KEYS = ("mae", "rmse", "mae_offset_removed", "r", "rom_error", "sd", "within_two_sd")
 PLOT_FORMATS = (".png", ".jpg", ".pdf", ".svg")
-CONSTANT_STD = 1e-3  # degrees of standard deviation: below it a curve is constant, and nothing correlates with it
+CONSTANT_STD = 1e-3  # degrees of standard deviation: a curve below it counts as constant and has no correlation
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values: what `biopose compare --json` prints."""
+        """Plain values, as printed by `biopose compare --json`."""
         return {
             "groups": self.groups,
             "coordinates": self.coordinates,
@@ -99,7 +98,7 @@ def compare(
     time_range: tuple[float, float] | None = None,
     estimate_std: Motion | None = None,
 ) -> Comparison:
-    """Compare the joint angles that both motions have.
+    """Compare the joint angles common to two motions.
 
     Parameters
     ----------
@@ -144,7 +143,8 @@ def compare(
         columns = [names.index(name) for name in PELVIS]
         estimate_pelvis, estimate_heading = in_heading_frame(estimate_values[:, columns])
         reference_pelvis, reference_heading = in_heading_frame(reference_values[:, columns])
-        if estimate_heading is not None and reference_heading is not None:  # one turned, one not: two different angles
+        # only one was rotated: the angles differ in meaning
+        if estimate_heading is not None and reference_heading is not None:
             estimate_values[:, columns], reference_values[:, columns] = estimate_pelvis, reference_pelvis
             std[:, columns[:2]] = _std_along_heading(std[:, columns[:2]], estimate_heading)
         notes += _heading_note(estimate_heading, reference_heading)
@@ -155,7 +155,7 @@ def compare(
     }
     constant = [name for i, name in enumerate(names) if reference_values[:, i].std() < CONSTANT_STD]
     if constant:
-        notes.append(f"REF holds constant: {', '.join(constant)}")
+        notes.append(f"constant in REF: {', '.join(constant)}")
     groups = {
         group: _means([coordinates[name] for name in members if name in coordinates])
         for group, members in GROUPS.items()
@@ -175,8 +175,10 @@ def compare(
 
 
 def _common_names(estimate: Motion, reference: Motion) -> tuple[str, ...]:
-    """The angles in both motions, by group, then those of no group. Positions are left out: their origin is
-    anybody's."""
+    """Angles in both motions, by group, then those of no group.
+
+    Translations are left out: their origin is arbitrary.
+    """
     common = {name for name in estimate.names if name in reference.names and is_rotation(name)}
     grouped = [name for members in GROUPS.values() for name in members if name in common]
     names = (*grouped, *(name for name in reference.names if name in common and name not in grouped))
@@ -189,7 +191,7 @@ def _common_names(estimate: Motion, reference: Motion) -> tuple[str, ...]:
 
 
 def _std_at(names: tuple[str, ...], time: Array, estimate_std: Motion | None) -> Array:
-    """(N, D) EST's standard deviations at `time` (N) of its clock; NaN for angles and times without."""
+    """EST's standard deviations (N, D) at `time` (N) of its clock; NaN for angles and times without."""
     std = np.full((len(time), len(names)), np.nan)
     for i, name in enumerate(names):
         if estimate_std is not None and name in estimate_std.names:
@@ -198,28 +200,28 @@ def _std_at(names: tuple[str, ...], time: Array, estimate_std: Motion | None) ->
 
 
 def _std_along_heading(std: Array, heading: float) -> Array:
-    """Standard deviations of tilt and list (N, 2) as seen along a heading, degrees; as if they were independent."""
+    """Standard deviations of tilt and list (N, 2) in a heading's frame, degrees, as if they were independent."""
     cos_squared, sin_squared = np.cos(np.radians(heading)) ** 2, np.sin(np.radians(heading)) ** 2
     return np.asarray(np.sqrt(cos_squared * std**2 + sin_squared * std[:, ::-1] ** 2))
 
 
 def _shift_note(shift: float | None) -> str:
     if shift is None:
-        return "the curves do not tell a time shift: both clocks were taken as they are (--shift sets it)"
+        return "no time shift could be determined from the curves: none is applied (--shift sets it)"
     return f"a time shift of {shift:+.3f} s was found by correlation (--shift sets it; 0: same clock)"
 
 
 def _heading_note(estimate_heading: float | None, reference_heading: float | None) -> list[str]:
     if estimate_heading is None or reference_heading is None:
-        return ["no heading (lying or turning in a circle): pelvis angles are compared as they are in the files"]
+        return ["no heading (lying or walking in a circle): pelvis angles are compared as in the files"]
     if max(abs(estimate_heading), abs(reference_heading)) < 10:
         return []
     headings = f"EST {estimate_heading:.0f}, REF {reference_heading:.0f} degrees"
-    return [f"pelvis tilt and list are about each motion's own mean heading ({headings})"]
+    return [f"pelvis tilt and list are relative to each motion's mean heading ({headings})"]
 
 
 def _use_nearest_branch(names: tuple[str, ...], estimate: Array, reference: Array) -> list[str]:
-    """Put EST's angles, in place, under the names of their postures that are nearer to REF; a note per joint."""
+    """Move EST's angles, in place, to the Euler branch nearer to REF; returns a note per joint."""
     notes = []
     for joint in THREE_AXIS_JOINTS:
         if not set(joint) <= set(names):
@@ -228,8 +230,8 @@ def _use_nearest_branch(names: tuple[str, ...], estimate: Array, reference: Arra
         estimate[:, columns], changed = nearest_branch(estimate[:, columns], reference[:, columns])
         if changed.any():
             notes.append(
-                f"{', '.join(joint)}: in {changed.sum()} of {len(changed)} frames EST's other three angles for the "
-                "same posture are compared, which are nearer to REF"
+                f"{', '.join(joint)}: in {changed.sum()} of {len(changed)} frames, EST's equivalent angles for the "
+                "same posture are compared, because they are nearer to REF"
             )
     return notes
 
@@ -263,15 +265,16 @@ def _means(members: list[dict[str, float | int | None]]) -> dict[str, float | in
 
 
 def plot(comparison: Comparison, path: Path) -> None:
-    """Save the curves of both motions, one small axes per angle, as a picture of the format of `path`'s suffix. Bands
-    are of one and two standard deviations of EST.
+    """Save a plot of both motions, one small axes per angle.
+
+    The format follows `path`'s suffix. Bands show one and two standard deviations of EST.
 
     Raises
     ------
     SettingError, DiskFullError, OutputError
     """
     if path.suffix.lower() not in PLOT_FORMATS:
-        raise SettingError(f"--plot {path} is no picture's name", f"Let it end in one of {', '.join(PLOT_FORMATS)}")
+        raise SettingError(f"--plot {path} is not an image format", f"Use the suffix {', '.join(PLOT_FORMATS)}")
     columns = 5
     rows = -(-len(comparison.coordinates) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.1 * rows + 0.8), layout="constrained")
@@ -281,7 +284,7 @@ def plot(comparison: Comparison, path: Path) -> None:
         for num_std, opacity in (
             (2, 0.15),
             (1, 0.25),
-        ):  # standard deviations; nothing where they are not known
+        ):  # standard deviations; nothing where they are unknown
             band = (comparison.time, estimate - num_std * std, estimate + num_std * std)
             axes.fill_between(*band, color="tab:orange", alpha=opacity, linewidth=0)
         axes.plot(comparison.time, comparison.reference[:, i], color="black", linewidth=1.5, label="REF")

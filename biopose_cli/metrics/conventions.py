@@ -1,13 +1,13 @@
 """Joint angles of the common OpenSim models in one convention: Rajagopal 2016's, and BioPose's own neck.
 
-What differs, found by forward kinematics of the models themselves (the tests repeat it): every body of every model has
+Differences, found by forward kinematics of the models themselves (the tests repeat it): every body of every model has
 the ground's axes at zero angles, and the pelvis, hip, knee, ankle, subtalar, lumbar, arm, elbow and wrist axes of
 Rajagopal2016, LaiUhlrich2022, RajagopalLaiUhlrich2023 and OpenCap's LaiArnold model agree. The exceptions:
 
 - gait2392 and its relatives flex the knee and extend the toes negatively.
 - Pose2Sim's model calls the neck's extension flexion, with the same sign.
-- It has six intervertebral joints, each turning about z, x, y, in place of one lumbar joint, and a
-  shoulder of elevation plane (about y), elevation and axial rotation in place of flexion, adduction, rotation.
+- It has six intervertebral joints, each rotating about z, x, y, instead of one lumbar joint, and a
+  shoulder of elevation plane (about y), elevation and axial rotation instead of flexion, adduction, rotation.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ SHOULDER = ("sh_plane_elev", "sh_elev", "sh_axial_rot")
 ARM = ("arm_flex", "arm_add", "arm_rot")
 HIP = ("hip_flexion", "hip_adduction", "hip_rotation")
 NECK = ("neck_extension", "neck_bending", "neck_rotation")
-# Joints that turn about three perpendicular axes in a row, and so have two names for every posture. The pelvis is not
-# among them: its rotation has an offset that is anybody's, so that nothing says which name is nearer.
+# Joints with three successive perpendicular axes, so that every posture has two sets of angles. The pelvis is excluded:
+# its rotation has an arbitrary offset, so neither set is nearer.
 THREE_AXIS_JOINTS = (
     LUMBAR,
     NECK,
@@ -38,18 +38,18 @@ THREE_AXIS_JOINTS = (
 _HUMERUS_AXIS = np.array([-0.0846, 0.9947, -0.0584])  # the axial rotation's axis in Pose2Sim's model
 SHOULDER_AXES = {side: sign * np.array([[0, 1, 0], [-1, 0, 0], _HUMERUS_AXIS]) for side, sign in (("r", 1), ("l", -1))}
 MAX_HYPEREXTENSION = (
-    20.0  # degrees: a knee beyond it on the negative side is flexed, as none hyperextends that far; our choice
+    20.0  # degrees: knees more negative than this are flexed, as none hyperextends that far; our choice
 )
 ARM_SIGN = {"r": np.array([1, 1, 1]), "l": np.array([1, -1, -1])}  # adduction and rotation of the left arm
 
 
 def to_canonical(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
-    """The motion in Rajagopal's coordinates, and what was converted (one line each).
+    """Convert a motion to Rajagopal's coordinates.
 
     Returns
     -------
-    motion : the coordinates that Rajagopal has, then the file's own remaining ones
-    notes : "knee_angle: ..." and so on; empty when nothing had to be done
+    motion : Rajagopal's coordinates, then the file's other ones
+    notes : "knee_angle: ..." and so on, one per conversion; may be empty
     """
     notes = []
     for convert in (_convert_knees, _convert_spine, _convert_arms):
@@ -59,11 +59,13 @@ def to_canonical(motion: Motion) -> tuple[Motion, tuple[str, ...]]:
 
 
 def _convert_knees(motion: Motion) -> tuple[Motion, str]:
-    """Flexion positive. A file says nothing about its sign, but knees that are negative on average and at times beyond
-    what hyperextension reaches are of the other convention. Straight ones that average just below 0 may be of either:
-    they stay."""
+    """Flexion positive.
+
+    The sign is not in the file. Knees that are negative on average and at times beyond the range of hyperextension
+    follow the other convention. Straight knees with a mean just below 0 are ambiguous and stay.
+    """
     knees = [i for i, name in enumerate(motion.names) if re.fullmatch(r"knee_angle_[rl]", name)]
-    coupled = any(name.endswith("_beta") for name in motion.names)  # only Rajagopal's family has these
+    coupled = any(name.endswith("_beta") for name in motion.names)  # only in Rajagopal's family
     if not knees or coupled or motion.values[:, knees].mean() >= 0:
         return motion, ""
     if np.percentile(motion.values[:, knees], 5) > -MAX_HYPEREXTENSION:
@@ -104,29 +106,31 @@ def _convert_arms(motion: Motion) -> tuple[Motion, str]:
 
 
 def _replace_columns(motion: Motion, old: list[str], new: tuple[str, ...], values: Array) -> Motion:
-    """Columns `values` (T, D) named `new` in place of the columns `old`."""
+    """Replace the columns `old` by the columns `values` (T, D) named `new`."""
     kept = [i for i, name in enumerate(motion.names) if name not in old]
     names = (*new, *(motion.names[i] for i in kept))
     return replace(motion, names=names, values=np.hstack([values, motion.values[:, kept]]))
 
 
 def euler_zxy(degrees: Array) -> Rotation:
-    """Rotations from (T, 3) angles about z, then the turned x, then the turned y: OpenSim's order for pelvis, hip,
-    back and arm."""
+    """Rotations from angles (T, 3), degrees, about z, then the rotated x, then the rotated y.
+
+    This is OpenSim's order for pelvis, hip, back and arm.
+    """
     return Rotation.from_euler("ZXY", degrees, degrees=True)
 
 
 def to_zxy(rotation: Rotation) -> Array:
-    """(T, 3) degrees about z, x, y, continuous in time; the middle angle is within 90 degrees."""
+    """Angles (T, 3), degrees, about z, x, y, continuous in time; the middle angle is within 90 degrees."""
     angles: Array = np.unwrap(rotation.as_euler("ZXY", degrees=True), period=360, axis=0)
     return angles
 
 
 def in_heading_frame(angles: Array) -> tuple[Array, float | None]:
-    """Pelvis tilt and list as seen along the person's own mean heading.
+    """Pelvis tilt and list relative to the person's mean heading.
 
-    OpenSim turns the pelvis about the ground's z first, so a person who walks along z has tilt and list exchanged: the
-    two can be compared only after the heading is taken out.
+    OpenSim rotates the pelvis about the ground's z first, so tilt and list are exchanged for a person who walks along
+    z. They are comparable only relative to the heading.
 
     Parameters
     ----------
@@ -134,9 +138,9 @@ def in_heading_frame(angles: Array) -> tuple[Array, float | None]:
 
     Returns
     -------
-    angles : (T, 3) the same for a ground turned to the mean heading, with the heading added to the rotation again
-    heading : degrees about y, 0 along x; None (and unchanged angles) for somebody who has no heading: lying, or
-        turning in a circle
+    angles : (T, 3) the same in a ground frame rotated to the mean heading, with the heading added to the rotation again
+    heading : degrees about y, 0 along x; None (and unchanged angles) without a mean heading: lying, or walking in a
+        circle
     """
     pelvis = euler_zxy(angles)
     forward = pelvis.apply([1.0, 0.0, 0.0]).mean(axis=0)
@@ -149,17 +153,17 @@ def in_heading_frame(angles: Array) -> tuple[Array, float | None]:
 
 
 def nearest_branch(angles: Array, reference: Array) -> tuple[Array, Array]:
-    """The same postures under the one of their two names (`skeleton/euler_branches.py`) nearer to the reference.
+    """The same postures on the Euler branch (`skeleton/euler_branches.py`) nearer to the reference.
 
     Parameters
     ----------
-    angles, reference : (T, 3) degrees of one joint out of `THREE_TURNS`
+    angles, reference : (T, 3) degrees of one joint of `THREE_AXIS_JOINTS`
 
     Returns
     -------
-    angles : (T, 3), the given ones where no frame has another name; otherwise without whole turns against the
-        reference, since a change of name in the middle cannot be told from half a turn and misleads unwrapping
-    renamed : (T) frames under the other name
+    angles : (T, 3), the given ones if no frame changes branch; otherwise within half a turn of the reference, since a
+        change of branch resembles half a turn and misleads unwrapping
+    renamed : (T) frames that changed branch
     """
     branches = np.stack([angles, angles * np.array([1, -1, 1]) + 180])  # (2, T, 3)
     branches -= 360 * np.round((branches - reference) / 360)

@@ -1,7 +1,7 @@
-"""The points that mesh recovery is judged by, its errors over them, and their table.
+"""Landmarks for the evaluation of mesh recovery, errors over them, and their table.
 
 They are 16 of BlazePose's landmarks: shoulders, elbows, wrists, hips, knees, ankles, heels and foot indices of both
-sides (11 to 16 and 23 to 32). Their root is the middle of the hip landmarks.
+sides (11 to 16 and 23 to 32). Their root is the midpoint of the hip landmarks.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ ANGLE_TRIPLES = {
 
 
 def landmark_errors(pred: Array, gt: Array) -> dict[str, Any]:
-    """Of landmarks (N, 33, 3) m, camera axes: `mpjpe_mm` and `pa_mpjpe_mm` over the 16 points, the same for each under
-    `by_point`; `knee_deg` and `elbow_deg`, the mean error of the angle between the limb's two halves, and each side's
-    under `angles_deg`."""
+    """Errors of landmarks (N, 33, 3) m, camera axes.
+
+    `mpjpe_mm` and `pa_mpjpe_mm` over the 16 points, and per point under `by_point`; `knee_deg` and `elbow_deg`, the
+    mean error of the angle between the limb's two segments, and per side under `angles_deg`.
+    """
     pred_limbs, gt_limbs = pred[:, LIMB_LANDMARKS], gt[:, LIMB_LANDMARKS]
     root_aligned = pose.point_errors(pose.root_relative(pred_limbs, _HIPS), pose.root_relative(gt_limbs, _HIPS))
     procrustes_aligned = pose.point_errors(pose.procrustes_align(pred_limbs, gt_limbs), gt_limbs)
@@ -51,7 +53,7 @@ def landmark_errors(pred: Array, gt: Array) -> dict[str, Any]:
 
 
 def mean_of_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of equal nested figures, each."""
+    """Element-wise mean of nested reports with the same keys."""
     return {
         key: mean_of_reports([report[key] for report in reports])
         if isinstance(value, dict)
@@ -61,7 +63,7 @@ def mean_of_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def format_report(report: dict[str, Any]) -> list[str]:
-    """The figures of `mqhmr.evaluate` as a table: a line for every method, and for each view of it."""
+    """Format the report of `mqhmr.evaluate` as a table: a line per method, and per view of it."""
     columns = (
         "mpjpe_mm",
         "pa_mpjpe_mm",

@@ -1,7 +1,7 @@
-"""The measures of section 4 of the BioPose paper: of a skeleton's motion (4.2), and of a recovered body (the rest).
+"""The metrics of section 4 of the BioPose paper: of a skeleton's motion (4.2), and of a recovered body (the rest).
 
-Those of the skeleton are plain averages of absolute errors: nothing is aligned, nothing is weighted. Those of the body
-do not count where it stands (MPJPE, MVE), nor how it is turned and how large it is (PA-MPJPE).
+Those of the skeleton are plain means of absolute errors, without alignment or weights. Those of the body ignore its
+position (MPJPE, MVE), or position, orientation and size (PA-MPJPE).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def mpblpe(pred: Array, gt: Array) -> float:
 
     Parameters
     ----------
-    estimate, truth : (T, L, 3) m, in one frame of reference. A landmark of a frame with NaN in either is left out
+    pred, gt : (T, L, 3) m, in one frame of reference. Landmarks with NaN in either are left out, per frame
 
     Raises
     ------
     ValueError
-        The shapes differ or are no (T, L, 3), or nothing is left.
+        The shapes differ or are not (T, L, 3), or nothing is left.
     """
     _check_shapes(pred, gt)
     if pred.ndim != 3 or pred.shape[-1] != 3:
@@ -34,19 +34,19 @@ def mpblpe(pred: Array, gt: Array) -> float:
 
 
 def body_errors(pred: Array, gt: Array, dimensions: Array) -> Array:
-    """The error of each body's longest dimension, (B) mm: that of its scale factor times the generic length.
+    """Error of each body's longest dimension, (B) mm: the error of its scale factor times the generic length.
 
     NaN for a body without extent, which has no longest dimension.
 
     Parameters
     ----------
-    estimate, truth : (B, 3) scale factors along the body's x, y, z
+    pred, gt : (B, 3) scale factors along the body's x, y, z
     dimensions : (B, 3) m, of the generic segments along the same axes (`skeleton/bony_landmarks.py`)
 
     Raises
     ------
     ValueError
-        The shapes differ or are no (B, 3).
+        The shapes differ or are not (B, 3).
     """
     _check_shapes(pred, gt)
     _check_shapes(pred, dimensions)
@@ -72,18 +72,18 @@ def mae_body(pred: Array, gt: Array, dimensions: Array) -> float:
 def mae_angle(pred: Array, gt: Array, is_rotational: Array, names: Sequence[str]) -> tuple[dict[str, float], float]:
     """Mean Absolute Error of joint angles, degrees: of each rotational coordinate, and the mean of these.
 
-    A whole turn is no error. A coordinate's frames with NaN in either are left out.
+    Errors are modulo full turns. Frames of a coordinate with NaN in either are left out.
 
     Parameters
     ----------
-    estimate, truth : (T, D) rad
-    rotational : (D) bool; the other coordinates do not count
+    pred, gt : (T, D) rad
+    is_rotational : (D) bool; other coordinates are ignored
     names : D names
 
     Raises
     ------
     ValueError
-        The shapes do not agree, no coordinate is rotational, or one has no frame left.
+        The shapes are inconsistent, no coordinate is rotational, or one has no frame left.
     """
     _check_shapes(pred, gt)
     if not pred.shape[1:] == np.shape(is_rotational) == (len(names),):
@@ -101,27 +101,27 @@ def mae_angle(pred: Array, gt: Array, is_rotational: Array, names: Sequence[str]
 
 
 def mpjpe(pred: Array, gt: Array, root: Sequence[int]) -> float:
-    """Mean Per Joint Position Error, mm: the mean distance over frames and points, the roots laid on each other.
+    """Mean Per Joint Position Error, mm: the mean distance over frames and points, with aligned roots.
 
     Parameters
     ----------
-    estimate, truth : (T, L, 3) m, in one frame of reference
+    pred, gt : (T, L, 3) m, in one frame of reference
     root : the points whose mean is the root
 
     Raises
     ------
     ValueError
-        The shapes differ or are no (T, L, 3), or a value is no finite number.
+        The shapes differ or are not (T, L, 3), or a value is not finite.
     """
     return MM_PER_M * float(point_errors(root_relative(pred, root), root_relative(gt, root)).mean())
 
 
 def pa_mpjpe(pred: Array, gt: Array) -> float:
-    """Procrustes-aligned MPJPE, mm: the mean distance when each frame is moved, turned and scaled onto the truth.
+    """Procrustes-aligned MPJPE, mm: the mean distance after each frame is translated, rotated and scaled to the truth.
 
     Parameters
     ----------
-    estimate, truth : (T, L, 3) m, L at least 3
+    pred, gt : (T, L, 3) m, L at least 3
 
     Raises
     ------
@@ -132,12 +132,12 @@ def pa_mpjpe(pred: Array, gt: Array) -> float:
 
 
 def mve(pred: Array, gt: Array, pred_root: Array, gt_root: Array) -> float:
-    """Mean Vertex Error, mm: the mean distance over frames and vertices, the roots (pelvis joints) laid on each other.
+    """Mean Vertex Error, mm: the mean distance over frames and vertices, with aligned roots (pelvis joints).
 
     Parameters
     ----------
-    estimate, truth : (T, V, 3) m, in one frame of reference
-    estimate_root, truth_root : (T, 3) m
+    pred, gt : (T, V, 3) m, in one frame of reference
+    pred_root, gt_root : (T, 3) m
 
     Raises
     ------
@@ -149,7 +149,7 @@ def mve(pred: Array, gt: Array, pred_root: Array, gt_root: Array) -> float:
 
 
 def root_relative(points: Array, root: Sequence[int]) -> Array:
-    """Points (T, L, 3) from the mean of those in `root`."""
+    """Points (T, L, 3) relative to the mean of those in `root`."""
     return np.asarray(points - points[:, list(root)].mean(axis=1, keepdims=True))
 
 
@@ -159,19 +159,19 @@ def point_errors(pred: Array, gt: Array) -> Array:
     Raises
     ------
     ValueError
-        The shapes differ or are no (T, L, 3), or a value is no finite number.
+        The shapes differ or are not (T, L, 3), or a value is not finite.
     """
     _check_shapes(pred, gt)
     if pred.ndim != 3 or pred.shape[-1] != 3 or not pred.size:
         raise ValueError(f"points have the shape (T, L, 3), not {pred.shape}")
     distances = np.linalg.norm(pred - gt, axis=-1)
     if not np.isfinite(distances).all():
-        raise ValueError("a point is no finite number")
+        raise ValueError("a point is not finite")
     return np.asarray(distances)
 
 
 def procrustes_align(pred: Array, gt: Array) -> Array:
-    """`estimate` (T, L, 3), each frame moved, turned and scaled (never mirrored) by least squares onto `truth`.
+    """`pred` (T, L, 3), each frame translated, rotated and scaled (never mirrored) onto `gt` by least squares.
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991.
 

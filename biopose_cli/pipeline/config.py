@@ -1,4 +1,4 @@
-"""The TOML config file: the same keys as the command line's options, which win over it."""
+"""The TOML config file: its keys are the command line's options, which take precedence."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ _PATH_KEYS = ("out", "body", "model", "intrinsics")
 def load_config(
     path: Path, valid: Collection[str], flags: Collection[str], renamed: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The file's values by option name (underscores), file names relative to the config file's folder.
+    """Values by option name (underscores); relative file names refer to the config file's folder.
 
     Parameters
     ----------
-    valid
-        The names that exist; hyphens and underscores are equal.
-    flags
-        Those of them that are true or false.
-    renamed
-        Keys of earlier versions, with their names of today.
+    path : the TOML file
+    valid : existing names; hyphens and underscores are equivalent
+    flags : those of them that are true or false
+    renamed : keys of earlier versions with their present names
 
     Raises
     ------
     SettingError
-        No such file, not TOML, a key that does not exist (the nearest valid one is named), or one that is true or
-        false where that means nothing.
+        The file is missing, not TOML, or has an unknown key (the message suggests the nearest valid one) or a value of
+        the wrong type.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -61,5 +59,5 @@ def load_config(
 
 
 def expand_user(path: Path) -> Path:
-    """`~/...` in the user's home folder: the shell does not see to it in `--out=~/...` or in a config file."""
+    """Expand `~/...` to the user's home folder; the shell does not do it in `--out=~/...` or in a config file."""
     return path.expanduser() if path.parts[:1] == ("~",) else path

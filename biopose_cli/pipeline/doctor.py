@@ -1,4 +1,4 @@
-"""`biopose doctor`: is this installation able to do the whole job?"""
+"""`biopose doctor`: checks that this installation is complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: what was found, and what to do when it is not `ok`."""
+    """One check: its finding, and the remedy if it is not `ok`."""
 
     name: str
     ok: bool
@@ -28,7 +28,7 @@ class Check:
 
 
 def run_checks() -> list[Check]:
-    """Run every check; none of them stops the others."""
+    """Run all checks; a failing one does not stop the others."""
     reinstall = "Reinstall biopose in a new environment"
     return [
         _check("Python", lambda: sys.version.split()[0], "Install Python 3.11 or newer"),
@@ -49,7 +49,7 @@ def _check(name: str, probe: Callable[[], str], remedy: str) -> Check:
         return Check(name, True, probe(), remedy)
     except BioPoseError as error:
         return Check(name, False, error.message, error.hint or remedy)
-    except Exception as error:  # whatever a broken package raises is the finding
+    except Exception as error:  # any error of a broken package is the finding
         return Check(name, False, f"{type(error).__name__}: {' '.join(str(error).split())}", remedy)
 
 

@@ -1,6 +1,6 @@
-"""What a step's code consists of: the modules that it imports, found by following the imports, and their data files.
+"""The code of a step: all modules that it imports, directly or indirectly, and their data files.
 
-An upgrade of BioPose that changes any of them makes the step's result anew.
+An upgrade of BioPose that changes any of them invalidates the step's result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NEUTRAL = frozenset(f"biopose_cli.{name}" for name in ("errors", "progress", "s
 def code_files(module: str) -> tuple[Path, ...]:
     """All files of the package that `module` (a dotted name) depends on, itself included, sorted.
 
-    Imports within functions and for type checkers count too: better one run too many than a stale result.
+    Imports within functions and for type checkers count too: an unnecessary run is better than a stale result.
     """
     found: dict[str, Path] = {}
     waiting = [module]
@@ -49,7 +49,7 @@ def code_hash(module: str) -> str:
 
 
 def _imports(source: str) -> list[str]:
-    """The names of the modules that may be meant by the `from ... import ...` statements of `source`."""
+    """Names of the modules that the `from ... import ...` statements of `source` may refer to."""
     names = []
     for package, imported in _IMPORT.findall(source):
         names.append(package)

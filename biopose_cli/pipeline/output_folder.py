@@ -1,4 +1,4 @@
-"""A clip's results folder: whose it is, who works in it, and with which settings its files were made."""
+"""A clip's results folder: its video, its lock, and the settings with which its files were made."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ _DEPENDENT_SETTINGS = {
 
 
 def claim_folder(folder: Path, video: Path, overwrite: bool) -> tuple[str, bool]:
-    """Mark `folder` as this video's: its hash, and whether the folder holds results of an older content of the file.
+    """Claim `folder` for this video.
 
-    Two videos of the same name in different places would overwrite each other's results: that is refused.
+    Returns the video's hash, and whether the results are of an older content of the file.
+
+    Two videos of the same name from different folders would overwrite each other's results, which is refused.
     """
     sha256 = content_hash(video)
     note = folder / "stages" / "video.json"
@@ -50,7 +52,7 @@ def claim_folder(folder: Path, video: Path, overwrite: bool) -> tuple[str, bool]
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a second process out of the folder; the operating system frees the lock however this one ends."""
+    """Lock the folder against other processes; the operating system releases the lock when this one ends."""
     from filelock import FileLock, Timeout
 
     with translate_os_errors(folder):
@@ -70,7 +72,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_names(videos: list[Path]) -> None:
-    """Refuse two videos whose results would go to the same folder, and names that leave no room for a suffix.
+    """Refuse two videos whose results would go to the same folder, and names that are too long for a suffix.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def check_names(videos: list[Path]) -> None:
 
 
 def save_settings(folder: Path, settings: Settings, keys: tuple[str, ...]) -> None:
-    """Note the values with which a step ran, for stages that are run alone later."""
+    """Save the values with which a step ran, for stages that are run alone later."""
     note = folder / "stages" / "settings.json"
     values = {key: getattr(settings, key) for key in keys}
     values = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in values.items()}
@@ -99,9 +101,9 @@ def save_settings(folder: Path, settings: Settings, keys: tuple[str, ...]) -> No
 
 
 def load_settings(folder: Path, settings: Settings, given: Collection[str] | None = None) -> Settings:
-    """`settings` with what was not `given` taken from the runs before; by default, given is what is not at its default.
+    """Complete `settings` from earlier runs where not `given`; by default, given are the ones not at their defaults.
 
-    What belongs to a choice that is now given anew is not taken: the track of an import, the solver's numbers.
+    Values that belong to a newly given choice are not taken: the track of an import, the solver's numbers.
     """
     recorded = _read_note(folder / "stages" / "settings.json")
     if given is None:

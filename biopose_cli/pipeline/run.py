@@ -1,4 +1,4 @@
-"""A video through the steps (`steps.py`): what is up to date is reused, all else made anew."""
+"""A run of the steps (`steps.py`) on a video: results that are up to date are reused."""
 
 from __future__ import annotations
 
@@ -30,21 +30,20 @@ def run(
     overwrite: bool = False,
     given: Collection[str] | None = None,
 ) -> Result:
-    """Take one video through the stages, reusing what is up to date.
+    """Run the stages on one video, reusing what is up to date.
 
     Parameters
     ----------
-    video, out
-        The file, and the folder in which the folder `NAME/` is made.
-    from_stage
-        A stage (`--from`): it and all after it run even when nothing changed.
-    only
-        A stage run alone: the steps before it are taken as they are on disk, those after it stay as they are, and
-        what was not given is as it was in the runs before.
-    given
-        The settings that somebody asked for; by default those that are not at their defaults.
-    overwrite
-        Run everything, and allow replacing another video's results.
+    video : the file
+    out : folder in which the folder `NAME/` is made
+    settings : of all stages
+    progress : receives notes and progress
+    from_stage : first stage to run even if nothing changed (`--from`), with all after it
+    only : stage to run alone: earlier steps are taken from disk, later ones are kept, and settings that are not given
+        are
+        those of the runs before
+    given : names of the settings given by the user; by default those not at their defaults
+    overwrite : run everything, and allow replacing another video's results
 
     Raises
     ------
@@ -54,7 +53,7 @@ def run(
     settings, progress = settings or Settings(), progress or NullProgress()
     info, folder = probe(video), out / video.stem
     clip = Clip(info, folder, load_settings(folder, settings, given) if only not in {None, "detect"} else settings)
-    resolve_intrinsics(info, settings)  # a mistake in the camera's options shows now, not after the search for people
+    resolve_intrinsics(info, settings)  # reports a mistake in the camera's options before the search for people
     if only:
         _check_order(clip, only)
     with locked(clip.folder):
@@ -74,7 +73,7 @@ def _run_all(
     for step in STEPS:
         fingerprints[step.name] = fingerprint_of(step, clip, sha256, fingerprints)
         if not reason and step.stage == from_stage:
-            reason = "running as asked"
+            reason = "running as requested"
         artifact, status = _reusable(step, clip, fingerprints[step.name])
         if reason:
             artifact, status = None, reason if clip.file(step.name).exists() else "running"
@@ -105,14 +104,14 @@ def _run_alone(clip: Clip, sha256: str, stage: str, overwrite: bool, progress: P
             if not fingerprints[step.name].startswith(sha256[:16]):
                 raise StageOrderError(
                     f"the video changed since {clip.file(step.name)} was made from it",
-                    "Run `biopose run`, or every stage again from `biopose detect`",
+                    "Run `biopose run`, or all stages from `biopose detect`",
                 )
             check_inputs(step, clip.file(step.name), fingerprints)
     return Result(clip.folder, clip.info.path, clip.settings, tuple(reports), artifacts, clip.info.warnings)
 
 
 def _check_order(clip: Clip, stage: str) -> None:
-    """Refuse a stage alone when the stages before it have left nothing, before any folder is made."""
+    """Refuse to run a stage alone without the results of the stages before it, before any folder is made."""
     for step in STEPS:
         if STAGES.index(step.stage) < STAGES.index(stage) and not clip.file(step.name).exists():
             raise StageOrderError(
@@ -122,7 +121,7 @@ def _check_order(clip: Clip, stage: str) -> None:
 
 
 def _check_files(settings: Settings) -> None:
-    """Read the user's own body and model: a mistake in them should not show after minutes of other work only."""
+    """Read the user's own body and model first, so that a mistake is reported before minutes of work."""
     if settings.body is not None:
         from biopose_cli.body.smpl_io import read_body
 
@@ -135,7 +134,7 @@ def _check_files(settings: Settings) -> None:
 
 
 def _check_track(clip: Clip) -> None:
-    """Read the track to import, for the same reason."""
+    """Read the track to import first, for the same reason."""
     if clip.settings.track is not None:
         from biopose_cli.mesh_fit.importers.layouts import load_track
 
@@ -143,7 +142,7 @@ def _check_track(clip: Clip) -> None:
 
 
 def _reusable(step: Step, clip: Clip, fingerprint: str) -> tuple[Artifact | None, str]:
-    """The step's artefact if it is up to date, else why it has to be made."""
+    """The step's artefact if it is up to date, otherwise the reason for running it."""
     path = clip.file(step.name)
     if not path.exists():
         return None, "running"
@@ -172,7 +171,7 @@ def _finish(
     fingerprint: str,
     progress: Progress,
 ) -> StepReport:
-    """Run the step unless `artifact` was reused; put the result in `artifacts` and say what happened."""
+    """Run the step unless `artifact` was reused; put the result in `artifacts` and report the status."""
     progress.note(f"{step.stage}: {status}" if step.name != "tracks" else f"detect: people {status}")
     began = time.perf_counter()
     if artifact is None:

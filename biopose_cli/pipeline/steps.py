@@ -1,13 +1,13 @@
-"""The stages' steps: what each reads and writes, and what its result depends on.
+"""The steps of the stages: their inputs and outputs, and what their results depend on.
 
     video ──> tracks ──> detect ──> mesh ──> refine ──> neurik ──> export ──> NAME.mot .osim .trc ...
               everybody  one person body     body       joint      files
                                     (first)  (refined)  angles
 
 Every step writes one `stages/NAME.npz` (`io/results.py` lists the fields). A step's fingerprint covers the video's
-content, the settings it depends on, the code and data files that make it, and the fingerprints of the steps it reads:
-equal fingerprint, equal result, so the file is reused. `tracks` is the slow half of the detect stage; it is kept
-apart so that choosing another person does not search the video again.
+content, the settings it depends on, its code and data files, and the fingerprints of the steps it reads. Equal
+fingerprints mean equal results, so the file is reused. `tracks` is the slow half of the detect stage; it is a separate
+step so that choosing another person does not search the video again.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from biopose_cli.pipeline.fingerprint import PACKAGE, code_hash
 from biopose_cli.progress import Progress
 from biopose_cli.settings import Settings
 
-STAGES = ("detect", "mesh", "refine", "neurik", "export")  # as the user names them
+STAGES = ("detect", "mesh", "refine", "neurik", "export")  # names for users
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One video on its way through the stages: where it is and where its results go."""
+    """One video with its settings and its results folder."""
 
     info: VideoInfo
     folder: Path  # OUT/NAME
@@ -51,13 +51,13 @@ class Clip:
 
 @dataclass(frozen=True)
 class Step:
-    """One file of `stages/`: what it is made from and the function that makes it."""
+    """One file of `stages/`: its inputs and the function that makes it."""
 
     artifact: type[Artifact]
     stage: str
     reads: tuple[str, ...]
     settings: tuple[str, ...]
-    modules: tuple[str, ...]  # the code that makes the result, with all that it imports: an upgrade makes it anew
+    modules: tuple[str, ...]  # code that makes the result, with all imports: an upgrade invalidates it
     weights: str | None  # the network's, likewise
     run: Callable[[Clip, dict[str, Any], Progress], Artifact]
 
@@ -67,8 +67,8 @@ class Step:
         return self.artifact.name
 
 
-# The stages' own modules load torch, OpenCV or OpenSim: they are imported when they run, so that a rerun with
-# nothing to do is instant.
+# The stages' own modules load torch, OpenCV or OpenSim: they are imported when they run, so that a run in which
+# everything is up to date is instant.
 
 
 def _tracks(clip: Clip, artifacts: dict[str, Any], progress: Progress) -> Tracks:
@@ -187,8 +187,10 @@ STEPS = (
 
 
 def fingerprint_of(step: Step, clip: Clip, sha256: str, fingerprints: dict[str, str]) -> str:
-    """A hash of everything the step's result depends on. It begins with the video's own, and ends with what tells the
-    files apart that the step reads."""
+    """Hash of everything the step's result depends on.
+
+    It starts with the hash of the video, and ends with short identifiers of the files that the step reads.
+    """
     settings = {
         key: content_hash(value) if isinstance(value, Path) and value.is_file() else str(value)
         for key, value in asdict(clip.settings).items()
@@ -202,5 +204,5 @@ def fingerprint_of(step: Step, clip: Clip, sha256: str, fingerprints: dict[str, 
 
 
 def short_id(fingerprint: str) -> str:
-    """What tells a step's file apart from others of the same step."""
+    """Short identifier of a step's file among others of the same step."""
     return fingerprint.split("-")[1][:16]

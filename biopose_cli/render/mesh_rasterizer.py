@@ -1,6 +1,6 @@
-"""A z-buffer for triangle meshes, compiled: a body of ten thousand faces takes a few milliseconds.
+"""A compiled z-buffer for triangle meshes: a body of ten thousand faces takes a few milliseconds.
 
-Pixels are as everywhere: the centre of the first is at (0.5, 0.5).
+Pixel centres are at half-integers: the first is at (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from numba import njit
 
 from biopose_cli.typing import Array
 
-LIGHT_DIRECTION = np.array([-0.35, -0.55, -0.76])  # unit vector to the light: above, left of and behind the camera
-AMBIENT = 0.4  # brightness of what faces away from the light
+LIGHT_DIRECTION = np.array([-0.35, -0.55, -0.76])  # unit vector towards the light: above, left of and behind the camera
+AMBIENT = 0.4  # brightness of surfaces that face away from the light
 
 
 def shade(points: Array, vertices: Array, faces: Array, height: int, width: int) -> Array:
-    """Brightness of a lit, smooth surface as a camera sees it.
+    """Brightness of a lit, smooth surface in an image.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def shade(points: Array, vertices: Array, faces: Array, height: int, width: int)
 
     Returns
     -------
-    (height, width) float32, 0 where there is no surface, else from `AMBIENT` to 1. Faces that reach behind the camera
-    or have a vertex that is not finite are left out.
+    (height, width) float32, 0 without a surface, otherwise from `AMBIENT` to 1. Faces that reach behind the camera or
+    have a vertex that is not finite are skipped.
     """
     image = np.zeros((height, width), np.float32)
     inverse_depth = np.zeros((height, width), np.float32)

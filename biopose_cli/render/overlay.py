@@ -1,7 +1,7 @@
-"""The overlay video: the fitted body on the pictures, and what the program thought of each frame.
+"""The overlay video: the fitted body on the images, with remarks on each frame.
 
 Colours: the body is grey-blue; its bones are orange on the subject's right, blue on the left, white in the middle;
-yellow dots are the keypoints that the network saw; boxes number all people, the measured one's in yellow.
+yellow dots are the network's keypoints; boxes number all people, the measured one's in yellow.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from biopose_cli.render.mesh_rasterizer import shade
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
-LONGEST_SIDE = 1920  # px: larger videos are drawn at this size
-CHUNK = 32  # frames posed at a time
+LONGEST_SIDE = 1920  # px: larger videos are reduced to this size
+CHUNK = 32  # frames posed at once
 BODY_COLOR, RIGHT_COLOR, LEFT_COLOR, CENTER_COLOR = (
     (150, 190, 230),
     (255, 150, 40),
@@ -34,8 +34,8 @@ BODY_COLOR, RIGHT_COLOR, LEFT_COLOR, CENTER_COLOR = (
 )
 YELLOW, GRAY, DARK = (255, 225, 60), (190, 190, 190), (25, 25, 25)
 OPACITY = 0.5
-FIRST_KEYPOINT = 11  # BlazePose's shoulders: the ones before are in the face
-MIN_CONFIDENCE = 0.5  # confidence of a keypoint that is drawn
+FIRST_KEYPOINT = 11  # BlazePose's shoulders; those before are in the face
+MIN_CONFIDENCE = 0.5  # smallest confidence of a drawn keypoint
 LEFT_JOINTS = {1, 4, 7, 10, 13, 16, 18, 20, 22}  # of SMPL's 24
 RIGHT_JOINTS = {2, 5, 8, 11, 14, 17, 19, 21, 23}
 
@@ -57,7 +57,7 @@ def write_overlay(
     settings: Settings,
     progress: Progress,
 ) -> None:
-    """Draw the results on every frame from `--start` to `--end`; frames outside the detection show the plain picture.
+    """Draw the results on every frame from `--start` to `--end`; frames outside the detection show the plain image.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def write_overlay(
 
 
 def _posed_meshes(body: Body, refined: Refined, drawn: Array) -> Iterator[PosedMesh]:
-    """The body in the frames that are drawn, in their order."""
+    """The body in the frames to be drawn, in order."""
     betas = torch.from_numpy(refined.betas)
     for rows in np.array_split(np.flatnonzero(drawn), max(1, -(-int(drawn.sum()) // CHUNK))):
         arguments = (
@@ -137,7 +137,7 @@ def _draw_body(image: Array, pose: PosedMesh, body: Body, detection: Detection, 
 
 
 def _region(image: Array, points: Array) -> tuple[Array, Array]:
-    """The part of the image that holds the points, and its upper left corner (px)."""
+    """Part of the image that contains the points, and its upper left corner (px)."""
     size = np.array(image.shape[1::-1])
     finite = points[np.isfinite(points).all(axis=1)]
     if not len(finite):
@@ -167,7 +167,7 @@ def _draw_people(image: Array, detection: Detection, row: int, scale: float) -> 
 
 
 def _flags(detection: Detection, kinematics: JointKinematics, row: int | None) -> list[str]:
-    """What is unusual about a frame."""
+    """Remarks on a frame."""
     if row is None:
         return []
     flags = {
@@ -215,7 +215,7 @@ def _line_height(image: Array) -> float:
 
 
 def _text(image: Array, text: str, corner: Array, color: tuple[int, int, int]) -> None:
-    """Text with its lower left corner at `corner` (px), moved into the image, on a dark ground."""
+    """Draw text with its lower left corner at `corner` (px), moved into the image, on a dark background."""
     line = _line_height(image)
     font, scale, thick = cv2.FONT_HERSHEY_SIMPLEX, line / 21, max(1, round(line / 12))
     (width, height), below = cv2.getTextSize(text, font, scale, thick)

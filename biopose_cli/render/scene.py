@@ -1,4 +1,4 @@
-"""A room to walk in: a camera, a floor with texture, walls, light, and the soft shadow on the floor.
+"""A synthetic room: a camera, a floor with texture, walls, light, and the soft shadow on the floor.
 
 World frame: y up, floor y = 0 (SMPL's axes); m. Camera frame: OpenCV's.
 """
@@ -45,9 +45,9 @@ class Camera:
 
 
 def look_at(position: Array, target: Array, focal: float, width: int, height: int, roll: float = 0.0) -> Camera:
-    """A camera at `position` with `target` in the middle of its image.
+    """Camera at `position` with `target` in the middle of its image.
 
-    `focal` is in px; `roll` in rad, positive when the camera is rolled clockwise (so its picture turns the other way).
+    `focal` is in px; `roll` in rad, positive if the camera is rolled clockwise (so its image rotates the other way).
     """
     forward = np.asarray(target, float) - position
     forward /= np.linalg.norm(forward)
@@ -70,8 +70,10 @@ class Background:
     height: float = 3.0
 
     def render(self, camera: Camera) -> tuple[Array, Array]:
-        """The empty room (H, W, 3) in 0..1, and where each pixel's ray meets the floor (H, W, 2: x, z; NaN: a
-        wall)."""
+        """Image of the empty room (H, W, 3) in 0..1, and the floor point of each pixel (H, W, 2: x, z.
+
+        NaN on walls).
+        """
         rng = np.random.default_rng(self.seed)
         rows, columns = np.mgrid[: camera.height, : camera.width] + 0.5
         pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
@@ -112,7 +114,7 @@ class Background:
         return floor
 
     def _wall(self, hit: Array, surface: Array, rng: np.random.Generator) -> Array:
-        """Paint with a skirting board, a picture and a door, so that the wall has edges of its own."""
+        """Paint with a skirting board, a picture frame and a door, so that the wall has edges."""
         tone = rng.uniform(0.45, 0.8) * rng.uniform([0.95, 0.95, 0.9], [1.0, 1.0, 1.0])
         along = np.where(surface == 2, hit[..., 2], hit[..., 0])
         height = hit[..., 1]
@@ -131,8 +133,7 @@ class Background:
 
 
 def shadow(vertices: Array, floor_points: Array, sun: Array, strength: float = 0.5, blur: float = 0.06) -> Array:
-    """How much light (H, W), 0..1, is left on each pixel of the floor beside a body with `vertices` (V, 3),
-    world.
+    """Fraction of light (H, W), 0..1, that reaches each floor pixel beside a body with `vertices` (V, 3), world.
 
     `sun` points towards the light; `blur` (m) is the softness of the shadow's edge. `floor_points` comes from
     `Background.render`.
@@ -152,7 +153,7 @@ def shadow(vertices: Array, floor_points: Array, sun: Array, strength: float = 0
 
 
 def _hash(a: Array, b: Array | float) -> Array:
-    """Repeatable noise in 0..1 of two integers."""
+    """Repeatable noise in 0..1 from two integers."""
     value = np.sin(a * 127.1 + np.asarray(b) * 311.7) * 43758.5453
     fraction: Array = value - np.floor(value)
     return fraction

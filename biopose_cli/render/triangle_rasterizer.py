@@ -1,4 +1,4 @@
-"""A z-buffer in numba: triangles with colours and normals in, a shaded picture and its depth out."""
+"""A z-buffer in numba: from triangles with colours and normals to a shaded image and its depth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from biopose_cli.typing import Array
 
-MIN_DEPTH = 0.05  # m; triangles that reach nearer to the camera are left out
+MIN_DEPTH = 0.05  # m; triangles closer to the camera are skipped
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -21,25 +21,20 @@ def rasterize(
     image: Array,
     depth: Array,
 ) -> None:
-    """Draw triangles into `picture` (H, W, 3) and `depth` (H, W), both changed in place.
+    """Draw triangles into `image` (H, W, 3) and `depth` (H, W), both changed in place.
 
     Parameters
     ----------
-    points
-        (V, 3) camera frame (x right, y down, z forward), m.
-    faces
-        (F, 3) vertex indices; both sides are drawn.
-    colours
-        (V, 3) albedo, 0..1.
-    normals
-        (V, 3) outward unit vectors, camera frame.
-    lights
-        (L, 4) unit vector towards each light, camera frame, and its strength; the first three of a row of
-        zeros and a strength are light from everywhere.
-    matrix
-        (3, 3) camera matrix in px of `picture`; the first pixel's centre is at (0.5, 0.5).
-    depth
-        m; initialise with infinity. What is already nearer stays.
+    points : (V, 3) camera frame (x right, y down, z forward), m
+    faces : (F, 3) vertex indices; both sides are drawn
+    colors : (V, 3) albedo, 0..1
+    normals : (V, 3) outward unit vectors, camera frame
+    lights : (L, 4) unit vector towards each light, camera frame, and its strength; a row of three zeros and a strength
+        is
+        ambient light
+    matrix : (3, 3) camera matrix in px of `image`; the first pixel's centre is at (0.5, 0.5)
+    image : (H, W, 3), drawn into
+    depth : (H, W) m; initialise with infinity; nearer surfaces are kept
     """
     height, width = depth.shape
     screen = np.empty((len(points), 2))
@@ -85,7 +80,7 @@ def rasterize(
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def shade(colors: Array, normals: Array, lights: Array) -> Array:
-    """Colours (V, 3) under `lights` (L, 4) with soft edges (half-Lambert), as in `draw`."""
+    """Colours (V, 3) under `lights` (L, 4) with soft transitions (half-Lambert), as in `rasterize`."""
     shaded = np.empty(colors.shape)
     for vertex in range(len(colors)):
         total = 0.0
@@ -103,7 +98,7 @@ def shade(colors: Array, normals: Array, lights: Array) -> Array:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def vertex_normals(points: Array, faces: Array) -> Array:
-    """Unit normals (V, 3) of vertices (V, 3), by area; faces are counter-clockwise seen from outside."""
+    """Unit normals (V, 3) of vertices (V, 3), weighted by area; faces are counter-clockwise from outside."""
     normals = np.zeros(points.shape)
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]

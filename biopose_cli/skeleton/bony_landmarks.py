@@ -1,4 +1,4 @@
-"""The generic skeleton's segments in figures: how large each body is, and where its bony landmarks lie."""
+"""Dimensions of the generic skeleton: the size of each body, and the positions of its bony landmarks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BonyLandmarks(NamedTuple):
 
 
 def load_bony_landmarks() -> BonyLandmarks:
-    """The landmarks of the skeleton's tables: middle line, right and left."""
+    """Landmarks of the skeleton's tables: middle line, right and left."""
     rows = landmark_rows()
     locations = np.array([[float(row[f"{axis}_m"]) for axis in "xyz"] for row in rows])
     return BonyLandmarks(tuple(row["landmark"] for row in rows), tuple(row["body"] for row in rows), locations)
@@ -29,11 +29,11 @@ def load_bony_landmarks() -> BonyLandmarks:
 def dimensions(model: Any) -> dict[str, Array]:
     """The size of each body, (3) m along the x, y, z of its frame, by name.
 
-    It is the extent of all that is known on the body: its origin, the joint frames fixed to it, its bony landmarks
-    and the markers that the model carries. So the femur's y is hip to knee, the radius's elbow to wrist; the hand and
-    the toes reach to a marker on their tip. The patella has nothing but its origin: its size is 0. Talus (0.05 m,
-    ankle to subtalar joint) and ulna are smaller than the bone. The torso's frame has its origin at L5/S1, as
-    Rajagopal's: its y is from there to the neck.
+    It is the extent of all known points on the body: its origin, the joint frames fixed to it, its bony landmarks and
+    the model's markers. So the femur's y is hip to knee, the radius's elbow to wrist; the hand and the toes reach to a
+    marker on their tip. The patella has only its origin: its size is 0. Talus (0.05 m, ankle to subtalar joint) and
+    ulna are smaller than the bone. As in Rajagopal's model, the torso's origin is at L5/S1: its y is from there to the
+    neck.
 
     Parameters
     ----------

@@ -1,5 +1,4 @@
-"""The BSK: 24 rigid bodies built from the tables beside this file, Rajagopal 2016's names, frames and
-conventions.
+"""The BSK: 24 rigid bodies built from the tables beside this file, with Rajagopal 2016's names, frames and conventions.
 
 The tables hold the middle line and the right side, one source per row; the left side is their mirror image (z
 is the subject's right). Lengths in m, angles in rad, masses in kg. Bodies: pelvis, lumbar, torso, head, and
@@ -7,7 +6,7 @@ per side femur, patella, tibia, talus, calcn, toes, humerus, ulna, radius, hand.
 
 Differences from Rajagopal 2016 (doi 10.1109/TBME.2016.2586891): its torso is three bodies here, lumbar, torso
 and head (lumbar and torso move as one, so every angle keeps its meaning; the head has a neck); subtalar, mtp
-and wrist move; wider ranges where the tables say so; no muscles.
+and head (lumbar and torso are rigidly connected, so angles keep their meaning; the head has a neck); subtalar, mtp
 """
 
 from __future__ import annotations
@@ -82,8 +81,7 @@ def landmark_rows() -> list[Row]:
 def axis_rows(joint: str) -> dict[str, Row]:
     """The moving axes of a joint by name (`rotation1` ... `translation3`), in the joint's frame.
 
-    A mirrored rotation turns about minus the mirrored axis, a mirrored translation goes along the mirrored
-    axis.
+    A mirrored rotation is about the negative mirrored axis, a mirrored translation along the mirrored axis.
     """
     mirrored = joint.endswith("_l")
     rows = {row["axis"]: row for row in _read_csv("axes") if row["joint"] == (joint[:-2] + "_r" if mirrored else joint)}
@@ -148,7 +146,7 @@ def _body(row: Row) -> Any:
 
 
 def _attach_mesh(body: Any, row: Row, number: int) -> None:
-    """Show a bone mesh of OpenSim's standard geometry folder on the body, shifted where the row says so."""
+    """Show a bone mesh of OpenSim's standard geometry folder on the body, shifted if the row has an offset."""
     mesh = opensim.Mesh(row["mesh"])
     scale = float(row["scale"])
     mesh.set_scale_factors(vec3((scale, scale, scale)))
@@ -175,7 +173,7 @@ def _joint(model: Any, row: Row) -> Any:
 
 
 def _spatial_transform(axes: dict[str, Row]) -> Any:
-    """OpenSim wants six axes, the three of a kind independent: those not in the table stand still."""
+    """OpenSim needs six axes, the three of a kind independent: those not in the table are constant."""
     transform = opensim.SpatialTransform()
     free = {
         kind: [unit for unit in _UNIT if not any(_parallel(unit, row) for row in axes.values() if kind in row["axis"])]

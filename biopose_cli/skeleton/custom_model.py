@@ -1,9 +1,8 @@
-"""A user's own model, scaled to the clip's body and driven by the same markers; its muscles and names stay.
+"""A user's own model, scaled to the clip's body and driven by the same markers; its muscles and names are kept.
 
-The model is measured by its joint centres and scaled so that they lie where the default skeleton's lie (a
-model that is already scaled to the subject so keeps its size). It is then set beside the default skeleton in
-the static trial, all coordinates at zero, hips on hips, and every marker is fixed to the body that carries
-that segment.
+The model is measured by its joint centres and scaled so that they coincide with the default skeleton's (so a model that
+is already scaled to the subject keeps its size). It is then placed in the static trial like the default skeleton, all
+coordinates at zero, hips aligned, and every marker is fixed to the body of its segment.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from biopose_cli.skeleton.scaling import (
 from biopose_cli.skeleton.static_trial import StaticTrial
 from biopose_cli.typing import Array
 
-# Names that a segment has in the common models, lower case; {s} is the side
+# Names of segments in the common models, lower case; {s} is the side
 _ALIASES: dict[str, tuple[str, ...]] = {
     "pelvis": ("pelvis",),
     "lumbar": ("lumbar", "lumbar5", "lumbar_5", "abdomen"),
@@ -46,7 +45,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "hand": ("hand_{s}", "{s}_hand"),
 }
 _REQUIRED = ("pelvis", "torso", "femur", "tibia", "calcn")
-# Which body carries a segment's markers when the model has no such body; none: the markers are left out
+# Body that carries a segment's markers if the model lacks the segment; none: the markers are dropped
 _FALLBACK_BODY = {
     "lumbar": None,
     "head": "torso",
@@ -73,7 +72,7 @@ _LIMBS = {  # segments scaled by the distance between two joint centres
 }
 _PARENT_LIMB = {"tibia": "femur", "talus": "tibia", "ulna": "humerus"}  # by the first of a limb's segments
 
-_MAX_UPRIGHT = 0.7  # vertical part of an axis: turning about one with less tips the person over
+_MAX_UPRIGHT = 0.7  # vertical component of an axis: rotation about an axis with less tips the person over
 
 
 def scale_custom_model(path: Path, default: ScaledModel, static_trial: StaticTrial) -> ScaledModel:
@@ -82,7 +81,7 @@ def scale_custom_model(path: Path, default: ScaledModel, static_trial: StaticTri
     Raises
     ------
     ModelFileError
-        The file is no OpenSim model, or has no body for the pelvis, the trunk, or a thigh, shank or foot.
+        The file is not an OpenSim model, or has no body for the pelvis, the trunk, or a thigh, shank or foot.
     """
     model = load_model(path)
     bodies = segment_bodies(model, path)
@@ -94,7 +93,7 @@ def scale_custom_model(path: Path, default: ScaledModel, static_trial: StaticTri
     pose = {name: value for name, value in default.pose.items() if not name.startswith("pelvis_t")}
     model_centers = _joint_centers(model, pose, bodies)
     shift = (target_centers["hip_r"] + target_centers["hip_l"] - model_centers["hip_r"] - model_centers["hip_l"]) / 2
-    marker_positions = static_trial.markers - shift  # the model stays at its origin, the body comes to it
+    marker_positions = static_trial.markers - shift  # the model stays at its origin, the body is moved to it
     segments = {marker.name: segment_body[marker.segment] for marker in MARKERS if marker.segment in segment_body}
     names = attach_markers(model, pose, marker_positions, segments)
     misfit = {
@@ -140,11 +139,11 @@ def segment_bodies(model: Any, path: Path) -> dict[tuple[str, str], str]:
 
 
 def _free_root(model: Any) -> None:
-    """Let the person walk and turn as far as they do: the ranges of the joint to ground are no anatomy.
+    """Unlock the range of the root joint: its ranges are not anatomical.
 
-    The middle one of three turns goes from -90 to 90 degrees, as the default skeleton's: that reaches every attitude,
-    and beyond it each would have a second name (`euler_branches.py`). Not if it is the heading, which people turn
-    round.
+    The middle one of three rotations has the range -90 to 90 degrees, as in the default skeleton. That reaches every
+    orientation; beyond it, each would have a second set of angles (`euler_branches.py`). The heading is excepted, since
+    people turn around.
     """
     for joint in model.getJointSet():
         if joint.getParentFrame().findBaseFrame().getName() != "ground":
@@ -159,7 +158,7 @@ def _free_root(model: Any) -> None:
 
 
 def _middle_axis(joint: Any) -> str | None:
-    """The second coordinate of a joint that turns about three perpendicular axes by themselves, if it tips over."""
+    """The second coordinate of a joint with three perpendicular axes, each with its own coordinate, if it tips over."""
     upright = transform_to_matrix(joint.getParentFrame().findTransformInBaseFrame())[1, :3]
     if joint.getConcreteClassName() in {"FreeJoint", "BallJoint", "GimbalJoint"}:
         return str(joint.get_coordinates(1).getName()) if abs(upright[1]) < _MAX_UPRIGHT else None
@@ -189,7 +188,7 @@ def _default_bodies(model: Any) -> dict[tuple[str, str], str]:
 
 
 def _joint_centers(model: Any, pose: dict[str, float], bodies: dict[tuple[str, str], str]) -> Points:
-    """Where the inboard joints of the limbs turn in a pose, ground, m: the joint's frame on the outer body."""
+    """Positions of the limbs' inboard joints in a pose, ground, m: the joint's frame on the child body."""
     transforms = body_transforms(model, pose)
     inboard = {joint.getChildFrame().findBaseFrame().getName(): joint for joint in model.getJointSet()}
     points: Points = {}
@@ -210,11 +209,14 @@ def _joint_centers(model: Any, pose: dict[str, float], bodies: dict[tuple[str, s
 def _scale_factors(
     model: Any, model_centers: Points, target_centers: Points, bodies: dict[tuple[str, str], str]
 ) -> Factors:
-    """(3) per body of the user's model. What its joints do not show is taken from what they do show nearest by: another
-    model's factors would change the size of one that is already scaled."""
+    """Factors (3) per body of the user's model.
+
+    Factors that its joints do not determine are taken from the nearest ones they do: factors of another model would
+    change the size of one that is already scaled.
+    """
 
     def ratio(*path: str, axis: int | None = None) -> float | None:
-        """Of the way along joint centres, both sides together; along one axis if given."""
+        """Ratio of the length along joint centres, both sides together; along one axis if given."""
         sides = [path] if path[0][-2:] in {"_r", "_l"} else [[name + s for name in path] for s in ("_r", "_l")]
         lengths = []
         for points in (target_centers, model_centers):
@@ -249,7 +251,7 @@ def _scale_factors(
 
 
 def _propagate_factors(model: Any, measured: Factors) -> Factors:
-    """Give every other body (patella, vertebrae, scapula) the factor of the body it hangs on."""
+    """Give every other body (patella, vertebrae, scapula) the factor of its parent."""
     factors = dict(measured)
     pending = {body.getName() for body in model.getBodySet()} - set(factors)
     links = [

@@ -1,8 +1,8 @@
-"""Two names for one posture: a joint with three turns in a row reaches every attitude twice.
+"""Euler branches: a joint with three successive axes reaches every orientation with two sets of angles.
 
-Turns (a, b, c) about three perpendicular axes equal (a + 180, 180 - b, c + 180 degrees). Where the ranges allow both
-(Rajagopal's shoulder does: an arm overhead is flexion 180, or abduction 180 with the arm turned), the markers cannot
-tell which is meant. `canonical_angles` takes the one with the smaller angles, without jumping from frame to frame.
+Angles (a, b, c) about three perpendicular axes equal (a + 180, 180 - b, c + 180 degrees). Where the ranges allow both
+(Rajagopal's shoulder does: an arm overhead is flexion 180, or abduction 180 with the arm rotated), the markers do not
+determine which is meant. `canonical_angles` takes the smaller angles, without jumping from frame to frame.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 from biopose_cli.skeleton.extract import ModelSpec
 from biopose_cli.typing import Array
 
-RANGE_SLACK = np.radians(30)  # that a start may lie out of a range to go on under the name it had; our choice
-OUT_OF_RANGE_WEIGHT = 10.0  # rad of angle squared, per rad squared out of the range; our choice
+RANGE_SLACK = np.radians(30)  # distance outside a range up to which a branch is kept; our choice
+OUT_OF_RANGE_WEIGHT = 10.0  # rad^2 of angle per rad^2 outside the range; our choice
 BRANCH_CHANGE_WEIGHT = (
-    10.0  # rad of angle squared that a change of name within a trial has to save in one frame; our choice
+    10.0  # rad^2 of angle that a change of branch within a trial has to save in one frame; our choice
 )
 
 
 def three_axis_joints(spec: ModelSpec) -> list[list[int]]:
-    """The coordinates (3) of every inner joint that turns about three perpendicular axes by themselves."""
+    """Coordinates (3) of every inner joint with three perpendicular axes, each with its own coordinate."""
     joints = []
     for joint, functions in enumerate(spec.functions):
         rotations = functions[:3]

@@ -1,8 +1,8 @@
-"""Any OpenSim model as flat arrays: what its kinematics need, read once through OpenSim's API.
+"""Any OpenSim model as flat arrays for its kinematics, read once through OpenSim's API.
 
 A joint moves its child body by `X = P [R1 R2 R3 | sum t_i a_i] C^-1`: P and C are the joint's frames on the
-parent and the child body, R_i the turn about the i-th rotation axis, t_i the way along the i-th translation
-axis a_i; every turn and way is a function of one coordinate (or constant). That covers OpenSim's Custom, Pin,
+parent and the child body, R_i the rotation about the i-th rotation axis, t_i the displacement along the i-th
+translation axis a_i; each is a function of one coordinate (or constant). That covers OpenSim's Custom, Pin,
 Slider, Universal, Gimbal, Ball, Planar, Free and Weld joints with Constant, LinearFunction, SimmSpline,
 PolynomialFunction and MultiplierFunction. Of the constraints it covers CoordinateCouplerConstraint. J bodies
 (each with its inboard joint), D coordinates, M markers; m and rad.
@@ -22,7 +22,7 @@ from biopose_cli.typing import Array
 
 GROUND = -1
 _X, _Y, _Z = np.eye(3)
-# The turning and sliding axes of OpenSim's fixed joint types, in the order of their coordinates
+# Rotation and translation axes of OpenSim's fixed joint types, in the order of their coordinates
 _FIXED_JOINT_AXES: dict[str, tuple[tuple[Array, ...], tuple[Array, ...]]] = {
     "WeldJoint": ((), ()),
     "PinJoint": ((_Z,), ()),
@@ -59,14 +59,14 @@ class Coupler:
 
 @dataclass(frozen=True, eq=False)
 class ModelSpec:
-    """An OpenSim model, flat. Bodies stand in the order of the tree: parents come first."""
+    """An OpenSim model as arrays. Bodies are in the order of the tree: parents come first."""
 
     bodies: tuple[str, ...]
     parents: tuple[int, ...]  # (J) index of the parent body, -1 for ground
     parent_frames: Array  # (J, 4, 4) P: parent body from joint frame
     child_frames: Array  # (J, 4, 4) C: child body from joint frame
     # (J, 6, 3), in the joint's frame: three rotation axes, of unit length; then three translation axes, of which the
-    # length says nothing about the way, but OpenSim's `Model.scale` multiplies by it
+    # length does not affect the displacement, but OpenSim's `Model.scale` multiplies by it
     axes: Array
     functions: tuple[tuple[Function, ...], ...]  # (J)(6)
     coordinates: tuple[str, ...]  # in the model's own order
@@ -74,7 +74,7 @@ class ModelSpec:
     clamped: Array  # (D) bool: the range is kept
     locked: Array  # (D) bool: stays at its default
     defaults: Array  # (D)
-    is_angle: Array  # (D) bool: rad, else m
+    is_angle: Array  # (D) bool: rad, otherwise m
     couplers: tuple[Coupler, ...]  # in the order in which they can be evaluated
     markers: tuple[str, ...]
     marker_bodies: Array  # (M) int
@@ -92,7 +92,7 @@ class ModelSpec:
 
     @property
     def ancestors(self) -> Array:
-        """(J, J) bool: [a, b] is true where b hangs on a, or is a."""
+        """(J, J) bool: [a, b] is True if b is a or a descendant of a."""
         is_ancestor = np.eye(len(self.bodies), dtype=bool)
         for body, parent in enumerate(self.parents):
             if parent != GROUND:
@@ -101,12 +101,12 @@ class ModelSpec:
 
 
 def extract_model(model: Any) -> ModelSpec:
-    """The flat table of a model (an `opensim.Model` that is connected).
+    """Arrays of a model (an `opensim.Model` that is connected).
 
     Raises
     ------
     ModelFileError
-        It has a joint, function or enforced constraint that is not in the list above, or bodies that form a loop.
+        It has an unsupported joint, function or enforced constraint, or bodies that form a loop.
     """
     model.initSystem()
     coordinates = tuple(c.getName() for c in model.getCoordinateSet())
@@ -155,7 +155,7 @@ def _in_tree_order(model: Any) -> Iterator[Any]:
         ready = [joint for joint in pending if _parent(joint) in attached and _child(joint) not in attached]
         if not ready:
             names = ", ".join(joint.getName() for joint in pending)
-            raise ModelFileError(f"the model's bodies form a loop, or hang on nothing, at the joints {names}")
+            raise ModelFileError(f"the model's bodies form a loop or are not connected, at the joints {names}")
         for joint in ready:
             if _child(joint) in attached:
                 raise ModelFileError(f"the model moves the body {_child(joint)} by two joints")
@@ -247,7 +247,7 @@ def _couplers(model: Any, index: dict[str, int]) -> tuple[Coupler, ...]:
         function = _function(coupler.getFunction(), index[names.get(0)], constraint.getName())
         pending.append(Coupler(index[coupler.getDependentCoordinateName()], function))
     ordered: list[Coupler] = []
-    while pending:  # a coupler may depend on another's result
+    while pending:  # a coupler may depend on another one
         waiting = {coupler.dependent for coupler in pending}
         ready = [coupler for coupler in pending if coupler.function.coordinate not in waiting]
         if not ready:

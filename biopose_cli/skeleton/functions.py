@@ -1,6 +1,6 @@
-"""All functions of a model's joints at once, with their slopes, in torch.
+"""Batched evaluation of all functions of a model's joints, with their slopes, in torch.
 
-The batch is the last axis throughout (`kinematics.py` says why): coordinates (D, B) in, values (F, B) out.
+The batch is the last axis throughout (see `kinematics.py`): coordinates (D, B) in, values (F, B) out.
 """
 
 from __future__ import annotations

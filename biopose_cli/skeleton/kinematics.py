@@ -1,8 +1,8 @@
 """Forward kinematics of any OpenSim model in torch: body frames, joint centres and markers, with gradients.
 
-Equal to OpenSim's own within rounding, scaled segments included. Inside, the batch is the last axis: a pose
-is a handful of small matrices per body, and this way every elementary product runs over a long row of
-memory. Outside, the batch comes first: `q` (B, D), markers (B, M, 3). Ground frame; m and rad.
+Equal to OpenSim's within rounding, also with scaled segments. Internally, the batch is the last axis: a pose is a few
+small matrices per body, and this way every elementary product runs over a long row of memory. In the interface, the
+batch comes first: `q` (B, D), markers (B, M, 3). Ground frame; m and rad.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from biopose_cli.typing import Array
 
 @dataclass(frozen=True)
 class BodyTransforms:
-    """Where the bodies are: `rotation` (J, 3, 3, B) and `translation` (J, 3, B), ground from body (batch last)."""
+    """Body frames: `rotation` (J, 3, 3, B) and `translation` (J, 3, B), ground from body (batch last)."""
 
     rotation: Tensor
     translation: Tensor
@@ -36,10 +36,9 @@ class BodyTransforms:
 class Kinematics:
     """The kinematics of a model's `spec`.
 
-    Methods take `q` (B, D) with every coordinate of the model in its order (dependent ones are replaced by what
-    their couplers say, as OpenSim's assembly does) and `scale`, the factors along the bodies' axes as in
-    OpenSim's `Model.scale`: (J, 3) for all frames, (B, J, 3), or None for one. Locked coordinates are not
-    treated apart: give their locked value.
+    Methods take `q` (B, D) with every coordinate of the model in its order (dependent ones are computed from their
+    couplers, as in OpenSim's assembly) and `scale`, the factors along the bodies' axes as in OpenSim's `Model.scale`:
+    (J, 3) for all frames, (B, J, 3), or None for one. Locked coordinates are not special: give their locked value.
     """
 
     def __init__(self, spec: ModelSpec, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> None:
@@ -53,7 +52,7 @@ class Kinematics:
         self.parent_joint_positions, self.joint_positions = parent[:, :3, 3], child[:, :3, 3]
         self.parent_rotations = parent[:, :3, :3]
         cross = skew(self.rotation_axes)
-        # P enters the first turn and C^-1 the last, so that a joint costs two products
+        # P is merged into the first rotation and C^-1 into the last, so that a joint costs two products
         pre = [
             parent[:, :3, :3],
             *[torch.eye(3, dtype=dtype, device=self.device).expand_as(cross[:, 0])] * 2,
@@ -71,7 +70,7 @@ class Kinematics:
             [parent == GROUND or _is_length(function, spec) for function in row[3:]]
             for parent, row in zip(spec.parents, spec.functions, strict=True)
         ]
-        self.unscaled = torch.tensor(unscaled, device=self.device)  # ways that no scale changes
+        self.unscaled = torch.tensor(unscaled, device=self.device)  # displacements that no scale changes
         self.parent_rows = torch.tensor(spec.parents, device=self.device) + 1  # row in a list that begins with ground
         driven = [
             (function.coordinate, joint, slot)
@@ -122,11 +121,10 @@ class Kinematics:
         return self.points(self.body_transforms(q, scale), all_bodies, self.joint_positions, scale)
 
     def screws(self, q: Tensor, scale: Tensor | None = None) -> tuple[BodyTransforms, Tensor, Tensor]:
-        """The frames, and the motion of a coordinate's own body per unit of it: angular and linear (D, 3, B).
+        """Body frames, and the twist of a coordinate's own body per unit of it: angular and linear (D, 3, B).
 
-        A point x of that body, or of one that hangs on it, moves by angular x `x` + linear: the linear motion is
-        that of the body's material point at the ground's origin. Couplers are not followed: each coordinate alone
-        moves.
+        A point x of that body, or of a descendant, moves by angular x `x` + linear: the linear part is the velocity of
+        the body's material point at the ground's origin. Couplers are not followed: each coordinate moves alone.
         """
         q = self._apply_couplers(q.T)
         values, slopes = (f.reshape(len(self.spec.bodies), 6, -1) for f in self.bank.evaluate(q))
@@ -153,7 +151,7 @@ class Kinematics:
         )
 
     def _coupler_rounds(self) -> list[tuple[Tensor, FunctionBank]]:
-        """Dependent coordinates and their functions, those first that others of them depend on."""
+        """Dependent coordinates and their functions, in order of evaluation."""
         rounds: list[list[Coupler]] = []
         done: set[int] = set()
         for coupler in self.spec.couplers:
@@ -186,10 +184,10 @@ class Kinematics:
         return torch.cat([torch.ones_like(factors[:1]), factors])[self.parent_rows]
 
     def _scaled_directions(self, factors: Tensor | None) -> Tensor:
-        """(J, 3, 3 axes, B or 1): ways per unit along the translation axes, in the parent body.
+        """(J, 3, 3 axes, B or 1): displacement per unit along the translation axes, in the parent body.
 
-        As OpenSim scales them: by the parent's factors weighted with the size of the axis' components in the
-        joint's frame (which need not add up to one); ways in ground, and coordinates that are lengths, stay.
+        As in OpenSim, scaled by the parent's factors weighted with the size of the axis' components in the joint's
+        frame (which need not sum to one); displacements in ground, and coordinates that are lengths, are not scaled.
         """
         if factors is None:
             return self.translation_directions[..., None]
@@ -217,7 +215,7 @@ class Kinematics:
         return rotation, translation, torch.stack(axes, dim=2), center
 
     def _compose(self, rotation: Tensor, translation: Tensor) -> BodyTransforms:
-        """From the parents' frames to ground's, level by level of the tree."""
+        """Convert from the parents' frames to ground, level by level of the tree."""
         rotations, translations = [rotation[self.levels[0]]], [translation[self.levels[0]]]
         for parent_level, level in pairwise(self.levels):
             parents = self.parent_rows[level] - 1 - parent_level.start
@@ -235,7 +233,7 @@ class Kinematics:
 
 
 def _levels(parents: tuple[int, ...]) -> list[slice]:
-    """Runs of bodies that are equally far from ground (the table's order has them one after the other)."""
+    """Runs of bodies at equal depth (they are adjacent in the table)."""
     depths: list[int] = []
     for parent in parents:
         depths.append(0 if parent == GROUND else depths[parent] + 1)

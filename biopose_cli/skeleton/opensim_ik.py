@@ -1,11 +1,9 @@
-"""OpenSim's inverse kinematics on virtual markers: which coordinates put the model's markers on the measured
-ones.
+"""OpenSim's inverse kinematics on virtual markers.
 
-`solve` drives the engine of OpenSim's InverseKinematicsTool (`InverseKinematicsSolver`) in memory, as the
-tool does: all markers with equal weight, the tool's accuracy, each frame from the one before. So the tool
-itself, with its default settings on the exported files, gives the same angles (`run_tool` does just that). It
-stops half a degree short of the optimum on average, most where few markers see a joint (toes, wrist); what
-matters here is that a user can repeat it.
+`solve` drives the engine of OpenSim's InverseKinematicsTool (`InverseKinematicsSolver`) in memory, like the tool: all
+markers with equal weights, the tool's accuracy, each frame starting from the one before. So the tool itself, with its
+default settings on the exported files, gives the same angles (`run_tool` does just that). It stops half a degree short
+of the optimum on average, most where few markers observe a joint (toes, wrist), but users can repeat it.
 """
 
 from __future__ import annotations
@@ -23,8 +21,8 @@ from biopose_cli.skeleton.osim import load_model, opensim, silence_output, vec3
 from biopose_cli.typing import Array
 
 ACCURACY = 1e-5  # the InverseKinematicsTool's default
-RESTART_RMS = 0.04  # m: a frame with a larger root mean square marker distance is tried again from other poses
-# Starts for a frame that is lost: standing is the model's default; degrees
+RESTART_RMS = 0.04  # m: a frame with a larger RMS marker distance is solved again from other poses
+# Initial poses for a lost frame: standing is the model's default; degrees
 _STARTS: tuple[dict[str, float], ...] = (
     {},
     {"hip_flexion_r": 80, "hip_flexion_l": 80, "knee_angle_r": 90, "knee_angle_l": 90},
@@ -33,13 +31,13 @@ _STARTS: tuple[dict[str, float], ...] = (
     {"pelvis_tilt": -90},
     {"pelvis_tilt": 90},
 )
-# What these starts leave as it is: where the person is, and faces
+# Coordinates that these poses leave unchanged: the person's position and heading
 _KEPT_COORDINATES = ("pelvis_tx", "pelvis_ty", "pelvis_tz", "pelvis_rotation")
 
 
 @dataclass(frozen=True)
 class OpenSimIKSolution:
-    """What the model does: `q` (T, D) rad and m, `markers` (T, M, 3) of the model in ground, m."""
+    """Solution: `q` (T, D) rad and m, and the model's `markers` (T, M, 3) in ground, m."""
 
     q: Array
     markers: Array
@@ -51,9 +49,9 @@ def coordinate_names(model: Any) -> tuple[str, ...]:
 
 
 def is_rotational(model: Any) -> Array:
-    """(D) bool: which coordinates OpenSim takes for angles, in degrees in a `.mot`.
+    """(D) bool: coordinates that OpenSim treats as angles, in degrees in a `.mot`.
 
-    Not the lengths, and not the patella's either: its motion is "coupled" and stays in rad in every `.mot`.
+    Lengths are excluded, and the patella's coordinate too: its motion is "coupled" and stays in rad in every `.mot`.
     """
     angle = opensim.Coordinate.Rotational
     return np.array([coordinate.getMotionType() == angle for coordinate in model.getCoordinateSet()])
@@ -86,7 +84,7 @@ def solve(
         reference = opensim.MarkersReference(_marker_table(names, markers, time), opensim.SetMarkerWeights(), _meters())
         solver = opensim.InverseKinematicsSolver(model, reference, opensim.SimTKArrayCoordinateReference())
         solver.setAccuracy(ACCURACY)
-        marker_order: list[int] = []  # of the solver's markers; it knows them only once assembled
+        marker_order: list[int] = []  # of the solver's markers; available only after assembly
         q = np.empty((len(time), len(coordinates)))
         model_markers = np.empty_like(markers, dtype=float)
         limit = RESTART_RMS

@@ -1,6 +1,6 @@
-"""OpenSim, imported quietly: no output, no opensim.log, no trace in the environment of child processes.
+"""OpenSim, imported silently: no output, no opensim.log, no change to the environment of child processes.
 
-Every other module takes `opensim` from here.
+Every other module imports `opensim` from here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from biopose_cli.typing import Array
 
 @contextlib.contextmanager
 def silence_output() -> Iterator[None]:
-    """Send what C++ code prints to standard output and error to nowhere (Python's own streams included)."""
+    """Discard what C++ code prints to standard output and error (Python's own streams included)."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
@@ -58,18 +58,18 @@ opensim: Any = _import_opensim()
 
 
 def load_model(path: Path) -> Any:
-    """The model in an `.osim` file, connected and ready for `initSystem`.
+    """Load an `.osim` file, connected and ready for `initSystem`.
 
     Raises
     ------
     ModelFileError
-        The file is absent, is no OpenSim model, or OpenSim cannot build a system from it.
+        The file is missing, is not an OpenSim model, or OpenSim cannot build a system from it.
     """
     hint = "Give an OpenSim model (.osim) with --model, or leave the option out for the default skeleton"
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}", hint)
     try:
-        ElementTree.parse(path)  # OpenSim's own message names a line of its source
+        ElementTree.parse(path)  # OpenSim's own message refers to a line of its source
     except ElementTree.ParseError as error:
         raise ModelFileError(f"{path} is not an OpenSim model: it is not XML, or was cut off", hint) from error
     try:

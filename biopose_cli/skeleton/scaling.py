@@ -1,13 +1,13 @@
-"""Fit the skeleton to a clip's body: scale factors from landmark distances, then the markers where they lie.
+"""Fit the skeleton to a clip's body: scale factors from landmark distances, then the marker positions.
 
-As a lab does with a static trial and OpenSim's ScaleTool: the body stands as the skeleton does at zero
-(`static_trial.py`), each rigid body is scaled by the distances between landmarks found on both, left and right
-alike, and every virtual marker is fixed to its bone at the place where it then lies. So the neutral standing
-pose is zero by construction.
+As in a lab with a static trial and OpenSim's ScaleTool: the body stands like the skeleton at zero coordinates
+(`static_trial.py`), each rigid body is scaled by distances between landmarks found on both, equally left and right, and
+every virtual marker is fixed to its bone at its position in that pose. So the neutral standing pose is zero by
+construction.
 
-One exception: `lumbar_extension` takes the small angle that puts the skeleton's shoulders on the body's, so
-that the trunk keeps Rajagopal's meaning (the line from L5/S1 to the shoulders). The forearms stand at
-`pro_sup` 90 degrees, palms to the thighs; Rajagopal's zero is full supination.
+One exception: `lumbar_extension` takes the small angle that aligns the skeleton's shoulders with the body's, so that
+the trunk keeps Rajagopal's meaning (the line from L5/S1 to the shoulders). The forearms are at `pro_sup` 90 degrees,
+palms to the thighs; Rajagopal's zero is full supination.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def scale_model(body: Body, betas: Array, mass: float | None = None) -> tuple[Sc
     pose = PALMS_IN | {"lumbar_extension": _trunk_angle(skeleton_points(model, PALMS_IN), target)}
     static_trial = pose_static(
         body, betas, _limb_directions(skeleton_points(model, pose))
-    )  # the arms hang along that trunk
+    )  # the arms hang from that trunk
     target = body_points(static_trial)
     pose |= _aligned_pose(skeleton_points(model, pose), target)
     points = skeleton_points(model, pose)
@@ -116,7 +116,7 @@ def unscaled_model(marker_locations: Array) -> ScaledModel:
 def estimate_mass(stature: float) -> float:
     """Body mass in kg of someone `stature` m tall with the mean body-mass index.
 
-    The fitted body's volume would say no more: keypoints show how long a body is, not how stout.
+    The fitted body's volume is no better: keypoints determine a body's lengths, not its girth.
     """
     return MEAN_BMI * stature**2
 
@@ -124,8 +124,8 @@ def estimate_mass(stature: float) -> float:
 def skeleton_points(model: Any, pose: dict[str, float]) -> Points:
     """Joint centres and landmarks (the model's markers) (3) of the default skeleton in a pose, ground, m.
 
-    Where the skin shows a joint (knee, ankle, elbow, wrist) its centre is the middle between the two
-    landmarks, on the skeleton as on the body: a few mm from where the skeleton's joint turns.
+    Where the skin shows a joint (knee, ankle, elbow, wrist), its centre is the midpoint of the two landmarks, on the
+    skeleton as on the body: a few mm from the skeleton's joint.
     """
     transforms = body_transforms(model, pose)
     points = {
@@ -162,7 +162,7 @@ def scale_factors(skeleton: Points, body: Points) -> Factors:
     """
 
     def ratio(start: str, end: str, axis: int | None = None) -> float:
-        """Of the distance between two points, the mean of both sides; along one axis if given."""
+        """Ratio of the distance between two points, mean of both sides; along one axis if given."""
 
         def length(points: Points) -> float:
             sides = [(start, end)] if start in points else [(f"{start}_{s}", f"{end}_{s}") for s in "rl"]
@@ -238,7 +238,7 @@ def body_transforms(model: Any, pose: dict[str, float]) -> dict[str, Array]:
 
 
 def _add_landmarks(model: Any) -> None:
-    """Put the landmarks on the generic model as markers, so that they are scaled with it."""
+    """Add the landmarks to the generic model as markers, so that they are scaled with it."""
     for row in landmark_rows():
         location = vec3([float(row[key]) for key in ("x_m", "y_m", "z_m")])
         model.addMarker(opensim.Marker(row["landmark"], model.getBodySet().get(row["body"]), location))
@@ -263,7 +263,7 @@ def _midpoints(points: Points) -> Points:
 
 
 def _trunk_angle(skeleton: Points, body: Points) -> float:
-    """Rotation about z (rad) that brings the middle of the skeleton's shoulders over or behind L5/S1 as on the body."""
+    """Rotation about z (rad) that aligns the skeleton's shoulders over L5/S1 with the body's."""
 
     def shoulders(points: Points, base: Array) -> float:
         offset = (points["shoulder_r"] + points["shoulder_l"]) / 2 - base

@@ -1,9 +1,8 @@
-"""The body of a clip standing as the skeleton does with its coordinates at zero: the static trial that a lab
-records.
+"""The clip's body standing like the skeleton at zero coordinates: the equivalent of a lab's static trial.
 
 Upright, legs straight and parallel under the hips, feet flat as in the body's own rest pose, arms hanging
-straight down, palms to the thighs. Only the limbs' directions are set, each by the smallest rotation, so that
-no limb turns about its own length: the knees and the elbows bend in the plane that the body was made for.
+straight down, palms to the thighs. Only the limbs' directions are set, each by the smallest rotation, so no limb
+rotates about its own axis: knees and elbows bend in the body's own plane.
 
 Frame: OpenSim's axes (x forward, y up, z to the subject's right), origin half way between the hip centres, m.
 """
@@ -21,14 +20,14 @@ from biopose_cli.body.model import JOINT_NAMES, Body, BodyOutput
 from biopose_cli.typing import Array
 
 OPENSIM_FROM_SMPL = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # SMPL: x left, y up, z forward
-# chains from the trunk outwards: SMPL joint that turns, and the two joint centres that span the limb
+# chains from the trunk outwards: SMPL joint that rotates, and the two joint centres that span the limb
 _LIMBS = (
     ("hip", "hip", "knee"),
     ("knee", "knee", "ankle"),
     ("shoulder", "shoulder", "elbow"),
     ("elbow", "elbow", "wrist"),
 )
-_PASSES = 4  # a joint centre on the skin is not quite where the body turns: a few passes settle it
+_PASSES = 4  # a joint centre on the skin differs from the body's centre of rotation: a few passes converge
 SOLE_THICKNESS = 0.01  # m above the lowest vertex: these vertices make the sole
 
 
@@ -66,7 +65,7 @@ def pose_static(body: Body, betas: Array, directions: dict[str, Array]) -> Stati
                 current = centers[f"{end}_{letter}"][0] - centers[f"{start}_{letter}"][0]
                 target = OPENSIM_FROM_SMPL.T @ directions[f"{start}_{letter}"]
                 _rotate_joint(rotations, f"{side}_{joint}", _smallest_rotation(current.double().numpy(), target))
-        for side in ("left", "right"):  # the foot stays as it stands at rest
+        for side in ("left", "right"):  # the foot keeps its rest orientation
             rotations[f"{side}_ankle"] = (rotations[f"{side}_hip"] * rotations[f"{side}_knee"]).inv()
     posed = _pose_body(body, shape, rotations)
     vertices = body.vertices(_pose_vector(rotations), torch.zeros(1, 3), shape, torch.zeros(1, 3))[0]
@@ -84,8 +83,7 @@ def pose_static(body: Body, betas: Array, directions: dict[str, Array]) -> Stati
 
 
 def sole_points(static_trial: StaticTrial) -> dict[str, Array]:
-    """Points under each foot where it meets the floor, by "heel_r", "ball_r", "heel_l", "ball_l" (3), frame
-    of `static_trial`.
+    """Points (3) under each foot that touch the floor: "heel_r", "ball_r", "heel_l", "ball_l"; same frame.
 
     Each is the lowest part of the mesh below the heel's marker and below the heads of the metatarsals.
     """
@@ -103,7 +101,7 @@ def sole_points(static_trial: StaticTrial) -> dict[str, Array]:
 
 
 def _rotate_joint(rotations: dict[str, Rotation], joint: str, rotation: Rotation) -> None:
-    """Rotate everything from `joint` outwards, about the body's axes, by changing that joint's own rotation."""
+    """Rotate everything distal to `joint`, about the body's axes, by changing that joint's own rotation."""
     parent_joint = {"elbow": "shoulder", "knee": "hip"}
     side, name = joint.split("_")
     parent_rotation = rotations[f"{side}_{parent_joint[name]}"] if name in parent_joint else Rotation.identity()
@@ -129,7 +127,7 @@ def _pose_body(body: Body, shape: torch.Tensor, rotations: dict[str, Rotation]) 
 
 
 def _joint_centers(posed: BodyOutput) -> dict[str, torch.Tensor]:
-    """Joint centres from the markers; the shoulder is the body's own: its skin sites move with the arm."""
+    """Joint centres from the markers; the shoulder is the body's own, as its skin sites move with the arm."""
     centers = joint_centers(posed.markers)
     for side in ("left", "right"):
         centers[f"shoulder_{side[0]}"] = posed.joints[:, JOINT_NAMES.index(f"{side}_shoulder")]

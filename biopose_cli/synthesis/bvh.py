@@ -25,8 +25,8 @@ _BONES = {
     )},
 }  # fmt: skip
 
-# The T-pose stands with the knee joints 4 cm before the line from hip to ankle; palms down, and the elbows'
-# hinges turned as in the CMU skeleton the motion came from.
+# In the T-pose, the knee joints are 4 cm in front of the line from hip to ankle, the palms face down, and the elbow
+# hinges have the orientation of the CMU skeleton from which the motion came.
 REFERENCE = Reference(
     thigh=np.array([[0.0, -47.5, 3.7], [0.0, -47.5, 3.7]]) / np.hypot(47.5, 3.7),
     shank=np.array([[0.0, -49.7, -3.7], [0.0, -49.7, -3.7]]) / np.hypot(49.7, 3.7),
@@ -60,7 +60,7 @@ def read_tree(text: str) -> Tree:
     Raises
     ------
     ValueError
-        The header and the motion do not agree.
+        The header and the motion are inconsistent.
     """
     header, _, motion = text.partition("MOTION")
     names: list[str] = []
@@ -126,8 +126,7 @@ def forward_kinematics(tree: Tree) -> tuple[Array, Array]:
 
 
 def rest_rotations(tree: Tree) -> Array | None:
-    """Global rotations (J, 3, 3) of the T-pose in the first frame, or None when the first frame is not
-    one."""
+    """Global rotations (J, 3, 3) of the T-pose in the first frame; None if that frame is no T-pose."""
     rotations, positions = forward_kinematics(replace(tree, values=tree.values[:1]))
     for start, end, direction in _T_POSE:
         limb = positions[0, _bone(tree, end)] - positions[0, _bone(tree, start)]
@@ -137,9 +136,9 @@ def rest_rotations(tree: Tree) -> Array | None:
 
 
 def read_bvh(tree: Tree, rest: Array, subject: str, name: str) -> Take | None:
-    """The take in a .bvh file, measured from the T-pose `rest`; None when its vertical position was lost.
+    """Read a take, relative to the T-pose `rest`; None if its vertical position is missing.
 
-    The recording's pronation sits in the hand; it is moved to the forearm, where the body has it.
+    The recording has the pronation in the hand; it is moved to the forearm, as in the body model.
     """
     rotations, positions = forward_kinematics(
         tree if rest_rotations(tree) is None else replace(tree, values=tree.values[1:])
@@ -167,8 +166,7 @@ def _bone(tree: Tree, name: str) -> int:
 
 
 def _twist_about_x(rotations: Array) -> Array:
-    """The part (T, 3, 3) of rotations (T, 3, 3) that turns about x, after the rest has turned x (swing, then
-    twist)."""
+    """Twist (T, 3, 3) about x of rotations (T, 3, 3): swing first, then twist."""
     quaternions = Rotation.from_matrix(rotations).as_quat()
     quaternions[:, 1:3] = 0
     matrices: Array = Rotation.from_quat(quaternions).as_matrix()

@@ -1,7 +1,6 @@
-"""Clothes for a body in SMPL's form: a colour and an offset per vertex, by region of the T-pose.
+"""Clothes for a body with SMPL's topology: a colour and an offset per vertex, by region of the T-pose.
 
-The regions follow the joints (a shirt ends part-way down the upper arm, trousers at the ankle), so any body
-file will do.
+The regions follow the joints (a shirt ends part-way down the upper arm, trousers at the ankle), so any body file works.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from biopose_cli.typing import Array
 
 @dataclass(frozen=True)
 class Outfit:
-    """What the vertices of a body wear."""
+    """Colour and cloth offset of a body's vertices."""
 
     colors: Array  # (V, 3) albedo, 0..1
     offsets: Array  # (V,) m along the normal: cloth over skin
@@ -28,8 +27,15 @@ _HAIR = np.array([[0.04, 0.03, 0.03], [0.35, 0.25, 0.14]])
 
 
 def dress(vertices: Array, joints: Array, weights: Array, seed: int) -> Outfit:
-    """Clothes chosen by `seed` for the T-pose `vertices` (V, 3) with `joints` (24, 3) and skinning
-    `weights` (V, 24)."""
+    """Random clothes for a T-pose.
+
+    Parameters
+    ----------
+    vertices : (V, 3) m
+    joints : (24, 3) m
+    weights : (V, 24) skinning weights
+    seed : of the choice
+    """
     rng = np.random.default_rng(seed)
     main_joint = np.asarray(weights).argmax(axis=1)
 
@@ -37,8 +43,7 @@ def dress(vertices: Array, joints: Array, weights: Array, seed: int) -> Outfit:
         return np.isin(main_joint, [INDEX[name] for name in names])
 
     def along_bone(start: str, end: str) -> Array:
-        """How far (V) along the bone from the left joint `start` (0) to `end` (1), mirrored for the right
-        side."""
+        """Position (V) along the bone from the left joint `start` (0) to `end` (1); mirrored on the right."""
         a, b = joints[INDEX[start]], joints[INDEX[end]]
         mirrored = np.abs(vertices) * [1, 0, 0] + vertices * [0, 1, 1]
         along: Array = (mirrored - a) @ (b - a) / ((b - a) @ (b - a))
@@ -99,7 +104,7 @@ def _cloth_color(rng: np.random.Generator) -> Array:
 
 
 def _paint_face(colors: Array, vertices: Array, face_mask: Array, up: Array, skin: Array) -> None:
-    """Brows, eyes and lips, where a MakeHuman-like head has them: a keypoint network looks for them."""
+    """Paint brows, eyes and lips of a MakeHuman-like head: keypoint networks rely on them."""
     frontal = vertices[:, 2] > np.percentile(vertices[face_mask, 2], 55)
     lateral = np.abs(vertices[:, 0])
     eye = face_mask & frontal & (np.abs(up - 0.325) < 0.025) & (np.abs(lateral - 0.031) < 0.013)

@@ -21,8 +21,8 @@ from biopose_cli.typing import Array
 FPS = 120.0
 UNIT = 0.0254 / 0.45  # m per length unit of the database: inches, divided by the files' scale
 
-# The CMU bone whose rotation moves the segment below each SMPL joint. The forearm follows `wrist`, CMU's name
-# for the bone that carries pronation, so that pronation shows in the forearm as it does in the body.
+# The CMU bone whose rotation moves the segment below each SMPL joint. The forearm follows `wrist`, the CMU bone that
+# carries pronation, so that pronation appears in the forearm, as in the body model.
 _BONES = {
     "pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax",
     "neck": "upperneck", "head": "head",
@@ -70,7 +70,7 @@ def read_asf(text: str) -> Skeleton:
     Raises
     ------
     ValueError
-        It has no bone data or no hierarchy.
+        The bone data or the hierarchy is missing.
     """
     bones, _, hierarchy = text.partition(":hierarchy")
     axes, dofs, vectors = {"root": np.eye(3)}, {"root": "xyz"}, {"root": np.zeros(3)}
@@ -113,8 +113,7 @@ def read_amc(text: str, skeleton: Skeleton, subject: str, name: str) -> Take:
 
 
 def read_expmap(text: str, skeleton: Skeleton, subject: str, name: str) -> Take:
-    """Parse a file of 117 columns. The file names no subject: `skeleton` gives the tree and typical
-    lengths."""
+    """Parse a file of 117 columns. It names no subject: `skeleton` gives the tree and typical lengths."""
     # The file's first row is the reference pose, not a recorded frame.
     values = np.array([line.split(",") for line in text.split()], float)[1:]
     maps = values[:, 3:].reshape(len(values), 38, 3)
@@ -141,5 +140,5 @@ def _to_take(
 
 
 def _zyx(degrees: Array) -> Array:
-    """The rotation Rz Ry Rx of angles (..., 3) about x, y and z: turned about fixed x first."""
+    """Rotation Rz Ry Rx of angles (..., 3), degrees, about x, y and z: fixed axes, x first."""
     return euler("zyx", np.asarray(degrees)[..., ::-1])

@@ -1,4 +1,4 @@
-"""Clips with known truth: pictures as a video file, and the joint angles of the body that was drawn."""
+"""Clips with ground truth: images as a video file, and the joint angles of the rendered body."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from biopose_cli.synthesis.rendering import Actor, to_camera_frame
 from biopose_cli.typing import Array
 
 FPS = 30
-_FOCAL = "com.apple.quicktime.camera.focal_length.35mm_equivalent"  # where phones write it
+_FOCAL = "com.apple.quicktime.camera.focal_length.35mm_equivalent"  # the key that phones use
 
 
 def write_video(
@@ -31,9 +31,15 @@ def write_video(
     quality: int = 18,
     preset: str = "slow",
 ) -> None:
-    """Pictures (H, W, 3) uint8 RGB of one even size as H.264 at `FPS`, with the focal length if it is known.
+    """Encode images (H, W, 3) uint8 RGB, of one even size, as H.264 at `FPS`.
 
-    quality: x264's; a lower number is a larger file.
+    Parameters
+    ----------
+    path : output file
+    images : frames in order
+    focal_35mm : 35 mm equivalent focal length for the metadata, mm; None: not written
+    quality : x264's CRF; lower is better and larger
+    preset : x264's preset
     """
     with (
         atomic_write(path) as temporary,
@@ -54,9 +60,16 @@ def write_video(
 
 
 def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Array, camera: Camera) -> None:
-    """The program's own angles of the body that was drawn: its markers without noise, the camera's tilt known.
+    """Joint angles that BioPose computes from the rendered body's exact markers and the true camera tilt.
 
-    pose: (T, 24, 3) rad, world (y up); betas: (10,); transl: (T, 3) m.
+    Parameters
+    ----------
+    path : .mot file to write
+    actor : the body
+    pose : (T, 24, 3) rad, world (y up)
+    betas : (10,)
+    transl : (T, 3) m
+    camera : its orientation defines the ground frame
     """
     frames = len(pose)
     camera_pose, camera_transl = to_camera_frame(camera, pose, transl, actor.rest_body(betas).joints[0])
@@ -75,6 +88,6 @@ def write_angles(path: Path, actor: Actor, pose: Array, betas: Array, transl: Ar
 
 
 def tilt(camera: Camera) -> tuple[float, float]:
-    """Pitch and roll of a camera, degrees, as `--camera-pitch` and `--camera-roll` want them."""
+    """Pitch and roll of a camera, degrees, as in `--camera-pitch` and `--camera-roll`."""
     roll, pitch = np.degrees(roll_pitch_from_up(camera.rotation[:, 1]))  # the world's up in the camera's axes
     return float(pitch), float(roll)

@@ -1,4 +1,4 @@
-"""What happens to a picture between a scene and a file: things in front of people, blur, colour casts, compression."""
+"""Image degradations for training: occluders, blur, colour casts, compression."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import numpy as np
 
 from biopose_cli.typing import Array
 
-_COLOR_GAIN_STD = 0.08  # spread of each colour's gain
-_BLUR_PROB, _BLUR_SIGMA = 0.4, (0.5, 2.0)  # share; px
+_COLOR_GAIN_STD = 0.08  # standard deviation per colour channel
+_BLUR_PROB, _BLUR_SIGMA = 0.4, (0.5, 2.0)  # probability; px
 _OCCLUSION_PROB, _OCCLUDER_SIZE = (
     0.2,
     (0.15, 0.5),
-)  # share; side of the thing in front, of the person's height and width
-_JPEG_QUALITY = (25, 95)  # of JPEG
+)  # probability; side of the occluder over the person's height and width
+_JPEG_QUALITY = (25, 95)  # range of JPEG's quality
 
 
 def augment(image: Array, mask: Array, rng: np.random.Generator) -> Array:
-    """An RGB picture (H, W, 3) uint8 of a person where `mask` (H, W) is not 0, as a cheap camera would see it."""
+    """Degrade an RGB image (H, W, 3) uint8 like a cheap camera; `mask` (H, W) is nonzero where the person is."""
     result = (
         image.astype(np.float32)
         * np.exp(_COLOR_GAIN_STD * rng.normal(size=3))
@@ -33,7 +33,7 @@ def augment(image: Array, mask: Array, rng: np.random.Generator) -> Array:
 
 
 def _occlude(image: Array, mask: Array, rng: np.random.Generator) -> None:
-    """Put a plain thing, a box or a ball, before some part of the person."""
+    """Cover a random part of the person with a plain box or ball."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return

@@ -1,8 +1,7 @@
-"""What people do, as data for `joint_motion.py`: gaits, and loops of the poses of `joint_poses.py` (its units and
-names).
+"""Actions as data for `joint_motion.py`: gaits, and cycles of the poses in `joint_poses.py` (same units and names).
 
 Gait: sagittal curves after Winter 1991 (The Biomechanics and Motor Control of Human Gait) and Perry 1992 (Gait
-Analysis), read to the nearest few degrees. All other numbers: our choice, checked on pictures.
+Analysis), read to the nearest few degrees. All other numbers are our choice, checked visually.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ Span = tuple[float, float]
 class Action:
     """A cycle of key poses, joined smoothly and repeated."""
 
-    phases: tuple[float, ...]  # of the keys, in cycles; the first is 0
+    phases: tuple[float, ...]  # of the key poses, in cycles; the first is 0
     keys: tuple[Pose, ...]
-    period: Span  # s, of a cycle; negative: backwards in time
-    amplitude: Span = (0.6, 1.15)  # of what differs from standing
-    lag: float = 0.0  # of the left limbs behind the right ones, cycles
+    period: Span  # s per cycle; negative: played backwards
+    amplitude: Span = (0.6, 1.15)  # scale of the difference from standing
+    lag: float = 0.0  # of the left limbs relative to the right ones, cycles
     speed: Span = (0.0, 0.0)  # m/s forward
     turn_rate_std: float = 12.0  # degrees/s, standard deviation
 
@@ -33,7 +32,7 @@ _LYING: Span = (0.92, 1.05)
 
 
 def _loop(poses: str, period: Span, amplitude: Span = (0.55, 1.15), turn_rate_std: float = 12.0) -> Action:
-    """The named poses one after the other, evenly in time; a pose named twice is held."""
+    """A cycle of the named poses, evenly spaced in time; a pose named twice in a row is held."""
     names = poses.split()
     phases = tuple(index / len(names) for index in range(len(names)))
     return Action(phases, tuple(POSES[name] for name in names), period, amplitude, turn_rate_std=turn_rate_std)
@@ -94,11 +93,11 @@ def _gait(
     amplitude: Span = (0.8, 1.15),
     **changes: tuple[float, float],
 ) -> Action:
-    """Gait with some curves changed: coordinate (with or without a side) = (factor, degrees added)."""
+    """Gait with some curves changed: coordinate (with or without side) = (scale, offset in degrees)."""
     neutral = (0.0,) * len(_STRIDE)
     curves = {name: values if isinstance(values, tuple) else (values,) * len(_STRIDE) for name, values in base.items()}
     for name, (scale, offset) in changes.items():
-        curve = curves.get(name) or curves.get(name[:-2], neutral)  # of both sides, where the one has none
+        curve = curves.get(name) or curves.get(name[:-2], neutral)  # a curve without side applies to both sides
         curves[name] = tuple(scale * value + offset for value in curve)
     keys = tuple({name: curve[index] for name, curve in curves.items()} for index in range(len(_STRIDE)))
     return Action(_STRIDE, keys, period, amplitude, 0.5, speed)

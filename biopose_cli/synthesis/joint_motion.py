@@ -1,12 +1,12 @@
-"""Human motion made of joint angles: training pairs for the network that reads angles off virtual markers.
+"""Random human motion in joint space: training data for NeurIK, which predicts joint angles from virtual markers.
 
-Captured motion is mostly people walking; here are also squats, chairs, floors, jumps, reaching, patients' gaits
-(`joint_actions.py`), and smooth motion between random poses over the whole range of every coordinate.
+Captured motion is mostly walking. This module adds squats, chairs, floor exercises, jumps, reaching and patients' gaits
+(`joint_actions.py`), and smooth motion between random poses over the full range of every coordinate.
 
     q = sample(256, 64, 30.0, np.random.default_rng(1))  # (256, 64, 42)
 
-What a clip does is drawn from `ACTION_PROBABILITIES`; amplitude, speed, phase, side and posture are random, and a
-smooth random drift lies on every coordinate, so that none is ever constant. All distributions: our choice.
+Actions are drawn from `ACTION_PROBABILITIES`. Amplitude, speed, phase, side and posture are random, and a smooth random
+drift is added to every coordinate, so that none is ever constant. All distributions are our choice.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ UPPER = np.array([float(row["max"]) for row in _ROWS])
 
 RANDOM, HOLD, POSED = "random", "hold", "posed"
 ACTION_PROBABILITIES = {RANDOM: 0.30, HOLD: 0.08, POSED: 0.12} | dict.fromkeys(ACTIONS, 0.50 / len(ACTIONS))
-UPPER_BODY_SWAP_PROB = 0.25  # of the clips take everything above the pelvis from another clip
-SOFT_MARGIN = 0.05  # rad, m: the last stretch of a range (at most a twentieth of it), entered ever more slowly
+UPPER_BODY_SWAP_PROB = 0.25  # of the clips: everything above the pelvis comes from another clip
+SOFT_MARGIN = 0.05  # rad, m: margin within a range (at most 5 % of it) in which motion is slowed down smoothly
 
 _RANDOM_KEYS, _POSED_KEYS = 8, 4  # per cycle
 _RANDOM_STEP, _POSED_STEP = (0.7, 2.5), (0.9, 3.0)  # s between keys
-_RANDOM_SPEED = 5.0  # rad/s, mean between two keys
-_MAX_UPRIGHT_LIST = np.radians(60)  # of pelvis_list: nearer to 90 degrees OpenSim's tilt-list-rotation turns over
-_THIGH, _SHANK, _PELVIS_AND_FOOT = 0.41, 0.40, 0.13  # m, of the unscaled skeleton
-# degrees, standard deviations of a clip's own posture; what is not named: 3
+_RANDOM_SPEED = 5.0  # rad/s, mean speed between two keys
+_MAX_UPRIGHT_LIST = np.radians(60)  # of pelvis_list: OpenSim's tilt-list-rotation is singular at 90 degrees
+_THIGH, _SHANK, _PELVIS_AND_FOOT = 0.41, 0.40, 0.13  # m, lengths on the unscaled skeleton
+# degrees, standard deviations of a clip's habitual posture; 3 for all other coordinates
 _POSTURE_STD_DEG: Pose = {
     "pelvis_tilt": 5, "hip_rotation": 8, "lumbar_extension": 5, "neck_extension": 7, "neck_rotation": 6,
     "arm_flex": 7, "arm_add": 6, "arm_rot": 12, "elbow_flex": 9, "pro_sup": 18, "wrist_flex": 9, "wrist_dev": 5,
@@ -46,14 +46,21 @@ _STOOP_DEG: Pose = {
     "lumbar_extension": -14,
     "neck_extension": 9,
     "arm_flex": 5,
-}  # of every third clip, times |normal|
+}  # for one clip in three, times |normal|
 
 
 def sample(clips: int, frames: int, fps: float, rng: np.random.Generator) -> Array:
-    """(clips, frames, 42) float32, rad and m in the order of `COORDINATES`: random actions.
+    """Random actions: (clips, frames, 42) float32, rad and m in the order of `COORDINATES`.
 
-    All values lie inside the coordinates' ranges, and the motion has no kinks. `pelvis_tx`, `pelvis_tz` follow
-    the walk from the origin, `pelvis_ty` the height of the legs. Upright clips face any direction.
+    All values lie within the coordinates' ranges, and the motion is smooth. `pelvis_tx` and `pelvis_tz` follow the
+    walk from the origin; `pelvis_ty` follows the height of the legs. Upright clips face any direction.
+
+    Parameters
+    ----------
+    clips : number of clips
+    frames : frames per clip
+    fps : frames/s
+    rng : source of all random choices
     """
     names = rng.choice(list(ACTION_PROBABILITIES), size=clips, p=list(ACTION_PROBABILITIES.values()))
     q = np.empty((clips, frames, len(COORDINATES)), np.float32)
@@ -68,7 +75,7 @@ def sample(clips: int, frames: int, fps: float, rng: np.random.Generator) -> Arr
 
 
 def sample_action(name: str, clips: int, frames: int, fps: float, rng: np.random.Generator) -> Array:
-    """Like `sample`, all clips of one kind: a key of `SHARES`."""
+    """Like `sample`, with a single action: `name` is a key of `ACTION_PROBABILITIES`."""
     action, keys, period = _sample_keys(name, clips, rng)
     time = np.arange(frames) / fps
     phase = rng.random((clips, 1)) + time / period[:, None]
@@ -84,10 +91,10 @@ def sample_action(name: str, clips: int, frames: int, fps: float, rng: np.random
 
 
 def perturb(q: Array, rng: np.random.Generator, degrees: float) -> Array:
-    """Motion (C, T, 42) (rad, m) with other angles: float32, inside the ranges.
+    """Add random offsets and drifts to motion (C, T, 42) (rad, m); float32, within the ranges.
 
-    To every coordinate of every clip a constant and a smooth drift (16 frames between its knots) are added, of
-    equal strength, together with a standard deviation of `degrees`; to positions, 1 m in place of 1 rad.
+    Every coordinate of every clip gets a constant and a smooth drift (16 frames between knots) of equal strength. The
+    standard deviation of their sum is `degrees`; for translations, 1 m stands for 1 rad.
     """
     clips, frames, count = q.shape
     offset = rng.standard_normal((clips, 1, count)) + _drift(clips, np.arange(frames), 16, rng)
@@ -95,13 +102,13 @@ def perturb(q: Array, rng: np.random.Generator, degrees: float) -> Array:
 
 
 def mirror(q: Array) -> Array:
-    """Motion (..., 42) of the other side of the body, with the heading and the way mirrored as well."""
+    """Mirror motion (..., 42): left and right exchanged, heading and path mirrored."""
     result: Array = q[..., _MIRROR_INDEX] * _MIRROR_SIGN
     return result
 
 
 def _sample_keys(name: str, clips: int, rng: np.random.Generator) -> tuple[Action, Array, Array]:
-    """The action, its keys (C, K, D) in rad and m, and the cycle's duration (C) in s, for each clip."""
+    """Action, its keys (C, K, D) in rad and m, and the cycle's duration (C) in s, of each clip."""
     if name == RANDOM:
         key_interval = rng.uniform(*_RANDOM_STEP, clips)
         return _evenly(_RANDOM_KEYS), _random_keys(key_interval, rng), key_interval * _RANDOM_KEYS
@@ -122,7 +129,7 @@ def _evenly(count: int) -> Action:
 
 
 def _jitter_keys(keys: Array, amplitude: tuple[float, float], rng: np.random.Generator) -> Array:
-    """Keys (C, K, D) larger or smaller: as a whole, by coordinate (12 %, not the pelvis), by key (2 degrees)."""
+    """Scale keys (C, K, D) at random: as a whole, by coordinate (12 %, not the pelvis), by key (2 degrees)."""
     clips, _, count = keys.shape
     coordinate_factor = 0.12 * rng.standard_normal((clips, 1, count))
     coordinate_factor[..., _PELVIS] = 0
@@ -133,8 +140,8 @@ def _jitter_keys(keys: Array, amplitude: tuple[float, float], rng: np.random.Gen
 
 
 def _random_keys(key_interval: Array, rng: np.random.Generator) -> Array:
-    """(C, 8, D) keys `step` (C) s apart: a part of each coordinate's range, somewhere in it; half of the clips
-    prefer its ends."""
+    """Random keys (C, 8, D), `key_interval` (C) s apart, within a random part of each coordinate's range; half of the
+    clips prefer its ends."""
     shape = (len(key_interval), _RANDOM_KEYS, len(COORDINATES))
     prefer_ends = rng.random((len(key_interval), 1, 1)) < 0.5
     quantile = np.where(prefer_ends, rng.beta(0.4, 0.4, shape), rng.random(shape))
@@ -146,7 +153,7 @@ def _random_keys(key_interval: Array, rng: np.random.Generator) -> Array:
 
 
 def _interpolate(phases: tuple[float, ...], keys: Array, clip_phases: Array) -> Array:
-    """Periodic curves through keys (C, K, D) at `phases` (K, from 0, in cycles), at phases `at` (C, T).
+    """Periodic curves through `keys` (C, K, D) at `phases` (K, from 0, in cycles), evaluated at `clip_phases` (C, T).
 
     Cubic, C1, and monotone between the keys (harmonic means of the slopes: Fritsch & Butland 1984), so that a
     key that appears twice is held.
@@ -171,16 +178,16 @@ def _interpolate(phases: tuple[float, ...], keys: Array, clip_phases: Array) -> 
 
 
 def _drift(clips: int, time: Array, spacing: float, rng: np.random.Generator) -> Array:
-    """(C, T, D) smooth noise of unit variance: cubic B-splines with random coefficients, `spacing` apart."""
+    """Smooth noise (C, T, D) of unit variance: cubic B-splines with random coefficients, knots `spacing` s apart."""
     count = int(time[-1] / spacing) + 4
     basis = BSpline.design_matrix(time, (np.arange(count + 4) - 3) * spacing, 3).toarray()
     coefficients = rng.standard_normal((clips, count, len(COORDINATES)))
-    drift: Array = np.einsum("tk,ckd->ctd", basis, coefficients, optimize=True) / 0.69  # rms of a basis row
+    drift: Array = np.einsum("tk,ckd->ctd", basis, coefficients, optimize=True) / 0.69  # RMS of a basis row
     return drift
 
 
 def _sample_posture(clips: int, rng: np.random.Generator) -> Array:
-    """(C, D) how a person carries the body, added to whatever the person does; the hips undo the pelvis's tilt."""
+    """Habitual posture (C, D) of a person, added to all motion; the hips compensate for the pelvis's tilt."""
     stoop = np.abs(rng.standard_normal((clips, 1))) * (rng.random((clips, 1)) < 1 / 3)
     posture: Array = _POSTURE_STD * rng.standard_normal((clips, len(COORDINATES))) + stoop * _STOOP_Q
     posture[:, _HIPS] -= posture[:, [INDEX["pelvis_tilt"]]]
@@ -188,7 +195,7 @@ def _sample_posture(clips: int, rng: np.random.Generator) -> Array:
 
 
 def _add_root_motion(q: Array, action: Action, fps: float, rng: np.random.Generator) -> Array:
-    """Turn, move and lift the motion (C, T, D), which faced +x at the origin, in place."""
+    """Rotate, translate and lift, in place, motion (C, T, D) that faces +x at the origin."""
     clips, frames, _ = q.shape
     q[..., INDEX["pelvis_ty"]] += _leg_height(q)
     turn_rate = np.radians(rng.normal(0, action.turn_rate_std, (clips, 1)))
@@ -208,7 +215,7 @@ def _add_root_motion(q: Array, action: Action, fps: float, rng: np.random.Genera
 
 
 def _leg_height(q: Array) -> Array:
-    """(C, T) height of the pelvis above the floor, m, on the leg that reaches further down; at least on its own."""
+    """Height (C, T) of the pelvis above the floor, m: of the leg that reaches further down, and at least its own."""
     reach = np.zeros(q.shape[:2])
     for side in "rl":
         thigh = q[..., INDEX["pelvis_tilt"]] + q[..., INDEX[f"hip_flexion_{side}"]]
@@ -219,11 +226,11 @@ def _leg_height(q: Array) -> Array:
 
 
 def _soft_clamp(q: Array) -> Array:
-    """The motion inside the ranges, bent smoothly within `SOFT` of their ends; the patellae follow the knees."""
+    """Motion within the ranges, bent smoothly within `SOFT_MARGIN` of their ends; the patellae follow the knees."""
     soft = np.minimum(SOFT_MARGIN, 0.05 * (UPPER - LOWER))
     low, high = LOWER + soft, UPPER - soft
     clipped = np.clip(q, low, high)
-    headroom = 0.95 * soft  # never quite the end
+    headroom = 0.95 * soft  # never exactly at the end
     excess = q - clipped
     q = clipped + excess / (1 + np.abs(excess) / headroom)
     for follower, leader in _FOLLOWERS:
@@ -232,7 +239,7 @@ def _soft_clamp(q: Array) -> Array:
 
 
 def _vector(values: Pose, default: float = 0.0) -> Array:
-    """(D) in the units of `values`; a limb's coordinate without a side stands for both."""
+    """Vector (D) in the units of `values`; a limb's coordinate without side applies to both sides."""
     vector = np.full(len(COORDINATES), default)
     for name, value in values.items():
         for full in (name,) if name in INDEX else (f"{name}_r", f"{name}_l"):
@@ -269,6 +276,6 @@ _HOLD_POSES = np.array([_vector(STANDING | POSES[name]) for name in HOLDS]) * _U
 _ACTION_KEYS = {
     name: np.array([_vector(STANDING | key) for key in action.keys]) * _UNIT for name, action in ACTIONS.items()
 }
-# what random keys span: the ranges, one turn of the heading, no way
+# Span of random keys: the ranges, a full turn of the heading, no translation
 _KEY_LOWER = np.where(_IS_ROTATION, np.maximum(LOWER, -np.pi), 0.0)
 _KEY_UPPER = np.where(_IS_ROTATION, np.minimum(UPPER, np.pi), 0.0)

@@ -1,8 +1,8 @@
 """Poses of people, as data for `joint_actions.py`.
 
-Angles in degrees with OpenSim's signs, `pelvis_ty` in m above the height that the legs give. Names of limbs
-without a side mean both sides; what is one-sided is written for the right side and mirrored at random. What a
-pose does not name stays as in `STANDING`. The numbers are our choice, checked on pictures.
+Angles in degrees with OpenSim's signs, `pelvis_ty` in m above the height that the legs give. Coordinates without a side
+apply to both sides. One-sided poses are written for the right side and mirrored at random. Coordinates that a pose does
+not name are as in `STANDING`. The numbers are our choice, checked visually.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ POSES: dict[str, Pose] = {
     "behind": {"arm_flex": -55, "elbow_flex": 5},
     "sides": {"arm_add": -90, "elbow_flex": 5},
     "sides_up": {"arm_add": -170, "elbow_flex": 5},
-    "plane_60": {"arm_flex": 45, "arm_add": -45},  # 60, 90, 140 degrees up, 35 before the frontal plane
+    "plane_60": {"arm_flex": 45, "arm_add": -45},  # 60, 90, 140 degrees up, 35 in front of the frontal plane
     "plane_90": {"arm_flex": 90, "arm_add": -55},
     "plane_140": {"arm_flex": 154, "arm_add": -32},
     "hug": {"arm_flex": 85, "arm_add": 42, "arm_rot": 50, "elbow_flex": 40},
@@ -222,12 +222,12 @@ POSES: dict[str, Pose] = {
         "lumbar_bending": 7,
     },
     "feet_apart": {"hip_adduction": -14, "hip_rotation": -12},
-    # on bent legs with an upright trunk: seen from the front only the legs' length tells it
+    # bent legs with an upright trunk: from the front, only the legs' length shows the flexion
     "dip": {"hip_flexion": 16, "knee_angle": 34, "ankle_angle": 17},
     "crouched": {"hip_flexion": 27, "knee_angle": 55, "ankle_angle": 27},
     "low_crouch": {"pelvis_tilt": -4, "hip_flexion": 46, "knee_angle": 74, "ankle_angle": 31},
     "wall_sit": {"hip_flexion": 86, "knee_angle": 88, "ankle_angle": 3},
-    # dance and yoga: thighs turned outwards, so that a knee lifted to the side is not one lifted to the front
+    # dance and yoga: externally rotated hips, so that a knee lifted sideways differs from one lifted forwards
     "turned_out_legs": {**_TURNOUT, "arm_flex": 20, "arm_add": -25, "elbow_flex": 40},
     "plie": {
         **_TURNOUT, "hip_flexion": 25, "hip_adduction": -35, "hip_rotation": -55, "knee_angle": 75, "ankle_angle": 26,

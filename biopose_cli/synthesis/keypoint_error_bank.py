@@ -1,7 +1,7 @@
-"""The detector's errors, measured on rendered people (`rendered_detections.py`), to be put on synthetic keypoints.
+"""The detector's errors, measured on rendered people (`rendered_detections.py`), for use on synthetic keypoints.
 
-An error depends on the posture and on where it is seen from: a hidden wrist is guessed, crossed legs are confused. So
-errors are kept with the posture at which they were made, all 33 of a person together, and drawn by posture.
+Errors depend on posture and viewpoint: the detector guesses hidden wrists and confuses crossed legs. So each entry
+holds a posture with the errors of all 33 keypoints, and entries are drawn by posture.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ from biopose_cli.synthesis.mocap import INDEX
 from biopose_cli.synthesis.rendered_detections import RenderedDetections
 from biopose_cli.typing import Array
 
-NUM_NEIGHBORS = 16  # near entries, of which one is drawn for the legs, one for the arms, one for the rest
-# No error comes twice as it is in the bank: a network would know the entry by its 33 confidences, and by it the posture
-_ROTATION_STD, _LOG_SCALE_STD, _JITTER_STD = 0.35, 0.3, 0.5  # rad, of logarithms, px of the crop
+NUM_NEIGHBORS = 16  # nearest entries; one is drawn for the legs, one for the arms, one for trunk and head
+# Errors are never reused unchanged: reuse let the network memorise entries by their 33 confidences.
+_ROTATION_STD, _LOG_SCALE_STD, _JITTER_STD = 0.35, 0.3, 0.5  # rad; of logarithms; px of the crop
 _LOGIT_STD = 0.5  # of confidences, as logits
 _MIN_CONFIDENCE = 1e-3
-_LIMB_GROUPS = [np.union1d(pairs, [0] if 11 in pairs else []).astype(int) for pairs in LIMBS]  # the nose is in no pair
+_LIMB_GROUPS = [
+    np.union1d(pairs, [0] if 11 in pairs else []).astype(int) for pairs in LIMBS
+]  # the nose belongs to no pair
 _LIMB_JOINTS = ("hip", "shoulder", "elbow", "wrist", "knee", "ankle", "foot")
-# by what postures are compared: the other joints lie between these
+# joints by which postures are compared: the others lie between these
 _POSTURE_JOINTS = [
     INDEX["head"],
     *(INDEX[f"{side}_{name}"] for side in ("left", "right") for name in _LIMB_JOINTS),
@@ -55,9 +57,12 @@ _LANDMARK_BIAS = {"hip": (-0.015, 0.010), "knee": (-0.006, 0.0)}
 
 @dataclass(frozen=True)
 class KeypointErrorBank:
-    """N looks at people. `residual` (N, 33, 2): detected keypoint minus the body's landmark, px of the 256 px crop, in
-    the crop's axes; `confidence` (N, 33); `posture` (N, 24, 3) m: joints from the pelvis as the crop shows them, in the
-    axes of a camera that looks at the crop's centre and is rolled with it (x right, y down, z away)."""
+    """N detections on rendered people.
+
+    `residual` (N, 33, 2): detected keypoint minus the body's landmark, px of the 256 px crop, crop axes. `confidence`
+    (N, 33). `posture` (N, 24, 3) m: joints relative to the pelvis, in the axes of a camera that points at the crop's
+    centre and is rolled with it (x right, y down, z away).
+    """
 
     residual: Array
     confidence: Array
@@ -65,7 +70,7 @@ class KeypointErrorBank:
 
     @staticmethod
     def from_detections(detections: RenderedDetections, body: Body) -> KeypointErrorBank:
-        """The errors in `detections` of people of `body`'s shapes."""
+        """Errors of `detections` of people with `body`'s shapes."""
         residual, posture = [], []
         for k, (joints, _, rendered_landmarks) in enumerate(posed_landmarks(detections, body)):
             pred_and_gt = (detections.keypoints[k], project(detections, k, rendered_landmarks))
@@ -93,11 +98,11 @@ class KeypointErrorBank:
             return KeypointErrorBank(**{field.name: stored[field.name] for field in fields(KeypointErrorBank)})
 
     def draw(self, posture: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Errors (B, 33, 2), px of the crop, and confidences (B, 33) for postures (B, 24, 3) as the bank has them.
+        """Draw errors (B, 33, 2), px of the crop, and confidences (B, 33) for postures (B, 24, 3), axes as in the bank.
 
-        Legs, arms, and trunk with head each err as in one of `NUM_NEIGHBORS` near entries, a little turned and
-        scaled. Half of the postures are compared with the mirrored bank (that is, they are mirrored, and so is what is
-        found), so that left and right err alike.
+        Legs, arms, and trunk with head each take the errors of one of `NUM_NEIGHBORS` near entries, slightly rotated
+        and scaled. Half of the postures are compared with the mirrored bank: the posture is mirrored, then its errors
+        are mirrored back. So left and right have the same error distribution.
         """
         count = len(posture)
         flip = torch.rand(count, generator=random) < 0.5
@@ -105,11 +110,11 @@ class KeypointErrorBank:
             flip[:, None, None], posture[:, list(MIRROR_JOINT)] * posture.new_tensor([-1.0, 1, 1]), posture
         )
         entries, half_squares, residuals, confidences = self._tensors
-        # half the squared distance, but for what is the same for all entries
+        # half the squared distance, without the term common to all entries
         distance = torch.addmm(half_squares, query[:, _POSTURE_JOINTS].flatten(1).float(), entries.T, alpha=-1)
-        # the nearest of each of as many groups: as good as the nearest of all, and found sooner
+        # the nearest entry of each of NUM_NEIGHBORS groups: as good as the nearest of all, and faster
         neighbors = NUM_NEIGHBORS * distance.unflatten(1, (-1, NUM_NEIGHBORS)).argmin(1) + torch.arange(NUM_NEIGHBORS)
-        neighbors = neighbors[:, : len(residuals)]  # of a bank of less entries the other groups are empty
+        neighbors = neighbors[:, : len(residuals)]  # of a bank with fewer entries, the other groups are empty
         residual, confidence = torch.empty(count, LANDMARKS, 2), torch.empty(count, LANDMARKS)
         for limbs in _LIMB_GROUPS:
             pick = torch.randint(neighbors.shape[1], (count, 1), generator=random)
@@ -126,8 +131,11 @@ class KeypointErrorBank:
         )
 
     def split(self, every: int) -> tuple[KeypointErrorBank, KeypointErrorBank]:
-        """All but the last entries, one of `every`, and these: to learn from the one and check with the other (people
-        who share a room follow each other). A bank that is too small for that is both."""
+        """Split off the last one in `every` entries, for validation.
+
+        The split is by position, because people who share a room are adjacent. A bank that is too small is returned
+        twice.
+        """
         count = len(self.posture) // every
         if not count:
             return self, self
@@ -139,8 +147,10 @@ class KeypointErrorBank:
 
     @cached_property
     def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compared places (M, 45), half their squared length (M), residuals and confidences (N); M is a multiple of
-        `NUM_NEIGHBORS`, and what is more than N infinitely far."""
+        """Compared positions (M, 45), half their squared length (M), residuals and confidences (N).
+
+        M is N rounded up to a multiple of `NUM_NEIGHBORS`; the padding is infinitely far.
+        """
         postures = torch.as_tensor(self.posture)[:, _POSTURE_JOINTS].flatten(1)
         padding = (0, -len(postures) % NUM_NEIGHBORS)
         return (
@@ -152,7 +162,7 @@ class KeypointErrorBank:
 
 
 def _jitter(residual: Tensor, random: torch.Generator) -> Tensor:
-    """Errors (B, L, 2), each person's turned and scaled as a whole."""
+    """Errors (B, L, 2), each person's rotated and scaled as a whole."""
     angle, scale = torch.randn(2, len(residual), 1, generator=random)
     angle, scale = _ROTATION_STD * angle, (_LOG_SCALE_STD * scale).exp()
     x, y = residual.unbind(-1)
@@ -162,8 +172,10 @@ def _jitter(residual: Tensor, random: torch.Generator) -> Tensor:
 
 
 def correct_landmark_bias(detections: RenderedDetections, body: Body) -> Array:
-    """The keypoints (N, 33, 2) px that the detector found on people of `body`'s shapes, moved to where real people's
-    would be: by what `_LANDMARK_BIAS` is in the picture."""
+    """Detected keypoints (N, 33, 2) px on rendered people, shifted to where they would be on real people.
+
+    The shift is the projection of `_LANDMARK_BIAS`.
+    """
     shifts = [
         project(detections, k, real_landmarks) - project(detections, k, rendered_landmarks)
         for k, (_, real_landmarks, rendered_landmarks) in enumerate(posed_landmarks(detections, body))
@@ -172,7 +184,7 @@ def correct_landmark_bias(detections: RenderedDetections, body: Body) -> Array:
 
 
 def posed_landmarks(detections: RenderedDetections, body: Body) -> Iterator[tuple[Array, Array, Array]]:
-    """Everybody's joints (24, 3), landmarks (33, 3) as real people have them, and as renders show them; world, m."""
+    """Joints (24, 3), landmarks (33, 3) of real people, and landmarks (33, 3) of renders, per person; world, m."""
     chain, shift = build_kinematic_chain(body), _landmark_bias()
     zero_shape = np.zeros(chain.num_shape_params)
     with torch.no_grad():
@@ -199,13 +211,13 @@ def posed_landmarks(detections: RenderedDetections, body: Body) -> Iterator[tupl
 
 
 def project(detections: RenderedDetections, k: int, points: Array) -> Array:
-    """Points (33, 3) of the world in picture k, px."""
+    """Project points (33, 3), world, to image k, px."""
     camera_points = points @ detections.rotation[k].T + detections.translation[k]
     return np.asarray(camera_points[:, :2] / camera_points[:, 2:] * detections.focal[k] + detections.size / 2)
 
 
 def _landmark_bias() -> Array:
-    """`_LANDMARK_BIAS` for every landmark, (33, 3) m in the axes of its parent joint."""
+    """`_LANDMARK_BIAS` for every landmark, (33, 3) m, in the axes of its parent joint."""
     shift = np.zeros((LANDMARKS, 3))
     for landmark, row in enumerate(read_csv("landmarks.csv")):
         shift[landmark, 1:] = _LANDMARK_BIAS.get(row["group"], (0, 0))
@@ -213,13 +225,13 @@ def _landmark_bias() -> Array:
 
 
 def _without_bias(posed: PosedBody, parent_joint: Array, shift: Array) -> Array:
-    """The landmarks (33, 3) of one posed body, in its frame, without a shift (33, 3) in their parent joints' axes."""
+    """Landmarks (33, 3) of one posed body, body frame, minus a shift (33, 3) in their parent joints' axes."""
     rotated_shift = posed.rotations[0, parent_joint] @ shift[..., None]
     return np.asarray(posed.landmarks[0] - rotated_shift[..., 0])
 
 
 def _view_direction(roi: Array, focal: float, size: Array) -> Array:
-    """(3, 3): from the camera's axes to those of one that looks at the ROI's centre and is rolled with it."""
+    """(3, 3): from the camera's axes to those of one that points at the ROI's centre and is rolled with it."""
     ray = np.array([*(roi[:2] - size / 2) / focal, 1.0])
     roll = so3.axis_angle_to_matrix(np.array([0, 0, -roi[3]]))
     return np.asarray(roll @ so3.rotation_between(ray, np.array([0, 0, 1.0])))

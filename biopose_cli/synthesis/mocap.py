@@ -1,5 +1,4 @@
-"""What every motion-capture reader returns: segment rotations measured from the recorded skeleton's own
-reference pose.
+"""Common types of the motion-capture readers: segment rotations relative to the recorded skeleton's reference pose.
 
 All vectors are in SMPL's axes (x to the subject's left, y up, z forward), lengths in metres.
 """
@@ -43,17 +42,17 @@ class Reference:
 class Take:
     """One recorded clip of T frames."""
 
-    source: str  # archive
-    subject: str  # split train and validation by it
+    source: str  # archive name
+    subject: str  # training and validation are split by it
     name: str
     fps: float
-    rotations: Array  # (T, 24, 3, 3) global, from the reference pose, of the segment below each SMPL joint
+    rotations: Array  # (T, 24, 3, 3) global, relative to the reference pose, of the segment below each SMPL joint
     hips: Array  # (T, 3) m, midpoint of the hip joints
     leg_length: float  # m, hip to knee to ankle
     reference: Reference
 
     def subsample(self, stride: int) -> Take:
-        """One frame in `stride`."""
+        """Every `stride`-th frame."""
         return Take(
             self.source, self.subject, self.name, self.fps / stride, self.rotations[::stride],
             self.hips[::stride], self.leg_length, self.reference,
@@ -61,8 +60,7 @@ class Take:
 
 
 def euler(order: str, degrees: ArrayLike) -> Array:
-    """Rotation matrices (..., 3, 3) of intrinsic angles (..., n) about the axes of `order`, such as "zyx",
-    degrees."""
+    """Rotation matrices (..., 3, 3) of intrinsic Euler angles (..., n), degrees, about the axes of `order` ("zyx")."""
     angles = np.asarray(degrees, float)
     rotations = Rotation.from_euler(order.upper(), angles.reshape(-1, len(order)), degrees=True)
     matrices: Array = rotations.as_matrix().reshape(*angles.shape[:-1], 3, 3)

@@ -1,5 +1,4 @@
-"""Motion capture for training and for the sample clip: three archives of the CMU database as SMPL poses of
-the default body.
+"""Motion capture for training and for the sample clip: three archives of the CMU database as SMPL poses.
 
 The data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding from
 NSF EIA-0196217.
@@ -23,19 +22,20 @@ from biopose_cli.synthesis.retarget import Motion, RestBody, has_off_axis_knees,
 _MAX_COPY_DIFFERENCE = 0.08  # largest difference of a rotation matrix's entries between two copies of one frame
 _COMPARED_JOINTS = ("pelvis", "spine3", "left_shoulder", "right_shoulder")
 _UNKNOWN_PREFIX = "unknown_"
-_TYPICAL_SUBJECT = "35"  # the subject whose bone lengths stand for the files that name no subject
+_TYPICAL_SUBJECT = "35"  # its bone lengths are used for files that name no subject
 
 
 def load_motions(folder: Path, body: RestBody, fps: float = 30, only: str = "") -> list[Motion]:
-    """All different and sound takes of the archives `cmu_amc`, `cmu_expmap` and `cmu_bvh` (.tar.xz) in `folder`, on
-    `body`.
+    """Read all distinct, sound takes of the CMU archives in `folder`, as SMPL poses.
+
+    The archives are `cmu_amc`, `cmu_expmap` and `cmu_bvh` (.tar.xz).
 
     Parameters
     ----------
-    fps
-        30 or 60 frames/s; the recordings' 60 or 120 are thinned.
-    only
-        Read only the files with this text in their path (for tests and quick looks).
+    folder : with the archives
+    body : body in its T-pose, to which the takes are retargeted
+    fps : 30 or 60 frames/s; recordings at 60 or 120 are subsampled
+    only : read only files whose path contains this text (for tests and quick checks)
 
     Raises
     ------
@@ -48,7 +48,7 @@ def load_motions(folder: Path, body: RestBody, fps: float = 30, only: str = "") 
 
 
 def retarget_all(takes: list[Take], body: RestBody, fps: float) -> list[Motion]:
-    """Retarget takes to `body`, each subject with its own corrections (so give all its takes at once)."""
+    """Retarget takes to `body`, with corrections per subject (so pass all takes of a subject at once)."""
     takes_by_subject = defaultdict(list)
     for take in takes:
         takes_by_subject[take.source, take.subject].append(take)
@@ -72,8 +72,7 @@ def read_amc_archive(folder: Path, only: str = "") -> list[Take]:
 
 
 def read_expmap_archive(folder: Path, only: str = "") -> list[Take]:
-    """`cmu_expmap.tar.xz`: SET/ACTION/ACTION_N.txt. The files name no subject, so each action counts as
-    one."""
+    """`cmu_expmap.tar.xz`: SET/ACTION/ACTION_N.txt. Files name no subject, so each action counts as one."""
     skeleton = cmu.read_asf(dict(_read_members(folder / "cmu_amc.tar.xz", f"{_TYPICAL_SUBJECT}.asf")).popitem()[1])
     return [
         cmu.read_expmap(text, skeleton, f"{_UNKNOWN_PREFIX}{path.parts[-2]}", "/".join(path.with_suffix("").parts[-3:]))
@@ -96,8 +95,7 @@ def read_bvh_archive(folder: Path, only: str = "") -> list[Take]:
 
 
 def drop_duplicates(takes: list[Take]) -> list[Take]:
-    """One copy of each take, the first in the list, under its subject and number wherever another copy names
-    them."""
+    """One copy of each take: the first in the list, with subject and number from any copy that has them."""
     named = [take for take in takes if not take.subject.startswith(_UNKNOWN_PREFIX)]
     by_name: dict[str, Take] = {}
     for take in takes:
@@ -111,10 +109,9 @@ def drop_duplicates(takes: list[Take]) -> list[Take]:
 
 
 def _is_copy(take: Take, other: Take) -> bool:
-    """Whether frames of `take`, at a quarter, half and three quarters, are in `other` at the same spacing.
+    """Whether the frames of `take` at a quarter, half and three quarters occur in `other` at the same spacing.
 
-    Compared at 60 frames/s in the pelvis, chest and upper arms, on which all three archives agree within 3
-    degrees.
+    Compared at 60 frames/s in the pelvis, chest and upper arms, in which the three archives agree within 3 degrees.
     """
     take_rotations, other_rotations = (
         clip.subsample(_stride(clip.fps, 60)).rotations[:, [INDEX[joint] for joint in _COMPARED_JOINTS]]
@@ -141,5 +138,5 @@ def _read_members(archive: Path, only: str, always: str = "\0") -> Iterator[tupl
 def _stride(recorded: float, target: float) -> int:
     stride = round(recorded / target)
     if abs(stride * target - recorded) > 0.01 * recorded:
-        raise ValueError(f"{recorded:g} frames/s cannot be thinned to {target:g}")
+        raise ValueError(f"{recorded:g} frames/s cannot be subsampled to {target:g}")
     return stride

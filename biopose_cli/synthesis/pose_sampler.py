@@ -1,8 +1,8 @@
-"""Poses of SMPL's joints for synthetic views: motion capture, and what people do that it lacks.
+"""Poses of SMPL's joints for synthetic views: motion capture, and actions that it lacks.
 
-Motion capture is mostly walking and running. `joint_motion.py` has squats, chairs, floors, reaching, patients' gaits
-and quiet standing as angles of the skeleton; here they become rotations of the body's joints. Global rotations are
-meant in SMPL's axes (x to the subject's left, y up, z forward). N poses.
+Motion capture is mostly walking and running. `joint_motion.py` has squats, chairs, floor exercises, reaching, patients'
+gaits and quiet standing as joint angles of the skeleton; here they become rotations of SMPL's joints. Global rotations
+are in SMPL's axes (x to the subject's left, y up, z forward). N poses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from biopose_cli.synthesis.retarget import Motion
 from biopose_cli.synthesis.subjects import ScaledSubject
 from biopose_cli.typing import Array
 
-SEGMENT_BODY = {  # SMPL joint: the skeleton's body that its segment moves with
+SEGMENT_BODY = {  # SMPL joint: the skeleton's body that moves its segment
     "pelvis": "pelvis", "spine3": "torso", "head": "head",
     **{
         f"{side}_{joint}": f"{body}_{side[0]}"
@@ -35,28 +35,33 @@ SEGMENT_BODY = {  # SMPL joint: the skeleton's body that its segment moves with
         )
     },
 }  # fmt: skip
-# What lies between two of them, as a share of the way
+# Joints between two of them: fraction of the rotation between their neighbours
 _INTERPOLATED_SEGMENTS = {
     "spine1": ("pelvis", "spine3", 1 / 3),
     "spine2": ("pelvis", "spine3", 2 / 3),
     "neck": ("spine3", "head", 0.5),
 }
-_MAX_PERTURBATION = 22.0  # degrees, the most by which joints are turned at random
-_FULL_RANGE = np.radians(60)  # an axis with a narrower range is turned less
+_MAX_PERTURBATION = 22.0  # degrees, largest random rotation of a joint
+_FULL_RANGE = np.radians(60)  # an axis with a narrower range is rotated less
 _ARMS = (13, 14, *range(16, 22))
 _UPPER_BODY = (3, 6, 9, 12, 15, *_ARMS)  # the hips
 _LIMBS = ((16, 18, 20), (17, 19, 21), (1, 4, 7, 10), (2, 5, 8, 11))
-_RANDOM_LIMB_PROB = 0.4  # of the limbs of a person whose limbs may be anywhere
-_SCAPULA_FRACTION = 0.15  # of the upper arm's turn out of the T-pose is the shoulder blade's: the skeleton has none
+_RANDOM_LIMB_PROB = 0.4  # per limb, in people with random limbs
+# of the upper arm's rotation out of the T-pose goes to the shoulder blade, which the skeleton lacks
+_SCAPULA_FRACTION = 0.15
 
 
 class PoseSampler:
-    """Poses without end: `draw` gives rotations relative to the parents.
+    """Endless random poses; `draw` returns rotation vectors relative to the parents.
 
-    motions: captured, at any rate. mocap_fraction, static_fraction: shares of all poses that are taken from them, and
-    that are held quietly (mostly standing); the others are invented. recombined_fraction, random_fraction,
-    perturbed_fraction: shares of all whose arms, or all above the hips, are then those of another; some of whose limbs
-    are anywhere; whose joints are turned at random.
+    Parameters
+    ----------
+    motions : captured motion, at one frame rate
+    mocap_fraction : fraction of poses from motion capture
+    static_fraction : fraction of static poses (mostly standing); the remaining ones are frames of `joint_motion`
+    perturbed_fraction : fraction of poses with random joint rotations added
+    recombined_fraction : fraction of poses with the arms, or everything above the hips, of another pose
+    random_fraction : fraction of poses with some limbs drawn at random within their ranges
     """
 
     def __init__(
@@ -78,7 +83,10 @@ class PoseSampler:
         self.joint_space = JointSpacePoses()
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
-        """(N, 24, 3) rad, rotation vectors; half of them mirrored. World frame, y up, any heading."""
+        """Rotation vectors (N, 24, 3), rad; half of them mirrored.
+
+        The root's is in the world (y up), with any heading.
+        """
         num_mocap, num_static = round(count * self.mocap_fraction), round(count * self.static_fraction)
         poses = np.concatenate(
             [
@@ -103,12 +111,14 @@ class PoseSampler:
 
 
 def perturb(poses: Array, rng: np.random.Generator, std: Array) -> Array:
-    """Poses (N, 24, 3) with their joints turned at random by a standard deviation of `std` (N) rad, within their
-    ranges (`body/data/limits.csv`) or no further out of them than they were; the root stays."""
+    """Poses (N, 24, 3) with random rotations of standard deviation `std` (N) rad added to their joints.
+
+    Joints stay within their ranges (`body/data/limits.csv`), or no further outside than before. The root is unchanged.
+    """
     lower, upper = joint_ranges()
     joints = list(ACTIVE_JOINTS[1:])
     initial = poses[:, joints]
-    range_factor = np.minimum(1.0, (upper - lower) / _FULL_RANGE)  # a knee turns about its hinge only
+    range_factor = np.minimum(1.0, (upper - lower) / _FULL_RANGE)  # a knee rotates only about its hinge
     perturbed = initial + std[:, None, None] * range_factor * rng.normal(size=initial.shape)
     result = poses.copy()
     result[:, joints] = np.clip(perturbed, np.minimum(lower, initial), np.maximum(upper, initial))
@@ -116,7 +126,7 @@ def perturb(poses: Array, rng: np.random.Generator, std: Array) -> Array:
 
 
 def recombine(poses: Array, rng: np.random.Generator, fraction: float) -> Array:
-    """Poses (N, 24, 3), a share of which has the arms, or all above the hips, of another of them."""
+    """Poses (N, 24, 3), a fraction of which get the arms, or everything above the hips, of another pose."""
     result, donors = poses.copy(), poses[rng.permutation(len(poses))]
     selected = rng.random(len(poses)) < fraction
     for joints, receivers in ((_UPPER_BODY, selected & (rng.random(len(poses)) < 0.5)), (_ARMS, selected)):
@@ -126,11 +136,11 @@ def recombine(poses: Array, rng: np.random.Generator, fraction: float) -> Array:
 
 
 def sample_within_limits(poses: Array, rng: np.random.Generator) -> Array:
-    """Poses (N, 24, 3) some of whose limbs are on their way to anywhere within their ranges."""
+    """Poses (N, 24, 3), some of whose limbs are moved towards random angles within their ranges."""
     lower, upper = joint_ranges()
     result = poses.copy()
     for limb in _LIMBS:
-        limit_rows = np.array(limb) - 1  # of the ranges, which leave out the pelvis
+        limit_rows = np.array(limb) - 1  # rows of the ranges, which exclude the pelvis
         target = rng.uniform(lower[limit_rows], upper[limit_rows], (len(poses), len(limb), 3))
         weight = rng.random((len(poses), 1, 1)) * (rng.random((len(poses), 1, 1)) < _RANDOM_LIMB_PROB)
         result[:, limb] += weight * (target - result[:, limb])
@@ -154,14 +164,14 @@ class JointSpacePoses:
         return self.to_smpl(motion.reshape(-1, motion.shape[-1])[:count])
 
     def static(self, count: int, rng: np.random.Generator) -> Array:
-        """(N, 24, 3): people who hold a pose; two of five stand quietly, others sit, crouch or dance."""
+        """Poses (N, 24, 3) of people who hold still: two in five stand quietly, the others sit, crouch or dance."""
         return self.to_smpl(joint_motion.sample_action(joint_motion.HOLD, count, 2, 1.0, rng)[:, 0])
 
     def to_smpl(self, q: Array) -> Array:
-        """(N, 24, 3) of angles (N, D) in the order of `joint_motion.COORDINATES`."""
+        """SMPL poses (N, 24, 3) of angles (N, D) in the order of `joint_motion.COORDINATES`."""
         rotations = (
             self._body_rotations(q[:, self.coordinate_order]) @ np.swapaxes(self.rest_rotations, 1, 2)[:, None]
-        )  # (J, N, 3, 3), from the T-pose
+        )  # (J, N, 3, 3), relative to the T-pose
         names = self.kinematics.spec.bodies
         global_rotations = np.empty((NUM_JOINTS, len(q), 3, 3))
         for joint, body in SEGMENT_BODY.items():
@@ -182,13 +192,13 @@ class JointSpacePoses:
         return np.asarray(axis_angles.reshape(-1, NUM_JOINTS, 3), np.float32)
 
     def _body_rotations(self, q: Array) -> Array:
-        """Rotations of the skeleton's bodies in ground, (J, N, 3, 3), of angles (N, D)."""
+        """Rotations (J, N, 3, 3) of the skeleton's bodies in ground, from angles (N, D)."""
         with torch.no_grad():
             rotation = self.kinematics.body_transforms(torch.as_tensor(np.asarray(q, np.float64))).rotation
         return np.moveaxis(rotation.numpy(), -1, 1)
 
 
 def _interpolate(start: Array, end: Array, fraction: float) -> Array:
-    """Rotations (N, 3, 3) a share of the way from `start` to `end`."""
+    """Rotations (N, 3, 3) at a fraction of the way from `start` to `end`."""
     axis_angle = Rotation.from_matrix(np.swapaxes(start, -1, -2) @ end).as_rotvec()
     return np.asarray(start @ Rotation.from_rotvec(fraction * axis_angle).as_matrix())

@@ -1,7 +1,7 @@
-"""Rendered people as the detect stage's network sees them, with the bodies and cameras that made them.
+"""Detections of the detect stage's network on rendered people, with the true bodies and cameras.
 
-They tell how the detector errs (`keypoint_error_bank.py`), and are a test with exact truth for whatever recovers
-bodies. World frame: y up, floor y = 0; camera frame: OpenCV's. m, rad; px count from the image's upper left corner.
+They measure the detector's errors (`keypoint_error_bank.py`), and serve as a test with exact truth for body recovery.
+World frame: y up, floor y = 0; camera frame: OpenCV's. m, rad; px count from the image's upper left corner.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from biopose_cli.synthesis.subjects import random_betas
 from biopose_cli.typing import Array
 
 IMAGE_SIZE = 480  # px, side of an image: a person's crop is mostly larger than the network's 256 px
-MIN_SCORE = 0.5  # least score of a detection that is kept
-_FOCAL_RANGE = (0.75, 1.7)  # of the image's side: phones from wide to tele, and pictures cut out of theirs
-_PITCH, _ROLL = (5.0, 12.0), 6.0  # degrees: mean and spread, downwards; spread
-_PERSON_FRACTION = (0.35, 0.85)  # how much of the image's side a person takes
-_MIN_DISTANCE = 0.5  # m between the camera and the ball around the person
-_MIN_HEIGHT = 0.15  # m above the floor: no camera is deeper
-_TRUNCATION_PROB, _TRUNCATED_FRACTION = (
-    0.1,
-    (0.08, 0.3),
-)  # share of people who reach out of the image, and how much of them then does
-_PERTURBATION_STD = 15.0  # degrees, spread of a change of a joint
+MIN_SCORE = 0.5  # detections with a lower score are dropped
+_FOCAL_RANGE = (0.75, 1.7)  # of the image's side: phones from wide to tele, and cropped images
+# degrees: mean and standard deviation of the downward pitch; standard deviation of the roll
+_PITCH, _ROLL = (5.0, 12.0), 6.0
+_PERSON_FRACTION = (0.35, 0.85)  # person's size over the image's side
+_MIN_DISTANCE = 0.5  # m between the camera and the bounding sphere of the person
+_MIN_HEIGHT = 0.15  # m above the floor, of the camera
+# fraction of people who are cut off by the image's border, and by how much
+_TRUNCATION_PROB, _TRUNCATED_FRACTION = 0.1, (0.08, 0.3)
+_PERTURBATION_STD = 15.0  # degrees, standard deviation of a joint's perturbation
 
 
 @dataclass(frozen=True)
 class RenderedDetections:
-    """N looks at people.
+    """N detections of rendered people, with their truth.
 
-    Truth: `pose` (N, 24, 3) rotation vectors, the root's in the world, `perturbed` (N) whether its joints were turned
-    at random; `betas` (N, 10); `transl` (N, 3), SMPL's, world; `rotation` (N, 3, 3) and `translation` (N, 3): camera =
+    Truth: `pose` (N, 24, 3) rotation vectors, the root's in the world; `perturbed` (N) whether random joint rotations
+    were added; `betas` (N, 10); `transl` (N, 3), SMPL's, world; `rotation` (N, 3, 3) and `translation` (N, 3): camera =
     rotation @ world + translation; `focal` (N) px, square pixels, principal point in the middle of an image of `size`
-    (2) px, width and height; `subject` (N) who moved so. Seen: `roi` (N, 4) where the network looked
-    (`geometry/roi.py`); `keypoints` (N, 33, 2) px of the image, with `confidence` (N, 33); `landmarks_3d` (N, 33, 3)
-    the network's own guess from the hips' middle, camera axes.
+    (2) px, width and height; `subject` (N) source of the motion.
+
+    Predicted: `roi` (N, 4) region of interest of the network (`geometry/roi.py`); `keypoints` (N, 33, 2) px of the
+    image, with `confidence` (N, 33); `landmarks_3d` (N, 33, 3) m relative to the hips' midpoint, camera axes.
     """
 
     pose: Array
@@ -71,7 +71,7 @@ class RenderedDetections:
         return len(self.pose)
 
     def select(self, index: Array) -> RenderedDetections:
-        """Some of them, by a mask or by number."""
+        """The entries at `index`, a mask or indices."""
         rows = {f.name: getattr(self, f.name)[index] for f in fields(RenderedDetections) if f.name != "size"}
         return RenderedDetections(**rows, size=self.size)
 
@@ -88,7 +88,7 @@ class RenderedDetections:
 
     @staticmethod
     def concatenate(parts: Sequence[RenderedDetections]) -> RenderedDetections:
-        """Several in one; their images must have one size."""
+        """Join several into one; their images must have the same size."""
         columns = {
             f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(RenderedDetections)
         }
@@ -107,20 +107,21 @@ def render_and_detect(
     perturbed_fraction: float = 0.5,
     processes: int = 1,
 ) -> RenderedDetections:
-    """Render `count` people and look at them twice, as tracking does; those the network takes for nobody are left out.
+    """Render `count` people and run the detector twice on each, as tracking does. Missed people are left out.
 
-    Everybody has a random shape, clothes, room and camera; the result depends on the seed and not on `processes`.
+    Everybody has a random shape, clothes, room and camera. The result depends on the seed, not on `processes`.
 
     Parameters
     ----------
-    weights_path
-        Of the landmark network (`io.assets.ensure`).
-    poses
-        (P, 24, 3) rotation vectors, world, from which is drawn; `subjects` (P) str.
-    perturbed_fraction
-        Share of the poses whose joints are turned at random.
-    processes
-        1 works in this one, without others.
+    actor : the body
+    weights_path : of the landmark network (`io.assets.ensure`)
+    poses : (P, 24, 3) rotation vectors, world, to draw from
+    subjects : (P) str, subject of each pose
+    count : number of people
+    seed : of all random choices
+    progress : reports the number of finished people
+    perturbed_fraction : fraction of the poses with random joint rotations added
+    processes : number of worker processes; 1 runs in this process
     """
     progress.start("rendered people", count, "people")
     rows = []
@@ -135,7 +136,7 @@ Row = dict[str, Array | bool | str]
 
 
 class _Worker:
-    """Renders and looks; what is behind number k depends on the seed and k only."""
+    """Renders and detects; entry k depends only on the seed and k."""
 
     def __init__(
         self,
@@ -159,7 +160,7 @@ class _Worker:
         )
 
     def make_row(self, number: int) -> Row | None:
-        """One entry of `RenderedDetections`, or None if the network sees nobody."""
+        """One entry of `RenderedDetections`, or None if the network detects nobody."""
         rng = np.random.default_rng((self.seed, number))
         chosen = rng.integers(len(self.poses))
         pose = self.poses[chosen].astype(float)
@@ -195,7 +196,7 @@ class _Worker:
 
 
 def row_of(pose: Array, betas: Array, transl: Array, camera: Camera, pred: dict[str, Array]) -> Row:
-    """The numbers of one entry of `RenderedDetections`."""
+    """One entry of `RenderedDetections`."""
     gt = {
         "pose": pose,
         "betas": betas,
@@ -207,7 +208,7 @@ def row_of(pose: Array, betas: Array, transl: Array, camera: Camera, pred: dict[
     return {name: np.asarray(value, np.float32) for name, value in (gt | pred).items()}
 
 
-_worker: list[_Worker] = []  # of a worker process
+_worker: list[_Worker] = []  # in a worker process
 
 
 def _init_worker(*worker_args: object) -> None:
@@ -231,7 +232,7 @@ def _make_rows(
 
 
 def sample_phone_camera(vertices: Array, rng: np.random.Generator) -> Camera:
-    """A camera held by hand before a person, vertices (V, 3) in the world."""
+    """A random hand-held camera that points at a person with vertices (V, 3), world."""
     focal = IMAGE_SIZE * rng.uniform(*_FOCAL_RANGE)
     heading = rng.uniform(-np.pi, np.pi)
     pitch, roll = np.radians([rng.normal(*_PITCH), rng.normal(0, _ROLL)])
@@ -240,7 +241,7 @@ def sample_phone_camera(vertices: Array, rng: np.random.Generator) -> Camera:
     min_distance = _MIN_DISTANCE + float(np.linalg.norm(vertices - center, axis=1).max())
     target_size = IMAGE_SIZE * rng.uniform(*_PERSON_FRACTION)
     distance = 2 * min_distance
-    for _ in range(4):  # the picture is not quite as large as one over the distance
+    for _ in range(4):  # the image size is not exactly inverse to the distance
         position = center + distance * backward
         position[1] = max(position[1], _MIN_HEIGHT)
         projected = look_at(position, center, focal, IMAGE_SIZE, IMAGE_SIZE, roll).project(vertices)
@@ -258,7 +259,7 @@ def sample_phone_camera(vertices: Array, rng: np.random.Generator) -> Camera:
 
 
 def gt_roi(render: Render) -> Array:
-    """The ROI (4,) that a perfect detector would give."""
+    """ROI (4,) of a perfect detector."""
 
     def project(points: Array) -> Array:
         homogeneous = points @ render.camera.matrix.T

@@ -1,8 +1,8 @@
-"""Pictures for the image branch: rendered people, and the maps that the detector's network has of them.
+"""Images for the image branch: rendered people, and the feature maps of the detector's network.
 
-A picture is looked at straight and in a mirror, as the detector does, and either look is a sample. Rooms take longer to
-draw than people, so `GROUP_SIZE` people share one room and camera; what is behind picture k depends on the seed and k
-only. The maps are large (230 KB a sample): they stay on disk, in shards, and a shard that is there is not made again.
+Each image is processed as it is and mirrored, as in the detector; each is one sample. Rooms take longer to render than
+people, so `GROUP_SIZE` people share a room and camera. Image k depends only on the seed and k. The maps are large (230
+KB per sample), so they stay on disk, in shards; existing shards are not made again.
 """
 
 from __future__ import annotations
@@ -41,25 +41,27 @@ from biopose_cli.synthesis.rendering import Actor, Render, Scene
 from biopose_cli.synthesis.subjects import random_betas
 from biopose_cli.typing import Array
 
-SHARD_SIZE = 256  # pictures
-GROUP_SIZE = 8  # people before one camera
-_POSITION_STD = 0.4  # m, spread of where the others of a group stand
+SHARD_SIZE = 256  # images per shard
+GROUP_SIZE = 8  # people per camera
+_POSITION_STD = 0.4  # m, standard deviation of the others' positions in a group
 _MIN_VISIBLE_FRACTION, _MAX_TRIES = (
     0.85,
     10,
-)  # share of such a person that is in the picture; places that are tried
+)  # fraction of such a person that must be in the image; number of positions tried
 _ROI_ERROR_STD = (
     0.03,
     0.05,
     6.0,
-)  # spread of a tracked ROI's centre and side, parts of the side; of its rotation, degrees
+)  # standard deviation of a tracked ROI's centre and side, fractions of the side; of its rotation, degrees
 
 
 @dataclass(frozen=True)
 class RenderedImages:
-    """P pictures. `detections`: what is known and seen of them. `feature_maps`: for each of `layers` its shards in
-    order, each an array (pictures, 2, side, side, channels) float16 on disk (of `RAW_CROP` uint8): of the crop and of
-    its mirror image."""
+    """P images.
+
+    `detections`: their truth and detections. `feature_maps`: for each of `layers` its shards in order, each an array
+    (images, 2, side, side, channels) on disk, float16 (`RAW_CROP`: uint8), of the crop and of its mirror image.
+    """
 
     detections: RenderedDetections
     layers: tuple[str, ...]
@@ -69,7 +71,7 @@ class RenderedImages:
         return len(self.detections)
 
     def gather_maps(self, image_index: Array, flipped: Array, layers: Sequence[str]) -> list[Array]:
-        """For these layers the maps (N, side, side, channels) of pictures (N), straight or mirrored (N) bool."""
+        """Maps (N, side, side, channels) of each layer, for images (N), mirrored where `flipped` (N) is True."""
         layer_maps = [self.feature_maps[self.layers.index(layer)] for layer in layers]
         ends = np.cumsum([len(shard) for shard in self.feature_maps[0]])
         part = np.searchsorted(ends, image_index, side="right")
@@ -93,22 +95,27 @@ def render_dataset(
     *,
     processes: int = 1,
 ) -> RenderedImages:
-    """Render `count` people, rounded up to whole shards, but for those that the network takes for nobody, into
-    `folder`, or go on where that was cut, and open them.
+    """Render `count` people (rounded up to full shards) into `folder`, resuming an interrupted run.
+
+    People the detector misses are skipped.
 
     Parameters
     ----------
-    weights_path
-        Of the landmark network (`io.assets.ensure`); `layers`: of it, or `RAW_CROP`.
-    poses
-        (P, 24, 3) rotation vectors, world, from which is drawn, as they are; `subjects` (P) str.
-    processes
-        1 works in this one, without others.
+    folder : output folder
+    actor : the body
+    weights_path : of the landmark network (`io.assets.ensure`)
+    poses : (P, 24, 3) rotation vectors, world, to draw from, used without change
+    subjects : (P) str, subject of each pose
+    count : number of people
+    seed : of all random choices
+    layers : of the landmark network, or `RAW_CROP`
+    progress : reports the number of finished shards
+    processes : number of worker processes; 1 runs in this process
 
     Raises
     ------
     SettingError
-        `folder` holds pictures of other poses, another seed or other layers.
+        `folder` holds images of other poses, another seed or other layers.
     """
     _lock_inputs(folder, poses, seed, layers)
     shards = range(-(-count // SHARD_SIZE))
@@ -129,7 +136,7 @@ def render_dataset(
 
 
 def _lock_inputs(folder: Path, poses: Array, seed: int, layers: Sequence[str]) -> None:
-    """Note in the folder what its pictures are made from, so that others are never mixed in."""
+    """Write a digest of the inputs into the folder, so that it never holds images of different inputs."""
     folder.mkdir(parents=True, exist_ok=True)
     inputs = {
         "seed": seed,
@@ -138,13 +145,15 @@ def _lock_inputs(folder: Path, poses: Array, seed: int, layers: Sequence[str]) -
     }
     path = folder / "made_from.json"
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != inputs:
-        raise SettingError(f"{folder} holds pictures of other poses or seeds", "Remove it: they are made anew")
+        raise SettingError(
+            f"{folder} holds images of other poses or seeds", "Remove it; the images will be rendered again"
+        )
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(inputs), encoding="utf-8")
 
 
 def load(folder: Path, num_shards: int, layers: Sequence[str]) -> RenderedImages:
-    """The first `num_shards` shards in `folder`."""
+    """Open the first `num_shards` shards in `folder`."""
     detections = RenderedDetections.concatenate(
         [RenderedDetections.load(_detections_path(folder, shard)) for shard in range(num_shards)]
     )
@@ -196,10 +205,10 @@ class _Worker:
         }
         RenderedDetections(**columns, size=np.array([IMAGE_SIZE, IMAGE_SIZE])).save(
             _detections_path(self.folder, shard)
-        )  # last: the shard is complete
+        )  # last: marks the shard as complete
 
     def _render_group(self, number: int) -> list[tuple[Row, list[Array]]]:
-        """`GROUP_SIZE` people in one room, as far as the network sees them."""
+        """`GROUP_SIZE` people in one room, without those that the network misses."""
         rng = np.random.default_rng((self.seed, number))
         scene: Scene | None = None
         results = []
@@ -234,7 +243,7 @@ class _Worker:
         return results
 
     def _detect(self, render: Render, rng: np.random.Generator) -> tuple[dict[str, Array], list[Array]] | None:
-        """What the network sees where it would look when it tracks; None: nobody."""
+        """Detections and maps in the ROI of a tracker; None if the network detects nobody."""
         roi = gt_roi(render)
         center_std, size_std, rotation_std = _ROI_ERROR_STD
         roi = roi + np.array([*(center_std * roi[2] * rng.normal(size=2)), 0, np.radians(rotation_std) * rng.normal()])
@@ -255,7 +264,7 @@ class _Worker:
 
 
 def _sample_floor_position(camera: Camera, distance: float, vertices: Array, rng: np.random.Generator) -> Array:
-    """Where on the floor (3,) a body with vertices (V, 3) may stand, about so far from the camera and in sight."""
+    """Random floor position (3,) of a body with vertices (V, 3), about `distance` m from the camera and in its view."""
     forward = camera.rotation[2] * [1, 0, 1]
     center = camera.position * [1, 0, 1] + distance * forward / np.linalg.norm(forward)
     for _ in range(_MAX_TRIES):
@@ -266,7 +275,7 @@ def _sample_floor_position(camera: Camera, distance: float, vertices: Array, rng
     return position
 
 
-_worker: list[_Worker] = []  # of a worker process
+_worker: list[_Worker] = []  # in a worker process
 
 
 def _init_worker(*worker_args: object) -> None:

@@ -1,13 +1,13 @@
-"""Pictures of a clothed body in a room, with the camera, joints and vertices that made them.
+"""Images of a clothed body in a room, with the true camera, joints and vertices.
 
     actor = load_actor()
     for render in render_images(actor, poses, betas, transl, cameras, seed=1):
         render.image      # uint8 RGB (H, W, 3), upright
         render.joints     # (24, 3) m, camera frame; render.vertices likewise (V, 3)
-        render.camera     # known matrix, rotation, translation
+        render.camera     # matrix, rotation, translation
 
-`cameras` come from `render.scene.look_at`, in the poses' own world (y up, floor y = 0). `render_clip` is the same for
-one clip: one camera, one room and one outfit for all frames.
+`cameras` come from `render.scene.look_at`, in the world of the poses (y up, floor y = 0). `render_clip` does the same
+for one clip: one camera, one room and one outfit for all frames.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ AMBIENT, SUN, FILL = (
     0.26,
     0.90,
     0.16,
-)  # strengths of the light from everywhere, the key light and the light at the camera
+)  # strengths of the ambient light, the key light and the light at the camera
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A body that can be dressed and drawn."""
+    """A body that can be dressed and rendered."""
 
     body: Body
     skinning_weights: Array  # (V, 24) skinning
@@ -51,7 +51,7 @@ class Actor:
         return self.vertices(zero, betas, zero[:, 0])[0], self.body.rest_joints(_tensor(betas)).numpy().astype(float)
 
     def rest_body(self, betas: Array) -> RestBody:
-        """What retargeting needs of this shape."""
+        """T-pose of this shape for retargeting."""
         vertices, joints = self.rest_vertices_and_joints(betas)
         return RestBody(joints, float(vertices[:, 1].min()))
 
@@ -70,17 +70,17 @@ class Actor:
 
 @dataclass(frozen=True)
 class Render:
-    """One picture and what is known about it."""
+    """One image and its ground truth."""
 
     image: Array  # uint8 RGB (H, W, 3)
-    mask: Array  # (H, W) share of each pixel that the body covers, 0..1
+    mask: Array  # (H, W) fraction of each pixel that the body covers, 0..1
     joints: Array  # (24, 3) m, camera frame
     vertices: Array  # (V, 3) m, camera frame, without clothes
     camera: Camera
 
 
 def load_actor(path: Path | None = None) -> Actor:
-    """The body in `path` (None: the default body). Raises BodyFileError as `load_body` does."""
+    """Load the body in `path` (None: the default body). Raises BodyFileError as `load_body` does."""
     return Actor(load_body(path), np.asarray(read_body(path or DEFAULT_BODY).weights, float))
 
 
@@ -93,16 +93,17 @@ def render_images(
     seed: int,
     supersample: int = 2,
 ) -> Iterator[Render]:
-    """One picture per pose, each with clothes, room and light of its own.
+    """Render one image per pose, each with its own clothes, room and light.
 
     Parameters
     ----------
-    poses
-        (N, 24, 3) axis-angle, world (y up, floor y = 0); `betas` (10,) or (N, 10); `transl` (N, 3) m.
-    cameras
-        N of them, in the same world.
-    supersample
-        Subpixels along each side of a pixel.
+    actor : the body
+    poses : (N, 24, 3) axis-angle, world (y up, floor y = 0)
+    betas : (10,) or (N, 10)
+    transl : (N, 3) m
+    cameras : N, in the same world
+    seed : of clothes, rooms, light and noise
+    supersample : subpixels along each side of a pixel
     """
     shapes = np.broadcast_to(betas, (len(poses), 10))
     for index, camera in enumerate(cameras):
@@ -114,8 +115,10 @@ def render_images(
 def render_clip(
     actor: Actor, poses: Array, betas: Array, transl: Array, camera: Camera, seed: int, supersample: int = 2
 ) -> Iterator[Render]:
-    """A clip of T frames under one camera: same clothes, room and light throughout. Arguments as for
-    `render_images`."""
+    """Render a clip of T frames with one camera, and the same clothes, room and light throughout.
+
+    Parameters as in `render_images`.
+    """
     rng = np.random.default_rng(seed)
     outfit = dress(*actor.rest_vertices_and_joints(betas), actor.skinning_weights, seed)
     scene = Scene.create(camera, seed, rng)
@@ -129,8 +132,11 @@ def render_clip(
 
 @dataclass(frozen=True)
 class Scene:
-    """An empty room before a camera: its picture `background` (H, W, 3), the floor's places `floor_points` (H, W, 2) in
-    it, and the direction `sun` (3,) of the light."""
+    """An empty room before a camera.
+
+    `background` (H, W, 3) is its image, `floor_points` (H, W, 2) are the floor's positions in it, and `sun` (3,) is the
+    direction of the light.
+    """
 
     camera: Camera
     background: Array
@@ -139,7 +145,7 @@ class Scene:
 
     @staticmethod
     def create(camera: Camera, seed: int, rng: np.random.Generator) -> Scene:
-        """The room of `seed`, with light as chance has it."""
+        """Room of `seed`, with random light."""
         background, floor_points = Background(seed).render(camera)
         sun = rng.uniform([-0.6, 1.0, -0.6], [0.6, 1.6, 0.6])
         return Scene(camera, background, floor_points, sun / np.linalg.norm(sun))
@@ -153,7 +159,7 @@ class Scene:
         rng: np.random.Generator,
         supersample: int = 2,
     ) -> Render:
-        """The picture of a body, vertices (V, 3) and joints (24, 3), world."""
+        """Image of a body with vertices (V, 3) and joints (24, 3), world."""
         camera = self.camera
         light = shadow(vertices, self.floor_points, self.sun)
         body_image, mask = _render_body(vertices, faces, outfit, camera, self.sun, supersample)
@@ -179,7 +185,7 @@ def _render_body(
 
 
 def _expose(linear_image: Array, rng: np.random.Generator) -> Array:
-    """Linear light to an 8-bit picture, with a lens's softness and a sensor's noise."""
+    """Convert linear light to an 8-bit image, with lens blur and sensor noise."""
     soft = cv2.GaussianBlur(np.clip(linear_image, 0, 1), (0, 0), 0.6)
     levels = 255 * soft ** (1 / GAMMA)
     grain = cv2.GaussianBlur(rng.normal(0, 4.0, levels.shape).astype(np.float32), (0, 0), 0.7)
@@ -192,9 +198,9 @@ def _tensor(values: Array) -> torch.Tensor:
 
 
 def to_camera_frame(camera: Camera, poses: Array, transl: Array, pelvis: Array) -> tuple[Array, Array]:
-    """World poses (T, 24, 3) and translations (T, 3) as the camera sees them: its own axes instead of the world's.
+    """World poses (T, 24, 3) and translations (T, 3) in the camera's axes instead of the world's.
 
-    `pelvis` (3,) is the pelvis joint of the shaped T-pose, about which SMPL turns the root.
+    `pelvis` (3,) is the pelvis joint of the shaped T-pose, the centre of SMPL's root rotation.
     """
     camera_poses = np.array(poses, float)
     root = Rotation.from_matrix(camera.rotation) * Rotation.from_rotvec(camera_poses[:, 0])

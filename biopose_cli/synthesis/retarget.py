@@ -1,9 +1,8 @@
-"""From a recorded skeleton's segment rotations to SMPL's pose parameters.
+"""Retargeting of a recorded skeleton's segment rotations to SMPL's pose parameters.
 
-Each SMPL segment takes the global rotation of the recorded segment, after both have been laid over each other
-in their reference poses: long axis on long axis, hinge on hinge. So knees and elbows bend about the body's
-own hinges, and a straight knee of the recording (hip, knee and ankle centres in line) is a straight knee of
-the body.
+Each SMPL segment takes the global rotation of the recorded segment, after both are aligned in their reference poses:
+long axis to long axis, hinge to hinge. So knees and elbows bend about the body's own hinges, and a straight knee of the
+recording (hip, knee and ankle centres in line) is a straight knee of the body.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from biopose_cli.body.model import MIRROR_JOINT
 from biopose_cli.synthesis.mocap import INDEX, PARENTS, Reference, Take, euler
 from biopose_cli.typing import Array
 
-STANCE_SPEED = 0.15  # m/s; a slower ankle and toe belong to a foot that stands (our choice)
+STANCE_SPEED = 0.15  # m/s; a slower ankle and toe belong to a standing foot (our choice)
 STANCE_HEIGHT = 0.05  # m above the lowest ankle of the take
-_SOFTNESS = np.radians(2.0)  # a knee that comes near straight is straightened by less, and never past it
+_SOFTNESS = np.radians(2.0)  # an almost straight knee is straightened by less, and never hyperextended
 
 
 @dataclass(frozen=True)
 class RestBody:
-    """What retargeting needs to know of a body in SMPL's T-pose (m, SMPL's axes)."""
+    """Body in SMPL's T-pose, as retargeting needs it (m, SMPL's axes)."""
 
     joints: Array  # (24, 3)
     floor: float  # height of the soles
@@ -38,8 +37,10 @@ class RestBody:
 
 @dataclass(frozen=True)
 class Corrections:
-    """What one subject's recording leaves open. `axes` (24, 3, 3): turns of the segments. `knees` (2) rad: by how much
-    the left and the right knee are recorded too bent."""
+    """Corrections of one subject's recording.
+
+    `axes` (24, 3, 3): rotations of the segments. `knees` (2), rad: excess flexion of the recorded left and right knee.
+    """
 
     rotations: Array
     excess_knee_flexion: Array
@@ -61,12 +62,13 @@ _LEG = (("hip", "knee"), ("knee", "ankle"))
 
 
 def retarget(take: Take, body: RestBody, corrections: Corrections | None = None) -> Motion:
-    """The take on `body`, standing on y = 0.
+    """Retarget a take to `body`, standing on y = 0.
 
     Parameters
     ----------
-    corrections
-        Of the take's subject, from `estimate_corrections`; None: none.
+    take : the recording
+    body : the target
+    corrections : of the take's subject, from `estimate_corrections`; None: none
     """
     rotations = segment_rotations(take, body, corrections)
     scale = body.leg_length / take.leg_length
@@ -79,7 +81,7 @@ def retarget(take: Take, body: RestBody, corrections: Corrections | None = None)
 
 
 def knee_flexion(rotations: Array, body: RestBody) -> Array:
-    """Angles (T, 2) of left, right shank to thigh about the lateral axis, rad; 0: hip, knee and ankle are in line."""
+    """Flexion (T, 2) of the left and right knee about the lateral axis, rad; 0: hip, knee and ankle are in line."""
     flexion = np.empty((len(rotations), 2))
     for side, name in enumerate(("left", "right")):
         hip, knee, ankle = (INDEX[f"{name}_{joint}"] for joint in ("hip", "knee", "ankle"))
@@ -91,7 +93,7 @@ def knee_flexion(rotations: Array, body: RestBody) -> Array:
 
 
 def _straighten_knees(rotations: Array, body: RestBody, excess: Array) -> Array:
-    """The segments (T, 24, 3, 3), knees less bent: half by the thigh, half by the shank; the ankle hardly moves."""
+    """Segments (T, 24, 3, 3) with less flexed knees: half by the thigh, half by the shank; the ankle hardly moves."""
     flexion = knee_flexion(rotations, body)
     reduction = np.where(excess > 0, flexion - _SOFTNESS * np.logaddexp(0, (flexion - excess) / _SOFTNESS), 0).clip(
         min=0
@@ -105,7 +107,7 @@ def _straighten_knees(rotations: Array, body: RestBody, excess: Array) -> Array:
 
 
 def stance_frames(positions: Array, fps: float) -> Array:
-    """Frames (T, 2) in which the left, right foot stands still and low."""
+    """Mask (T, 2) of frames in which the left, right foot stands still and low."""
     stance = []
     for side in ("left", "right"):
         ankle, toe = positions[:, INDEX[f"{side}_ankle"]], positions[:, INDEX[f"{side}_foot"]]
@@ -116,7 +118,7 @@ def stance_frames(positions: Array, fps: float) -> Array:
 
 
 def forward_kinematics(rotations: Array, root: Array, body: RestBody) -> Array:
-    """Joints (T, 24, 3) of global rotations (T, 24, 3, 3) with the pelvis at `root` (T, 3)."""
+    """Joints (T, 24, 3), m, of global rotations (T, 24, 3, 3) with the pelvis at `root` (T, 3)."""
     positions = np.empty((len(rotations), 24, 3))
     positions[:, 0] = root
     for joint in range(1, 24):
@@ -136,13 +138,13 @@ def global_rotations(pose: Array) -> Array:
 
 
 def has_off_axis_knees(motion: Motion) -> bool:
-    """Whether a knee ever turns more than 10 degrees about another axis than its hinge: the recording came apart."""
+    """Whether a knee rotates more than 10 degrees about another axis than its hinge: a broken recording."""
     knees = motion.pose[:, [INDEX["left_knee"], INDEX["right_knee"]]]
     return bool(np.degrees(np.abs(knees[..., 1:])).max() > 10)
 
 
 def mirror_motion(pose: Array, transl: Array) -> tuple[Array, Array]:
-    """The same motion seen in a mirror (left and right exchanged, x negated)."""
+    """Mirror a motion (left and right exchanged, x negated)."""
     return pose[:, list(MIRROR_JOINT)] * np.array([1.0, -1, -1]), transl * np.array([-1.0, 1, 1])
 
 
@@ -155,7 +157,7 @@ def segment_rotations(take: Take, body: RestBody, corrections: Corrections | Non
 
 
 def rest_alignment(reference: Reference, body: RestBody) -> Array:
-    """Rotations (24, 3, 3) that lay the body's T-pose over the recorded skeleton's reference pose."""
+    """Rotations (24, 3, 3) that align the body's T-pose with the recorded skeleton's reference pose."""
     result = np.tile(np.eye(3), (24, 1, 1))
     lateral, vertical = np.array([1.0, 0, 0]), np.array([0.0, 1, 0])
     for side, name in enumerate(("left", "right")):
@@ -183,8 +185,7 @@ def rest_alignment(reference: Reference, body: RestBody) -> Array:
 
 
 def _floor_height(rotations: Array, transl: Array, body: RestBody, fps: float) -> float:
-    """Height of the floor: the soles' when the feet stand still, else (a run, a hanging climber) the lowest
-    they get to."""
+    """Height of the floor: the soles' in stance, otherwise (a run, a hanging climber) their lowest height."""
     positions = forward_kinematics(rotations, transl + body.joints[0], body)
     heights = []
     for side in ("left", "right"):
@@ -207,14 +208,13 @@ def _local_rotations(rotations: Array) -> Array:
 
 
 def _in_plane(bone: Array, limb: Array, hinge: Array) -> Array:
-    """The bone's direction, its part along the hinge taken from the whole limb: the hinge then stays square
-    to the limb."""
+    """Bone direction whose component along the hinge is the whole limb's: the hinge stays square to the limb."""
     in_plane_bone, in_plane_limb = bone - hinge * (bone @ hinge), limb - hinge * (limb @ hinge)
     return _unit(in_plane_bone + hinge * (limb @ hinge) * np.linalg.norm(in_plane_bone) / np.linalg.norm(in_plane_limb))
 
 
 def _frame(long: Array, hinge: Array) -> Array:
-    """Orthonormal axes (3, 3), columns: `long`, the part of `hinge` square to it, their cross product."""
+    """Orthonormal axes (3, 3) as columns: `long`, the part of `hinge` orthogonal to it, and their cross product."""
     second = _unit(hinge - long * (long @ hinge))
     return np.stack([long, second, np.cross(long, second)], axis=1)
 

@@ -1,4 +1,4 @@
-"""Made-up people: a body of one shape with its scaled skeleton."""
+"""Synthetic subjects: a body of one shape with its scaled skeleton."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from biopose_cli.skeleton.scaling import ScaledModel, scale_model
 from biopose_cli.skeleton.static_trial import OPENSIM_FROM_SMPL
 from biopose_cli.typing import Array
 
-_SHAPE_LIMIT = 2.5  # standard deviations of a shape component
+_SHAPE_LIMIT = 2.5  # standard deviations, per shape component
 
 
 class ScaledSubject:
-    """A body of one shape with its scaled skeleton: what turns poses into markers, and markers into angles."""
+    """A body of one shape with its scaled skeleton; converts poses to markers, and markers to angles."""
 
     def __init__(self, body: Body, betas: Array) -> None:
         self.body, self.betas = body, torch.as_tensor(betas, dtype=torch.float32)
@@ -28,16 +28,16 @@ class ScaledSubject:
 
     @property
     def factors(self) -> Array:
-        """(B, 3), bodies in the table's order."""
+        """Scale factors (B, 3), bodies in the table's order."""
         return np.stack([self.scaled_model.factors[name] for name in self.spec.bodies])
 
     @property
     def marker_locations(self) -> Array:
-        """(M, 3): the markers on the unscaled bones."""
+        """Positions (M, 3), m, of the markers on the unscaled bones."""
         return np.asarray(self.spec.marker_locations / self.factors[self.spec.marker_bodies])
 
     def markers(self, pose: Array, transl: Array) -> Array:
-        """(T, M, 3) of SMPL poses (T, 24, 3), in OpenSim's axes."""
+        """Markers (T, M, 3), m, of SMPL poses (T, 24, 3), in OpenSim's axes."""
         axis_angles = torch.as_tensor(pose, dtype=torch.float32)
         with torch.no_grad():
             posed = self.body.pose(
@@ -50,5 +50,5 @@ class ScaledSubject:
 
 
 def random_betas(rng: np.random.Generator) -> Array:
-    """(10): a random adult, clipped to plausible shapes."""
+    """Shape (10) of a random adult, clipped to plausible values."""
     return np.clip(rng.normal(size=10), -_SHAPE_LIMIT, _SHAPE_LIMIT)

@@ -1,4 +1,4 @@
-"""What MQ-HMR learns from and is checked with: synthetic views, or rendered pictures."""
+"""Training and validation data of MQ-HMR: synthetic views, or rendered images."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from biopose_cli.training.rendered_dataset import RenderedDataset
 from biopose_cli.training.synthetic_dataset import MQHMRBatch, SyntheticDataset
 from biopose_cli.typing import Array
 
-_VAL_BATCHES = (8, 512)  # batches of views of held-out motion
-_NUM_POSES = 200_000  # from which pictures are drawn
-_IMAGES_PER_HELD_OUT = 25  # of so many pictures, one is of held-out subjects
-_ERRORS_PER_HELD_OUT = 10  # of so many of the detector's errors, one
+_VAL_BATCHES = (8, 512)  # number of batches, views per batch; held-out motion
+_NUM_POSES = 200_000  # rendered images draw their poses from these
+_IMAGES_PER_HELD_OUT = 25  # one image in this many is of a held-out subject
+_ERRORS_PER_HELD_OUT = 10  # one detector error in this many is kept for validation
 
 Datasets = tuple[
     SyntheticDataset | RenderedDataset, list[MQHMRBatch]
-]  # of batches to learn from, and those of held-out subjects
+]  # training batches, validation batches of held-out subjects
 
 
 def keypoint_datasets(
@@ -40,7 +40,7 @@ def keypoint_datasets(
     held_out: list[Motion],
     progress: Progress,
 ) -> Datasets:
-    """Views without end, and checks of the held-out subjects' motion with errors that are kept apart."""
+    """Endless synthetic views, and validation batches of held-out subjects' motion with held-out detector errors."""
     bank = _load_bank(folder / "bank.npz", config, pose_sampler, body, progress)
     train_bank, held_out_bank = bank.split(_ERRORS_PER_HELD_OUT)
     held_out_dataset = SyntheticDataset(
@@ -58,7 +58,7 @@ def image_datasets(
     held_out: list[Motion],
     progress: Progress,
 ) -> Datasets:
-    """Rendered pictures with what the network is to see of them, and some of the held-out subjects."""
+    """Rendered images with the network's inputs, and some of held-out subjects for validation."""
     held_out_poses = np.concatenate([motion.pose for motion in held_out])
     held_out_subjects = np.repeat([motion.subject for motion in held_out], [len(motion.pose) for motion in held_out])
     num_held_out = max(1, config.num_images // _IMAGES_PER_HELD_OUT)
@@ -84,7 +84,7 @@ def image_datasets(
 def _load_bank(
     path: Path, config: TrainConfig, pose_sampler: PoseSampler, body: Body, progress: Progress
 ) -> KeypointErrorBank:
-    """The detector's errors on rendered people, from `path` if they are there."""
+    """The detector's errors on rendered people; read from `path` if it exists."""
     if not path.exists():
         poses_and_subjects = _draw_poses(pose_sampler, config.seed)
         images = _render(path.parent / "looks", *poses_and_subjects, config.num_detections, config.seed, (), progress)
@@ -93,7 +93,7 @@ def _load_bank(
 
 
 def _draw_poses(pose_sampler: PoseSampler, seed: int) -> tuple[Array, Array]:
-    """Poses (P, 24, 3) of which pictures are taken, and whose they are."""
+    """Poses (P, 24, 3) for the images, and the subject of each."""
     poses = pose_sampler.draw(_NUM_POSES, np.random.default_rng((seed, 2)))
     return poses, np.full(len(poses), "training")
 
@@ -107,7 +107,7 @@ def _render(
     layers: Sequence[str],
     progress: Progress,
 ) -> rendered_images.RenderedImages:
-    """Pictures of people in these poses, and what the detector sees of them."""
+    """Images of people in these poses, with their detections."""
     weights = assets.ensure(assets.required_assets("heavy"), progress)["heavy"]
     processes = os.cpu_count() or 1
     return rendered_images.render_dataset(

@@ -1,4 +1,4 @@
-"""What a training run says about itself: `log.csv` for reading, TensorBoard's event files for looking at curves."""
+"""Log of a training run: `log.csv`, and event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ STEP = "step"
 
 
 class RunLog:
-    """Named numbers by step, in a folder. Every row is on the disk when `scalars` returns.
+    """Named numbers by step, written to a folder. Every row is on disk when `scalars` returns.
 
-    A run that is resumed drops the rows after the step it goes on from: they are written again. A new run begins an
-    empty log. TensorBoard is told the same and hides the dropped points.
+    A resumed run drops the rows after the step it resumes from, because they are written again. A new run starts an
+    empty log. TensorBoard hides the dropped points too.
 
     Parameters
     ----------
-    folder : made if absent
-    resume_step : the last step that counts; None for a new run
+    folder : created if absent
+    resume_step : last step to keep; None for a new run
 
     Raises
     ------
@@ -51,7 +51,7 @@ class RunLog:
         self.close()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Add a row. A name not seen before becomes a new column; a column without a value stays empty."""
+        """Add a row. A new name becomes a new column; a column without a value stays empty."""
         new = [name for name in values if name not in self._names]
         if new:
             _, rows = _read(self._path)
@@ -64,7 +64,7 @@ class RunLog:
             self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write out what TensorBoard's writer still holds."""
+        """Flush TensorBoard's writer and close it."""
         self._events.close()
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
@@ -82,7 +82,7 @@ def _writer(stream: TextIO, names: list[str]) -> csv.DictWriter[str]:
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Column names and rows, without a last line that a killed run left unfinished."""
+    """Column names and rows, without a last line that an interrupted run left incomplete."""
     complete_lines = path.read_text(encoding="utf-8").rpartition("\n")[0]
     reader = csv.DictReader(complete_lines.splitlines())
     return list(reader.fieldnames or [STEP]), list(reader)

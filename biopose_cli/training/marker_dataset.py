@@ -1,8 +1,8 @@
-"""Training pairs for NeurIK: virtual markers of real motion on many bodies, with the joint angles that belong to them.
+"""Training pairs for NeurIK: virtual markers of real motion on many bodies, with their joint angles.
 
-Labels are made as the paper makes them with OpenSim, by inverse kinematics on a skeleton scaled to every person, here
-with our own scaling and solver. A file of `MarkerDataset` holds the people (scale factors and where their markers sit
-on the bones) and windows of captured motion; joint-space motion on the same people is added while training
+As in the paper, labels come from inverse kinematics on a skeleton scaled to each person. The paper uses OpenSim; we
+use our own scaling and solver. A `MarkerDataset` file holds the people (scale factors and marker positions on the
+bones) and windows of captured motion. Joint-space motion of the same people is added during training
 (`marker_loader.py`).
 
 S people, K clips of F frames, M markers, D coordinates, B bodies; ground frame (OpenSim's axes); m and rad.
@@ -31,17 +31,20 @@ from biopose_cli.synthesis.subjects import ScaledSubject, random_betas
 from biopose_cli.typing import Array
 
 FPS = 60.0
-FRAMES = 64  # of a clip
-# Subjects of the motion capture that no training sees. The takes of unknown walkers may be of one of them.
+FRAMES = 64  # per clip
+# Subjects of the motion capture that are excluded from training. Takes of unnamed walkers may show one of them.
 HELD_OUT_SUBJECTS = ("05", "07", "38", "39", "43", "49", "55")
 EXCLUDED_SUBJECTS = ("unknown_walking", "unknown_walking_extra")
-MAX_RESIDUAL = 0.02  # m, root mean square: above it the skeleton cannot follow the body, and the clip is left out
+MAX_RESIDUAL = 0.02  # m, RMS: clips above it are dropped, because the skeleton cannot follow the body
 
 
 @dataclass(frozen=True)
 class MarkerDataset:
-    """`factors` (S, B, 3) and `marker_locations` (S, M, 3): people's scales, and their markers on the *unscaled* bones.
-    `markers` (K, F, M, 3) and `q` (K, F, D): clips; `person` (K) wears them; `subject` (K) moved so."""
+    """People and labelled clips.
+
+    `factors` (S, B, 3) are scale factors, `marker_locations` (S, M, 3) positions on the *unscaled* bones, m.
+    Clips: `markers` (K, F, M, 3) m and `q` (K, F, D) rad or m; `person` (K) is the body, `subject` (K) the performer.
+    """
 
     factors: Array
     marker_locations: Array
@@ -79,7 +82,7 @@ def captured_motions(folder: Path, body: Body) -> tuple[list[Motion], list[Motio
     except OSError as error:
         raise SettingError(
             f"--motion: {error.filename} cannot be read ({error.strerror})",
-            "Name the folder of the motion-capture archives",
+            "Give the folder that holds the motion-capture archives",
         ) from error
     held_out = [motion for motion in motions if motion.subject in HELD_OUT_SUBJECTS]
     train = [motion for motion in motions if motion.subject not in (*HELD_OUT_SUBJECTS, *EXCLUDED_SUBJECTS)]
@@ -91,7 +94,14 @@ def build_dataset(
 ) -> MarkerDataset:
     """`people` random bodies with `clips` random clips of `motions` each, half of them mirrored.
 
-    processes: 1 works in this one, without others.
+    Parameters
+    ----------
+    motions : SMPL motions at 60 frames/s
+    people : number of bodies, S
+    clips : clips per body
+    seed : of all random choices
+    processes : number of worker processes; 1 runs in this process
+    progress : reports the number of finished people
     """
     labeled = _label_motions(motions, progress)
     progress.start("people", people, "people")
@@ -106,7 +116,7 @@ def build_dataset(
 
 @dataclass(frozen=True)
 class _LabeledMotion:
-    """A motion with its joint angles on the mean body: a start for every other body's."""
+    """A motion with its joint angles on the mean body: the initial values for every other body."""
 
     pose: Array  # (T, 24, 3)
     transl: Array
@@ -137,7 +147,7 @@ def _build_all(
         yield from pool.map(partial(_build_person_in_worker, clips), jobs)
 
 
-_labeled_motions: list[_LabeledMotion] = []  # of a worker process: sent once, not with every person
+_labeled_motions: list[_LabeledMotion] = []  # in a worker process: sent once, not with every person
 
 
 def _init_worker(labeled: list[_LabeledMotion]) -> None:

@@ -1,7 +1,7 @@
-"""Batches for NeurIK without end: captured clips, joint-space motion on the same people, noise on both.
+"""Endless batches for NeurIK: captured clips and joint-space motion of the same people, with noise on both.
 
-A batch depends on the seed and its number only, so a run that is resumed sees what an uninterrupted one sees.
-C clips, W frames of a window, M markers, D coordinates, B bodies; ground; m and rad.
+A batch depends only on the seed and its number, so a resumed run gets the same batches as an uninterrupted one.
+C clips, W frames per window, M markers, D coordinates, B bodies; ground frame; m and rad.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from biopose_cli.synthesis.marker_noise import LEVELS, add_noise
 from biopose_cli.training.marker_dataset import FPS, FRAMES, MarkerDataset
 from biopose_cli.typing import Array
 
-POOL_SIZE = 4096  # clips of joint-space motion at once
-POOL_REFRESH_STEPS = 2000  # steps after which the pool is drawn anew
-PERTURBED_FRACTION = 0.4  # share of joint-space motion that is captured motion with its angles changed
-CLIPS_PER_NOISE_LEVEL = 6  # clips with one level of noise
-_PERTURBATION_STD = (3.0, 20.0)  # degrees, standard deviation of that change
-_MARKER_STD = 0.004  # m: a marker sits a little elsewhere on every wearer than our calibration says
+POOL_SIZE = 4096  # clips of joint-space motion held in memory
+POOL_REFRESH_STEPS = 2000  # steps between new pools
+PERTURBED_FRACTION = 0.4  # of the joint-space motion: captured motion with perturbed angles
+CLIPS_PER_NOISE_LEVEL = 6  # clips that share a noise level
+_PERTURBATION_STD = (3.0, 20.0)  # degrees: range of the perturbation's standard deviation
+_MARKER_STD = 0.004  # m: how much a marker's position varies between wearers
 
 
 @dataclass(frozen=True)
 class NeurIKBatch:
-    """Input `markers` (C, W, M, 3) and `visible` (C, W, M); truth `q` (C, W, D) and `scale` (C, B, 3)."""
+    """Inputs `markers` (C, W, M, 3) and `visible` (C, W, M); labels `q` (C, W, D) and `scale` (C, B, 3)."""
 
     markers: Tensor
     visible: Tensor
@@ -40,8 +40,19 @@ class NeurIKBatch:
 
 
 class MarkerLoader:
-    """Batches of `batch_size` windows of `window` frames: `mocap_fraction` of them of motion capture, `clean_fraction`
-    without noise, the others with noise up to `max_noise` times the level "high"."""
+    """Batches of `batch_size` windows.
+
+    Parameters
+    ----------
+    dataset : captured clips and people
+    spec : skeleton of the labels
+    batch_size : windows per batch
+    window : frames per window
+    seed : of all random choices
+    mocap_fraction : fraction of windows taken from motion capture; the others are joint-space motion
+    clean_fraction : fraction of windows without noise
+    max_noise : strongest noise, as a multiple of the level "high"
+    """
 
     def __init__(
         self,
@@ -67,7 +78,7 @@ class MarkerLoader:
         self._pool: tuple[int, Array] = (-1, np.zeros(0))
 
     def batch(self, step: int) -> NeurIKBatch:
-        """The batch number `step`."""
+        """Batch number `step`."""
         rng = np.random.default_rng((self.seed, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         num_mocap = round(self.batch_size * self.mocap_fraction)
@@ -86,7 +97,7 @@ class MarkerLoader:
         return NeurIKBatch(markers[:, frames], visible[:, frames], q[:, frames], scale)
 
     def _frames(self, rng: np.random.Generator) -> slice:
-        """A window somewhere in the clips, at 60 or 30 frames/s."""
+        """A random window of the clips, at 60 or 30 frames/s."""
         stride = int(rng.integers(1, 3)) if 2 * self.window <= FRAMES else 1
         first = int(rng.integers(0, FRAMES - stride * (self.window - 1)))
         return slice(first, first + stride * (self.window - 1) + 1, stride)
@@ -132,6 +143,6 @@ class MarkerLoader:
 
 
 def segment_tree(spec: ModelSpec) -> tuple[list[int], list[int]]:
-    """For the noise: every marker's body in the table, and every body's parent (-1: ground)."""
+    """Table of each marker's body and of each body's parent (-1: ground), for the noise model."""
     segments = [spec.bodies.index(marker.segment) for marker in MARKERS]
     return segments, list(spec.parents)

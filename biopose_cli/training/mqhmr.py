@@ -1,6 +1,6 @@
-"""`biopose train mqhmr`: the network from synthetic views without end, or from rendered pictures (`datasets.py`).
+"""`biopose train mqhmr`: train on endless synthetic views, or on rendered images (`datasets.py`).
 
-Resumable, and on a CPU deterministic by its seed.
+Resumable; on a CPU, the result depends only on the seed.
 """
 
 from __future__ import annotations
@@ -43,24 +43,35 @@ def train(
     backbone: Path | None = None,
     device: str = "cpu",
 ) -> Path:
-    """Measure the detector's errors (once), train, and write `mqhmr.safetensors` into `folder`; returns its path.
+    """Measure the detector's errors (once), train, and write `mqhmr.safetensors` into `folder`.
 
-    A run that was cut goes on from its last checkpoint when called again with the same configuration.
+    Called again with the same configuration, an interrupted run resumes from its last checkpoint.
 
-    motion: the folder with the motion-capture archives. init_from: weights of a smaller network, to go on from; what it
-    lacks starts as nothing. backbone: weights of a ViTPose or HMR2.0 backbone, from which the encoder starts. device:
-    as `choose_device`.
+    Parameters
+    ----------
+    config : the run
+    motion : folder of the motion-capture archives
+    folder : output folder
+    progress : receives the current step
+    init_from : weights of a smaller network to start from; layers it lacks are initialised with zeros
+    backbone : weights of a ViTPose or HMR2.0 backbone for the image encoder
+    device : as in `choose_device`
+
+    Returns
+    -------
+    Path
+        The weights.
 
     Raises
     ------
     SettingError
-        `folder` holds a run of another configuration, `motion` lacks the archives, `init_from` does not fit or is
-        missing, `backbone` is of another size than the encoder, or there is no such device.
+        `folder` holds a run with another configuration, `motion` lacks the archives, `init_from` is missing or does
+        not fit, `backbone` is not of the encoder's size, or the device does not exist.
     AssetError
-        `init_from` is not the weights of a network, or `backbone` not those of a vision transformer.
+        `init_from` or `backbone` is not a weights file of the right kind.
     """
     if config.freeze_init and init_from is None:
-        raise SettingError("freeze_init = true needs weights to begin with", "Name them with --init-from")
+        raise SettingError("freeze_init = true needs initial weights", "Give them with --init-from")
     target_device = choose_device(device)
     lock_config(folder, config, init_from)
     body = load_body()
@@ -93,7 +104,7 @@ def train(
         next_batch = executor.submit(dataset.batch, trainer.step)
         while trainer.step < config.steps:
             batch = next_batch.result().to(target_device)
-            if trainer.step + 1 < config.steps:  # the next is made while the network learns from this one
+            if trainer.step + 1 < config.steps:  # made while the network trains on this one
                 next_batch = executor.submit(dataset.batch, trainer.step + 1)
             with torch.autocast(target_device.type, torch.bfloat16, enabled=config.mixed_precision):
                 pred = forward(network, batch)
@@ -104,7 +115,7 @@ def train(
                 log.scalars(trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()})
             if trainer.step % config.val_every == 0 or trainer.step == config.steps:
                 log.scalars(trainer.step, _validate(trainer.ema_model(), losses, val_batches))
-                trainer.save()  # after the row: a run that goes on from here keeps it
+                trainer.save()  # after the log row, so that a resumed run keeps it
             progress.advance()
     path = folder / "mqhmr.safetensors"
     network = trainer.ema_model()
@@ -114,9 +125,9 @@ def train(
 
 
 def new_network(config: MQHMRConfig) -> MQHMR:
-    """An untrained network that counts from standing with the arms down."""
+    """An untrained network whose mean pose is standing with the arms down."""
     axis_angles = np.zeros((len(ACTIVE_JOINTS), 3))
-    axis_angles[0, 0] = np.pi  # upright in a picture, whose y axis points down, facing the camera
+    axis_angles[0, 0] = np.pi  # upright and facing the camera: the image's y axis points down
     axis_angles[1:] = mean_pose()
     mean_pose_6d = so3_torch.axis_angle_to_matrix(torch.as_tensor(axis_angles).float())
     hands = torch.eye(3).expand(NUM_JOINTS - len(ACTIVE_JOINTS), 3, 3)
@@ -127,13 +138,13 @@ def new_network(config: MQHMRConfig) -> MQHMR:
 
 
 def _load_weights(network: MQHMR, init_from: Path, *, freeze: bool) -> None:
-    """The weights in `init_from`, for all parts that both have; freeze: never to be changed."""
+    """Load the weights that both networks have from `init_from`; with `freeze`, exclude them from training."""
     loaded = load_network(init_from).state_dict()
     state = network.state_dict()
     if any(name not in state or state[name].shape != value.shape for name, value in loaded.items()):
         raise SettingError(
-            f"--init-from {init_from} is another network than the one to be trained",
-            "Give both the same sizes",
+            f"--init-from {init_from} does not fit the network to be trained",
+            "Use the same sizes for both",
         )
     network.load_state_dict(state | loaded)
     for name, parameter in network.named_parameters():
@@ -141,11 +152,11 @@ def _load_weights(network: MQHMR, init_from: Path, *, freeze: bool) -> None:
 
 
 def _init_encoder(network: MQHMR, backbone: Path) -> None:
-    """The encoder's backbone as published."""
+    """Load published weights into the encoder's backbone."""
     vit = load_backbone(backbone)
     if network.encoder is None or network.encoder.backbone.config != vit.config:
         variant = next(name for name, size in VIT_CONFIGS.items() if size == vit.config)
-        raise SettingError(f"--backbone {backbone} is a ViT of another size", f'Set encoder = "{variant}"')
+        raise SettingError(f"--backbone {backbone} has another size than the encoder", f'Set encoder = "{variant}"')
     network.encoder.backbone.load_state_dict(vit.state_dict())
 
 
@@ -155,7 +166,7 @@ def _feature_maps(batch: MQHMRBatch) -> list[torch.Tensor]:
 
 
 def _validate(network: MQHMR, losses: MQHMRLosses, val_batches: list[MQHMRBatch]) -> dict[str, float]:
-    """The network's errors on held-out subjects."""
+    """Errors on held-out subjects."""
     device = network.mean_pose_6d.device
     with torch.no_grad():
         errors = [

@@ -1,4 +1,4 @@
-"""What a training run of MQ-HMR depends on, and its file."""
+"""Configuration of an MQ-HMR training run, and its TOML file."""
 
 from __future__ import annotations
 
@@ -36,28 +36,26 @@ _RENAMED = {  # keys of earlier versions
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run: everything that its result depends on. Defaults are for a test of minutes."""
+    """Everything that the result of a training run depends on. The defaults are for a test of a few minutes."""
 
     seed: int = 0
     num_detections: int = 200  # rendered people on which the detector's errors are measured
     steps: int = 200
-    std_steps: int = 100  # then, for what it says of its own errors
+    std_steps: int = 100  # final steps, which train only the standard deviation
     batch_size: int = 512  # views
     learning_rate: float = 1e-3
     warmup_steps: int = 100  # steps
     weight_decay: float = 0.01
-    ema_decay: float = 0.995  # of the weights over the steps: what is kept is this mean
-    mocap_fraction: float = 0.6  # share of poses from motion capture
-    static_fraction: float = 0.12  # of poses that are held quietly
-    perturbed_fraction: float = 0.5  # of poses whose joints are turned at random
-    recombined_fraction: float = 0.0  # of poses whose arms, or all above the hips, are those of another
-    random_fraction: float = 0.0  # of poses some of whose limbs are anywhere within their ranges
-    mixed_precision: bool = True  # the large products in bfloat16 while training
-    num_images: int = (
-        0  # rendered, with the maps of `feature_layers`: the training data instead of synthetic views, if any
-    )
+    ema_decay: float = 0.995  # decay per step of the moving average of the weights, which is the result
+    mocap_fraction: float = 0.6  # fraction of poses from motion capture
+    static_fraction: float = 0.12  # fraction of poses of people who stand still
+    perturbed_fraction: float = 0.5  # fraction of poses with random joint rotations added
+    recombined_fraction: float = 0.0  # fraction of poses with the arms or the upper body of another pose
+    random_fraction: float = 0.0  # fraction of poses with some limbs drawn at random within their ranges
+    mixed_precision: bool = True  # large matrix products in bfloat16 during training
+    num_images: int = 0  # rendered images with maps of `feature_layers`; 0: train on synthetic views
     keypoints: bool = True
-    freeze_init: bool = False  # what --init-from gives stays as it is
+    freeze_init: bool = False  # do not train the weights from --init-from
     hidden: int = 1024
     blocks: int = 3
     queries: int = 96
@@ -65,13 +63,13 @@ class TrainConfig:
     layers: int = 0
     heads: int = 4
     feature_layers: str = ""
-    encoder: str = ""  # of images, instead of `feature_layers`: the size of a vision transformer, "tiny" to "huge"
-    scales: str = "1 4 8 16"  # of its maps
+    encoder: str = ""  # size of a vision transformer, "tiny" to "huge", instead of `feature_layers`
+    scales: str = "1 4 8 16"  # area scales of its feature maps
     rotations_weight: float = 1.0
     betas_weight: float = 0.02
     joints_weight: float = 10.0
     reprojection_weight: float = 2.0
-    val_every: int = 200  # steps between validations on the held-out subjects, and checkpoints
+    val_every: int = 200  # steps between validations, which also write checkpoints
 
     @property
     def network_config(self) -> MQHMRConfig:
@@ -87,11 +85,12 @@ class TrainConfig:
 
 
 def read_config(path: Path | None) -> TrainConfig:
-    """The configuration in a TOML file with the keys of `TrainConfig`.
+    """Read a TOML file with the keys of `TrainConfig`; None: the defaults.
 
     Raises
     ------
     SettingError
+        An unknown key, a wrong type or a value outside its range.
     """
     config = read_toml(path, TrainConfig, _RENAMED)
     feature_layers = config.feature_layers.split()
@@ -110,17 +109,16 @@ def read_config(path: Path | None) -> TrainConfig:
                 )
             )
             and config.mocap_fraction + config.static_fraction <= 1,
-            f"feature_layers are of {', '.join(DEFAULT_LAYERS)}, with blanks between": set(feature_layers)
+            f"feature_layers must be among {', '.join(DEFAULT_LAYERS)}, space-separated": set(feature_layers)
             <= set(DEFAULT_LAYERS),
             "feature_layers need num_images and layers": not feature_layers
             or (config.num_images > 0 and config.layers > 0),
-            f"encoder is one of {', '.join(VIT_CONFIGS)}, instead of feature_layers": not config.encoder
+            f"encoder must be one of {', '.join(VIT_CONFIGS)}, and excludes feature_layers": not config.encoder
             or (config.encoder in VIT_CONFIGS and not feature_layers),
-            f"scales are of {', '.join(map(str, AREA_SCALES))}, with blanks between": bool(config.scales)
+            f"scales must be among {', '.join(map(str, AREA_SCALES))}, space-separated": bool(config.scales)
             and set(config.scales.split()) <= set(map(str, AREA_SCALES)),
-            "an encoder needs num_images and layers": not config.encoder
-            or (config.num_images > 0 and config.layers > 0),
-            "without keypoints there must be feature_layers or an encoder": config.keypoints
+            "encoder needs num_images and layers": not config.encoder or (config.num_images > 0 and config.layers > 0),
+            "keypoints = false needs feature_layers or encoder": config.keypoints
             or config.network_config.num_levels > 0,
         },
     )

@@ -1,4 +1,4 @@
-"""MQ-HMR's losses (paper, eq. 1): SMPL's parameters, points in 3D, and points in the picture."""
+"""MQ-HMR's losses (paper, eq. 1): SMPL parameters, 3D points, and reprojection."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from biopose_cli.hmr.model import SMPLPrediction
 from biopose_cli.metrics.points import landmark_errors
 from biopose_cli.training.synthetic_dataset import MQHMRBatch
 
-# By which the exponential's spread of normal errors is their standard deviation: 3 over the mean length of a vector of
-# three standard normal numbers
+# Scale of the exponential distribution whose errors have the same mean length as normal ones with std 1:
+# 3 over the mean length of a vector of three standard normal numbers
 _LAPLACE_TO_NORMAL_STD = 1.880
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Of eq. 1. Units: rotations (square of the Frobenius norm, the mean of those against the parents and of those in
-    the view), betas (square), points per m, picture per half a view. Our choice."""
+    """Weights of eq. 1; the values are our choice.
+
+    Units: rotations (squared Frobenius norm, averaged over parent-relative and view-frame rotations), betas (squared),
+    points per m, reprojection per half-extent of the view.
+    """
 
     rotations: float = 1.0
     betas: float = 0.02
@@ -32,13 +35,13 @@ class LossWeights:
 
 
 class MQHMRLosses:
-    """Losses and errors of what the network recovered. smpl: of the body."""
+    """Losses and errors of MQ-HMR's predictions. smpl: kinematics of the body."""
 
     def __init__(self, smpl: SMPLKinematics, weights: LossWeights) -> None:
         self.smpl, self.weights = smpl, weights
 
     def __call__(self, pred: SMPLPrediction, gt: MQHMRBatch) -> Tensor:
-        """The weighted sum of eq. 1."""
+        """Weighted sum of eq. 1, a scalar."""
         joints, landmarks = self.smpl(pred.rotations, pred.betas)
         active = list(ACTIVE_JOINTS)
         local_error = (pred.rotations[:, active] - gt.rotations[:, active]).square().sum((-1, -2)).mean()
@@ -58,8 +61,11 @@ class MQHMRLosses:
         return loss
 
     def errors(self, pred: SMPLPrediction, gt: MQHMRBatch) -> dict[str, float]:
-        """Of the limb points, mm: the hips' middle laid on the true one, and after Procrustes alignment; of the
-        rotations, degrees, the root's apart; of the landmarks in the picture, parts of half the view."""
+        """Validation errors by name.
+
+        Limb points in mm, with hips aligned and after Procrustes alignment; rotations in degrees, the root separately;
+        reprojected landmarks in half-extents of the view.
+        """
         with torch.no_grad():
             _, landmarks = self.smpl(pred.rotations, pred.betas)
             angles = torch.rad2deg(geodesic_distance(pred.rotations, gt.rotations))
@@ -74,8 +80,10 @@ class MQHMRLosses:
 
     @staticmethod
     def rotation_nll(pred: SMPLPrediction, gt: MQHMRBatch) -> Tensor:
-        """How badly `rotation_std` tells the errors of the rotations: their negative log likelihood, with the tails of
-        an exponential in three dimensions; what a standard deviation is worth does not change the rotations."""
+        """Negative log-likelihood of the rotation errors under a 3-D Laplace distribution with the predicted std.
+
+        Gradients do not reach the rotations.
+        """
         active = list(ACTIVE_JOINTS)
         relative = pred.rotations[:, active].detach().transpose(-1, -2) @ gt.rotations[:, active]
         error = torch.as_tensor(so3.matrix_to_axis_angle(relative.cpu().double().numpy())).to(pred.rotation_std)
@@ -85,7 +93,7 @@ class MQHMRLosses:
 
     @staticmethod
     def _reprojection(points: Tensor, gt: MQHMRBatch) -> Tensor:
-        """Mean distance from the true points (not the detected ones) in the picture, in halves of the view."""
+        """Mean distance to the projected true points (not the detected ones), in half-extents of the view."""
         gt_points = gt.landmarks + gt.pelvis[:, None]
         projected = [x[..., :2] / x[..., 2:].clamp(min=0.3) for x in (points, gt_points)]
         mean: Tensor = (vector_norm(projected[0] - projected[1], dim=-1) / gt.view.half_fov_tan[:, None]).mean()
@@ -93,6 +101,6 @@ class MQHMRLosses:
 
 
 def geodesic_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Angles (...), rad, of the turns between rotations (..., 3, 3)."""
+    """Angles (...), rad, between rotations (..., 3, 3)."""
     trace = (first.transpose(-1, -2) @ second).diagonal(0, -2, -1).sum(-1)
     return torch.acos(((trace - 1) / 2).clamp(-1, 1))

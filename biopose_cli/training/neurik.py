@@ -1,4 +1,4 @@
-"""`biopose train neurik`: pairs from motion capture, then the network, resumable and deterministic by its seed."""
+"""`biopose train neurik`: make training pairs from motion capture, then train. Resumable; deterministic by its seed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from biopose_cli.training.marker_loader import MarkerLoader, NeurIKBatch
 from biopose_cli.training.neurik_losses import LossWeights, NeurIKLosses
 from biopose_cli.training.trainer import Trainer, check_rules, lock_config, read_toml
 
-DEFAULT_CONFIG = Path(__file__).parent / "configs" / "neurik.toml"  # the run that made the shipped weights
+DEFAULT_CONFIG = Path(__file__).parent / "configs" / "neurik.toml"  # configuration of the shipped weights
 _RENAMED = {  # keys of earlier versions
     "clips": "clips_per_person",
     "batch": "batch_size",
@@ -40,22 +40,22 @@ _RENAMED = {  # keys of earlier versions
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run: everything that its result depends on. Defaults are for a test of minutes."""
+    """Everything that the result of a training run depends on. The defaults are for a test of a few minutes."""
 
     seed: int = 0
     people: int = 40
-    clips_per_person: int = 10  # of motion capture per person
+    clips_per_person: int = 10  # motion-capture clips per person
     held_out_people: int = 10
     steps: int = 200
     batch_size: int = 32  # windows
     learning_rate: float = 1e-3
     warmup_steps: int = 100  # steps
     weight_decay: float = 0.01
-    ema_decay: float = 0.999  # of the weights over the steps: what is kept is this mean
-    mocap_fraction: float = 0.5  # share of motion capture in a batch
-    clean_fraction: float = 0.35  # share without noise
-    max_noise: float = 1.1  # strongest noise, in parts of the level "high"
-    mixed_precision: bool = True  # the transformer in bfloat16 while training
+    ema_decay: float = 0.999  # decay per step of the moving average of the weights, which is the result
+    mocap_fraction: float = 0.5  # fraction of motion capture in a batch
+    clean_fraction: float = 0.35  # fraction of windows without noise
+    max_noise: float = 1.1  # strongest noise, as a multiple of the level "high"
+    mixed_precision: bool = True  # the transformer in bfloat16 during training
     window: int = 32
     channels: int = 24
     convolutions: int = 2
@@ -68,7 +68,7 @@ class TrainConfig:
     markers_weight: float = 10.0
     scales_weight: float = 10.0
     angles_weight: float = 5.0
-    val_every: int = 500  # steps between looks at the held-out subjects, and checkpoints
+    val_every: int = 500  # steps between validations, which also write checkpoints
 
     @property
     def network_config(self) -> NeurIKConfig:
@@ -82,11 +82,12 @@ class TrainConfig:
 
 
 def read_config(path: Path | None) -> TrainConfig:
-    """The configuration in a TOML file with the keys of `TrainConfig`.
+    """Read a TOML file with the keys of `TrainConfig`; None: the defaults.
 
     Raises
     ------
     SettingError
+        An unknown key, a wrong type or a value outside its range.
     """
     config = read_toml(path, TrainConfig, _RENAMED)
     check_rules(
@@ -103,16 +104,27 @@ def read_config(path: Path | None) -> TrainConfig:
 
 
 def train(config: TrainConfig, motion: Path, folder: Path, progress: Progress, processes: int = 2) -> Path:
-    """Make the pairs (once), train, and write `neurik.safetensors` into `folder`; returns its path.
+    """Make the training pairs (once), train, and write `neurik.safetensors` into `folder`.
 
-    A run that was cut goes on from its last checkpoint when called again with the same configuration.
+    Called again with the same configuration, an interrupted run resumes from its last checkpoint.
 
-    motion: the folder with the motion-capture archives. processes: that make the pairs.
+    Parameters
+    ----------
+    config : the run
+    motion : folder of the motion-capture archives
+    folder : output folder
+    progress : receives the current step
+    processes : number of processes that make the pairs
+
+    Returns
+    -------
+    Path
+        The weights.
 
     Raises
     ------
     SettingError
-        `folder` holds a run of another configuration, or `motion` lacks the archives.
+        `folder` holds a run with another configuration, or `motion` lacks the archives.
     """
     lock_config(folder, config)
     train_dataset, held_out_dataset = prepare_datasets(config, motion, folder, progress, processes)
@@ -140,7 +152,7 @@ def train(config: TrainConfig, motion: Path, folder: Path, progress: Progress, p
         next_batch = executor.submit(loader.batch, trainer.step)
         while trainer.step < config.steps:
             batch = next_batch.result()
-            if trainer.step + 1 < config.steps:  # the next is made while the network learns from this one
+            if trainer.step + 1 < config.steps:  # made while the network trains on this one
                 next_batch = executor.submit(loader.batch, trainer.step + 1)
             loss, errors = losses(network(*_inputs(batch)), batch)
             trainer.update(loss)
@@ -148,7 +160,7 @@ def train(config: TrainConfig, motion: Path, folder: Path, progress: Progress, p
                 log.scalars(trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()})
             if trainer.step % config.val_every == 0 or trainer.step == config.steps:
                 log.scalars(trainer.step, _validate(trainer.ema_model(), losses, val_batches))
-                trainer.save()  # after the row: a run that goes on from here keeps it
+                trainer.save()  # after the log row, so that a resumed run keeps it
             progress.advance()
     path = folder / "neurik.safetensors"
     save_network(path, trainer.ema_model(), marker_locations, {"config": asdict(config)})
@@ -156,7 +168,7 @@ def train(config: TrainConfig, motion: Path, folder: Path, progress: Progress, p
 
 
 def new_network(config: NeurIKConfig, spec: ModelSpec) -> NeurIK:
-    """An untrained network for the skeleton of `spec`, which carries a typical person's markers."""
+    """An untrained network for the skeleton of `spec` with a typical person's marker positions."""
     kinematics = Kinematics(spec)
     zero = torch.zeros(1, len(spec.coordinates), dtype=torch.float64)
     return NeurIK(config, kinematics.markers(zero)[0], *joint_axes(kinematics))
@@ -165,7 +177,7 @@ def new_network(config: NeurIKConfig, spec: ModelSpec) -> NeurIK:
 def prepare_datasets(
     config: TrainConfig, motion: Path, folder: Path, progress: Progress, processes: int
 ) -> tuple[MarkerDataset, MarkerDataset]:
-    """The training and the held-out pairs, from `folder` if they are there."""
+    """Training and held-out pairs, read from `folder` if they exist."""
     paths = [folder / "pairs_train.npz", folder / "pairs_held_out.npz"]
     if not all(path.exists() for path in paths):
         groups = captured_motions(motion, load_body())
@@ -178,7 +190,7 @@ def prepare_datasets(
 
 
 def _validate(network: NeurIK, losses: NeurIKLosses, val_batches: dict[str, list[NeurIKBatch]]) -> dict[str, float]:
-    """The network's errors on held-out subjects, per noise level."""
+    """Errors on held-out subjects, per noise level."""
     metrics: dict[str, float] = {}
     with torch.no_grad():
         for name, batches in val_batches.items():
@@ -192,7 +204,7 @@ def _inputs(batch: NeurIKBatch) -> tuple[Tensor, Tensor]:
 
 
 def _make_val_batches(dataset: MarkerDataset, spec: ModelSpec, config: TrainConfig) -> dict[str, list[NeurIKBatch]]:
-    """Fixed batches of the held-out subjects' motion capture, clean and at the level "high"."""
+    """Fixed batches of the held-out subjects' motion capture, clean and with noise of level "high"."""
     loaders = {
         name: MarkerLoader(dataset, spec, 64, config.window, config.seed, 1.0, clean_fraction, 1.0)
         for name, clean_fraction in (("clean", 1.0), ("noisy", 0.0))

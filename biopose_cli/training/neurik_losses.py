@@ -18,7 +18,10 @@ from biopose_cli.typing import Array
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Of eq. 2. Units: joints, markers per m; scales per unit of factor; angles per rad. Our choice."""
+    """Weights of eq. 2; the values are our choice.
+
+    Units: joints and markers per m, scales per factor, angles per rad.
+    """
 
     joints: float = 10.0
     markers: float = 10.0
@@ -27,13 +30,17 @@ class LossWeights:
 
 
 class NeurIKLosses:
-    """Losses and errors of a network's output.
+    """Losses and errors of NeurIK's predictions.
 
-    Points are compared with the pelvis' origin on the true one, and that origin by itself: a whole body that is a
-    decimetre too far away would otherwise drown every error of a limb in the mean of their absolute values.
+    Points are compared with the pelvis at the origin, and the pelvis separately. Otherwise a body that is predicted
+    0.1 m too far away would hide all errors of the limbs.
 
-    marker_locations: (M, 3) m, the markers on the unscaled bones of a typical person; the same for estimate and truth,
-    as in the paper's FK layer, so that no person's own marker places count as an error.
+    Parameters
+    ----------
+    spec : skeleton
+    marker_locations : (M, 3) m, a typical person's markers on the unscaled bones. Both prediction and truth use them,
+        as in the paper's FK layer, so that a person's individual marker positions do not count as errors.
+    weights : of the terms of eq. 2
     """
 
     def __init__(self, spec: ModelSpec, marker_locations: Array, weights: LossWeights) -> None:
@@ -61,8 +68,10 @@ class NeurIKLosses:
         self.group_sizes = (len(spec.bodies), len(landmark_bodies), len(spec.marker_bodies))
 
     def points(self, inner: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
-        """Joints, landmarks and markers (N, ., 3) with the pelvis at the origin. inner: (N, I); scale: (N, B, 3) in the
-        order of BODIES."""
+        """Joints, landmarks and markers (N, ., 3), m, with the pelvis at the origin.
+
+        inner: (N, I) coordinates other than the root's, rad. scale: (N, B, 3) in the order of BODIES.
+        """
         q = inner.new_zeros(len(inner), len(self.kinematics.spec.coordinates)).index_copy(1, self.inner, inner)
         body_scale = torch.empty_like(scale).index_copy(1, torch.tensor(self.bodies), scale)
         frames = self.kinematics.body_transforms(q, body_scale)
@@ -71,7 +80,7 @@ class NeurIKLosses:
         return point_groups
 
     def _nearest_branch(self, gt: Tensor, pred: Tensor) -> Tensor:
-        """The truth with an arm's posture under whichever of its two names is nearer to the guess."""
+        """True angles, with each arm's posture on the Euler branch nearer to the prediction."""
         gt = gt.clone()
         for arm in self.arms:
             gt_angles = gt[..., arm]
@@ -83,7 +92,7 @@ class NeurIKLosses:
         return gt
 
     def __call__(self, output: NeurIKOutput, batch: NeurIKBatch) -> tuple[Tensor, dict[str, float]]:
-        """The weighted loss, and its parts by name."""
+        """The weighted loss, and its terms by name."""
         frames = batch.q.shape[1]
         inner, root = batch.q[..., self.inner], batch.q[..., self.root]
         gt_scale = batch.scale[:, self.bodies]

@@ -1,6 +1,6 @@
-"""Batches of rendered pictures for the image branch: the detector's keypoints and maps of them, and the truth.
+"""Batches of rendered images: detected keypoints, feature maps, and the true body.
 
-As of `SyntheticDataset`, a batch depends on the seed and its number only.
+As in `SyntheticDataset`, a batch depends only on the seed and its number.
 """
 
 from __future__ import annotations
@@ -36,8 +36,17 @@ _FLIP = torch.tensor([-1.0, 1, 1])
 
 
 class RenderedDataset:
-    """Batches of `batch_size` pictures, straight and mirrored ones. layers: of the pictures', whose maps are read.
-    keypoints: False leaves them out, and the view is that of the square that the detector's network looked at."""
+    """Batches of `batch_size` rendered images, original and mirrored.
+
+    Parameters
+    ----------
+    body : body model of the images
+    images : rendered images with their detections
+    batch_size : images per batch
+    seed : of all random choices
+    layers : feature layers whose maps are read
+    keypoints : False leaves the keypoints out; the view is then the detector's region of interest
+    """
 
     def __init__(
         self,
@@ -59,13 +68,15 @@ class RenderedDataset:
         return 2 * len(self.images)
 
     def batch(self, step: int) -> MQHMRBatch:
-        """The batch number `step`."""
+        """Batch number `step`."""
         rng = np.random.default_rng((self.seed, step))
         return self.select(rng.integers(0, len(self), self.batch_size), rng)
 
     def select(self, samples: Array, rng: np.random.Generator) -> MQHMRBatch:
-        """These samples (N); those from `len(self.images)` on are the mirrored ones. Half of the statures are given,
-        with an error."""
+        """Batch of the samples with indices `samples` (N); those from `len(self.images)` on are mirrored.
+
+        Half of the statures are given, with an error.
+        """
         index, count = torch.as_tensor(samples), len(self.images)
         noise = torch.as_tensor(rng.normal(0, STATURE_STD, len(samples))).float()
         has_stature = torch.as_tensor(rng.random(len(samples)) < STATURE_FRACTION)
@@ -102,7 +113,7 @@ def _concatenate(first: MQHMRBatch, second: MQHMRBatch) -> MQHMRBatch:
 
 
 def _labels(body: Body, chain: KinematicChain, detections: RenderedDetections, keypoints: bool) -> MQHMRBatch:
-    """All detections, straight."""
+    """All detections with their labels, not mirrored."""
     focal, center = _tensor(detections.focal), torch.as_tensor(detections.size).float() / 2
     local, betas, pelvis = _to_camera(chain, detections)
     joints, landmarks = SMPLKinematics(chain)(local, betas)
@@ -130,7 +141,7 @@ def _labels(body: Body, chain: KinematicChain, detections: RenderedDetections, k
 
 
 def _to_camera(chain: KinematicChain, detections: RenderedDetections) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotations (N, 24, 3, 3), the root's in the camera frame, betas (N, 10) and the pelvis (N, 3) m there."""
+    """Rotations (N, 24, 3, 3) with the root's in the camera frame, betas (N, 10), and pelvis (N, 3) m, camera frame."""
     camera, betas = _tensor(detections.rotation), _tensor(detections.betas)
     local = so3_torch.axis_angle_to_matrix(_tensor(detections.pose))
     local = torch.cat([(camera @ local[:, 0])[:, None], local[:, 1:]], 1)

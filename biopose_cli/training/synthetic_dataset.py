@@ -1,6 +1,6 @@
-"""Synthetic views without end: random people in random poses before phone-like cameras, as a detector would see them.
+"""Endless synthetic views: random people in random poses before phone-like cameras, as a detector would see them.
 
-A batch depends on the seed and its number only, so a run that is resumed sees what an uninterrupted one sees.
+A batch depends only on the seed and its number, so a resumed run gets the same batches as an uninterrupted one.
 N views; camera and view frames are OpenCV's (x right, y down, z forward); m.
 """
 
@@ -21,27 +21,31 @@ from biopose_cli.hmr.virtual_camera import HIPS, VirtualCamera, camera_from_keyp
 from biopose_cli.synthesis.keypoint_error_bank import KeypointErrorBank
 from biopose_cli.synthesis.pose_sampler import PoseSampler
 
-POOL_SIZE = 1 << 16  # poses at once
-POOL_REFRESH_BATCHES = 200  # batches after which they are drawn anew
-_SHAPE_LIMIT = 2.5  # standard deviations of a shape component
-_LANDMARK_OFFSET_STD = 0.8  # of the landmarks' own places, in units of `kinematics.LANDMARK_STD`
+POOL_SIZE = 1 << 16  # poses held in memory
+POOL_REFRESH_BATCHES = 200  # batches between new pools
+_SHAPE_LIMIT = 2.5  # standard deviations, per shape component
+_LANDMARK_OFFSET_STD = 0.8  # std of a person's own landmark positions, in units of `kinematics.LANDMARK_STD`
 _MIN_DISTANCE, _MAX_DISTANCE = 1.6, 10.0  # m
-_OFFSET_STD = (18.0, 9.0)  # degrees, standard deviation of where the person is in the picture
-_PITCH_MEAN_STD, _ROLL_STD = (4.0, 10.0), 5.0  # degrees: mean and spread, downwards; spread
-_STEEP_FRACTION, _STEEP_PITCH_STD = (
-    0.1,
-    30.0,
-)  # share of cameras that look steeply down or up, and their spread
-STATURE_FRACTION = 0.5  # share of people whose stature is given
-STATURE_STD = 0.01  # m, error of a given stature
-_OUTLINE_SCALE = 1.07  # of the outermost landmark's distance from the hips: the skin's (median of rendered people)
+_OFFSET_STD = (18.0, 9.0)  # degrees: standard deviation of the person's direction in the image, horizontal and vertical
+# degrees: mean and standard deviation of the downward pitch; standard deviation of the roll
+_PITCH_MEAN_STD, _ROLL_STD = (4.0, 10.0), 5.0
+# fraction of cameras that are steeply pitched; degrees: standard deviation of that pitch
+_STEEP_FRACTION, _STEEP_PITCH_STD = 0.1, 30.0
+STATURE_FRACTION = 0.5  # fraction of people whose stature is given
+STATURE_STD = 0.01  # m: error of a given stature
+# Distance of the skin's outline from the hips over that of the outermost landmark (median of rendered people)
+_OUTLINE_SCALE = 1.07
 
 
 @dataclass(frozen=True)
 class MQHMRBatch:
-    """Input `view` and `stature` (N, NaN where not given); truth, in the view frame: `rotations` (N, 24, 3, 3), `betas`
-    (N, 10), `pelvis` (N, 3), and from these `joints` (N, 24, 3) and `landmarks` (N, 33, 3) from the pelvis. Of pictures
-    also the layers' `feature_maps`, each (N, H, W, channels), and `keypoint_locations` (N, 33, 2) on them."""
+    """Inputs and labels of N views.
+
+    Inputs: `view`, and `stature` (N) m, NaN where not given; of images also the layers' `feature_maps`, each
+    (N, H, W, channels), and `keypoint_locations` (N, 33, 2) on them.
+    Labels, in the view frame: `rotations` (N, 24, 3, 3), `betas` (N, 10), `pelvis` (N, 3) m, and from these `joints`
+    (N, 24, 3) and `landmarks` (N, 33, 3) m relative to the pelvis.
+    """
 
     view: VirtualCamera
     stature: Tensor
@@ -54,7 +58,7 @@ class MQHMRBatch:
     keypoint_locations: Tensor | None = None
 
     def to(self, device: torch.device) -> MQHMRBatch:
-        """The same there."""
+        """Copy the batch to `device`."""
         tensors = {f.name: value.to(device) for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
         feature_maps = (
             None if self.feature_maps is None else [feature_map.to(device) for feature_map in self.feature_maps]
@@ -63,7 +67,7 @@ class MQHMRBatch:
 
 
 class SyntheticDataset:
-    """Batches of `batch_size` views. error_bank: the detector's errors."""
+    """Batches of `batch_size` views of poses from `pose_sampler`, with detection errors from `error_bank`."""
 
     def __init__(
         self, body: Body, pose_sampler: PoseSampler, error_bank: KeypointErrorBank, batch_size: int, seed: int
@@ -83,7 +87,7 @@ class SyntheticDataset:
         self._pool: tuple[int, Tensor] = (-1, torch.zeros(0))
 
     def batch(self, step: int) -> MQHMRBatch:
-        """The batch number `step`."""
+        """Batch number `step`."""
         random = torch.Generator().manual_seed(int(np.random.default_rng((self.seed, step)).integers(2**62)))
         pool = self._pose_pool(step // POOL_REFRESH_BATCHES)
         with torch.no_grad():
@@ -132,7 +136,7 @@ class SyntheticDataset:
         )
 
     def _add_keypoint_errors(self, keypoints: Tensor, joints: Tensor, random: torch.Generator) -> VirtualCamera:
-        """The view of keypoints (N, 33, 2) with the detector's errors on them."""
+        """View of the keypoints (N, 33, 2) after adding the detector's errors."""
         exact = camera_from_keypoints(keypoints, torch.ones(keypoints.shape[:2]))
         residual, confidence = self.error_bank.draw(joints @ exact.rotation.transpose(1, 2), random)
         image_points = exact.normalized_keypoints * exact.half_fov_tan[:, None, None]
@@ -145,7 +149,7 @@ class SyntheticDataset:
 
 
 def _sample_cameras(count: int, random: torch.Generator) -> Tensor:
-    """Camera from world (y up), (N, 3, 3): any heading, nearly level, nearly upright."""
+    """Camera from world (y up), (N, 3, 3): any heading, small pitch, small roll."""
     heading = 2 * torch.pi * torch.rand(count, generator=random)
     pitch, roll = torch.randn(2, count, generator=random)
     pitch_std = torch.where(torch.rand(count, generator=random) < _STEEP_FRACTION, _STEEP_PITCH_STD, _PITCH_MEAN_STD[1])

@@ -1,4 +1,4 @@
-"""What training runs share: a configuration in TOML, its folder, and the state that lets a cut run go on."""
+"""Common parts of the training runs: TOML configuration, run folder, and the state from which a run resumes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound="DataclassInstance")
 N = TypeVar("N", bound=nn.Module)
-_MAY_BE_ZERO = ("seed", "warmup_steps", "layers", "num_images")  # counts that may be nothing
+_MAY_BE_ZERO = ("seed", "warmup_steps", "layers", "num_images")  # counts that may be 0
 
 
 class OptimConfig(Protocol):
-    """What a run needs of its configuration."""
+    """Fields of a configuration that `Trainer` uses."""
 
     @property
     def steps(self) -> int:
@@ -52,13 +52,18 @@ class OptimConfig(Protocol):
 
 
 def read_toml(path: Path | None, config_class: type[C], renamed: Mapping[str, str]) -> C:
-    """Read the configuration of class `config_class` from a TOML file with its keys; None: its defaults.
+    """Read a configuration from a TOML file.
 
-    Counts must be 1 or more. `renamed`: keys of earlier versions, which are refused, with their names of today.
+    Parameters
+    ----------
+    path : the file; None: the defaults
+    config_class : dataclass whose fields are the keys; counts must be 1 or more
+    renamed : keys of earlier versions with their present names; the old ones are refused
 
     Raises
     ------
     SettingError
+        An unknown or renamed key, a wrong type, or a value outside its range.
     """
     if path is None:
         return config_class()
@@ -74,7 +79,7 @@ def read_toml(path: Path | None, config_class: type[C], renamed: Mapping[str, st
         if expected is float and isinstance(value, int):
             values[key] = float(value)
         elif not isinstance(value, expected):
-            raise SettingError(f"{path}: {key} = {value!r} is not of the kind {expected.__name__}")
+            raise SettingError(f"{path}: {key} = {value!r} is not of type {expected.__name__}")
     config = config_class(**values)
     counts = [name for name, default in defaults.items() if type(default) is int and name not in _MAY_BE_ZERO]
     check_rules(
@@ -90,19 +95,19 @@ def read_toml(path: Path | None, config_class: type[C], renamed: Mapping[str, st
 
 
 def check_rules(path: Path | None, rules: dict[str, bool]) -> None:
-    """Raises SettingError with the first rule that is not kept."""
+    """Raise SettingError for the first rule that is violated."""
     for rule, holds in rules.items():
         if not holds:
             raise SettingError(f"{path}: {rule}")
 
 
 def lock_config(folder: Path, config: DataclassInstance, init_from: Path | None = None) -> None:
-    """Note the configuration in the run's folder, and the content of the weights that it began with.
+    """Write the configuration and the hash of the initial weights into the run's folder.
 
     Raises
     ------
     SettingError
-        The folder holds a run with another configuration or beginning, or `init_from` cannot be read.
+        The folder holds a run with another configuration or other initial weights, or `init_from` cannot be read.
     """
     path = folder / "config.json"
     config_dict = asdict(config)
@@ -113,13 +118,13 @@ def lock_config(folder: Path, config: DataclassInstance, init_from: Path | None 
             raise SettingError(f"--init-from {init_from} cannot be read ({error.strerror})") from error
     text = json.dumps(config_dict, indent=2)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise SettingError(f"{folder} holds a run with another configuration or beginning", "Choose another --out")
+        raise SettingError(f"{folder} holds a run with another configuration or other weights", "Choose another --out")
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 class Trainer(Generic[N]):
-    """Network, optimiser, running mean of the weights and step, and their checkpoint on disk."""
+    """Network, optimiser, moving average of the weights, step, and their checkpoint on disk."""
 
     def __init__(self, network: N, config: OptimConfig, folder: Path) -> None:
         self.network, self.config, self.path = network, config, folder / "checkpoint.pt"
@@ -144,7 +149,7 @@ class Trainer(Generic[N]):
                 self.ema[name].lerp_(value, 1 - decay)
 
     def ema_model(self) -> N:
-        """A copy of the network with the mean weights, for use."""
+        """A copy of the network with the averaged weights."""
         network = deepcopy(self.network)
         network.load_state_dict(self.ema)
         return network.eval()
@@ -165,13 +170,13 @@ class Trainer(Generic[N]):
         try:
             state: dict[str, Any] = torch.load(self.path, next(self.network.parameters()).device, weights_only=True)
         except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
-            raise ArtifactError(f"the checkpoint {self.path} cannot be read", "Remove it to start anew") from error
+            raise ArtifactError(f"the checkpoint {self.path} cannot be read", "Remove it to start again") from error
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.ema, self.step = state["ema"], int(state["step"])
 
     def _lr_factor(self, step: int) -> float:
-        """Linear up, then half a cosine down to nothing."""
+        """Linear warm-up, then half a cosine down to 0."""
         warmup = min(1.0, (step + 1) / max(self.config.warmup_steps, 1))
         return warmup * 0.5 * (1 + float(np.cos(np.pi * min(1.0, step / max(self.config.steps, 1)))))

@@ -1,4 +1,4 @@
-"""How wrong MQ-HMR may be in a frame: a head that is learned when all else is, from the same batches' continuation."""
+"""Training of MQ-HMR's standard deviations: a head trained last, on further batches of the same data."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ def fit_std_head(
     steps: int,
     progress: Progress,
 ) -> None:
-    """Teach `network.log_std_head` on the batches `first_step`, `first_step` + 1, ... of `dataset`; nothing else
-    changes."""
+    """Train only `network.log_std_head`, on the batches `first_step`, `first_step` + 1, ... of `dataset`."""
     network.requires_grad_(False)
     network.log_std_head.requires_grad_(True)
     optimizer = torch.optim.AdamW(network.log_std_head.parameters(), _LEARNING_RATE)
@@ -38,6 +37,6 @@ def fit_std_head(
 
 
 def forward(network: MQHMR, batch: MQHMRBatch) -> SMPLPrediction:
-    """What the network says of a batch."""
+    """Prediction of the network for a batch."""
     pred: SMPLPrediction = network(batch.view, batch.stature, batch.feature_maps, batch.keypoint_locations)
     return pred

@@ -122,14 +122,14 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"triangulated\.npz"):
         load_camera_views(tmp_path, tmp_path, tmp_path, NullProgress())
     (tmp_path / "triangulated.npz").write_bytes(b"nothing")
-    with pytest.raises(SettingError, match="not the trial's truth"):
+    with pytest.raises(SettingError, match="not the trial's ground truth"):
         load_camera_views(tmp_path, tmp_path, tmp_path, NullProgress())
     known = make_calibration(np.zeros((3, LANDMARKS, 3)))
     np.savez(tmp_path / "triangulated.npz", **known)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match=r"lacks single_cam01\.mp4, .*single_cam04\.mp4.*assets --samples"):
         load_camera_views(tmp_path, tmp_path, tmp_path, NullProgress())
     np.savez(tmp_path / "triangulated.npz", **(known | {"R": np.zeros((2, 4, 4))}))  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="R is"):
+    with pytest.raises(SettingError, match="R has the shape"):
         load_camera_views(tmp_path, tmp_path, tmp_path, NullProgress())
 
 

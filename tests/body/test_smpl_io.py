@@ -190,7 +190,7 @@ CHANGES: list[tuple[Values, str]] = [
     ({"kintree_table": np.zeros((2, 55))}, "an SMPL-X body"),
     ({"kintree_table": np.zeros((2, 52))}, r"an SMPL\+H body"),
     ({"kintree_table": np.zeros((2, 16))}, "a MANO hand"),
-    ({"kintree_table": np.zeros((2, 24))}, "hang together"),
+    ({"kintree_table": np.zeros((2, 24))}, "kinematic tree"),
     ({"shapedirs": np.zeros((SMPL_VERTICES, 3, 4))}, "4 shape components"),
     ({"posedirs": np.zeros((SMPL_VERTICES, 3, 93))}, "posedirs has the shape"),
     ({"weights": np.zeros((SMPL_VERTICES, 24))}, "sum to one"),

@@ -69,8 +69,8 @@ def test_files_that_are_no_video(biopose: Call, tmp_path: Path, command: str) ->
     cases = {
         "is a folder": tmp_path / "folder.mp4",
         "is empty (0 bytes)": tmp_path / "empty.mp4",
-        "sound but no pictures": write_sound(tmp_path / "sound.mp4"),
-        "a single picture": write_image(tmp_path / "picture.png"),
+        "sound but no images": write_sound(tmp_path / "sound.mp4"),
+        "a single image": write_image(tmp_path / "picture.png"),
         "cut off": tmp_path / "cut.mp4",
     }
     cases["is a folder"].mkdir()
@@ -278,8 +278,8 @@ def test_doctor_survives_a_broken_cache(biopose: Call, tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--plot", "curves"], "Let it end in one of .png"),
-        (["--plot", "curves.docx"], "Let it end in one of .png"),
+        (["--plot", "curves"], "Use the suffix .png"),
+        (["--plot", "curves.docx"], "Use the suffix .png"),
         (["--plot", "taken/curves.png"], "--plot"),
         (["--range", "nan", "1"], "--range nan 1 is impossible"),
         (["--range", "1", "0.5"], "--range 1 0.5 is impossible"),

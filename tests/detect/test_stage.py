@@ -134,7 +134,7 @@ def test_repairs_and_cut_off_limbs_are_reported() -> None:
     swapped = np.zeros((1, 60), bool)
     swapped[0, 20:25] = True
     found = stage.select_person(tracks(range(60), keypoints_2d=keypoints, swapped=swapped), INFO, Settings())
-    assert any("5 frames" in warning and "exchanged" in warning for warning in found.warnings)
+    assert any("5 frames" in warning and "swapped" in warning for warning in found.warnings)
     (out_of_view,) = (warning for warning in found.warnings if "beyond the image" in warning)
     assert "beyond the image: feet in 3 of 60 frames" in out_of_view
 

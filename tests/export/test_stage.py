@@ -185,7 +185,7 @@ def test_summary_describes_the_run(clip: Clip, tmp_path: Path) -> None:
     assert summary["settings"]["weights"] == "heavy"
     assert {"biopose", "python", "opensim", "torch"} <= set(summary["software"])
     assert summary["warnings"][:2] == ["the focal length is a guess", "feet never touch the floor"]
-    assert "out of sight" in summary["warnings"][2]
+    assert "hidden" in summary["warnings"][2]
     assert len(summary["warnings"]) == 3
     assert list(summary["files"]) == [file.name for file in files[:-1]]
     for file in files[:-1]:

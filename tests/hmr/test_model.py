@@ -246,5 +246,5 @@ def test_without_keypoints_the_square_decides_where_the_body_is() -> None:
         image_features=ImageFeatures(np.tile([320.0, 240, 300, 0.2], (COUNT, 1)), keypoints, maps),
     )
     np.testing.assert_array_equal(other.rotations, near.rotations)
-    with pytest.raises(SettingError, match="pictures only"):
+    with pytest.raises(SettingError, match="needs images"):
         predict_smpl(made, keypoints, confidence, MATRIX)

@@ -125,7 +125,7 @@ def test_a_leg_with_a_large_std_is_named() -> None:
         for warning in stage.run(*frame_times(4), _with_std(refined, **doubts), LEVEL).warnings
         if "hard to see" in warning
     )
-    assert re.fullmatch("hard to see, standard deviations in degrees: knee_angle_r 1[45]", told)
+    assert re.fullmatch("uncertain angles, standard deviations in degrees: knee_angle_r 1[45]", told)
 
 
 def test_an_angle_that_moves_no_marker_has_no_std() -> None:

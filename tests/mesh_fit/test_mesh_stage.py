@@ -212,4 +212,4 @@ def test_a_frontal_view_warns_that_knee_angles_are_uncertain(
     transl = clip.pose.transl * [0, 1, 1] + [3.2 * np.tan(np.radians(aside)), 0, 0]
     pose = dataclasses.replace(clip.pose, rotations=rotations, transl=transl)
     found = mesh_stage.warnings(clip.chain, pose, build_observations(clip.detection), 1.75)
-    assert any("knees" in warning for warning in found) == said
+    assert any("knee flexion" in warning for warning in found) == said

@@ -198,5 +198,5 @@ def test_a_single_segment_has_no_limb_to_lose_and_orders_are_checked() -> None:
     generator = torch.Generator().manual_seed(0)
     _, seen = add_noise(torch.zeros(5, 4, 2, 3), (0, 0), (-1,), FPS, NoiseLevel(limb_missing=1.0), generator)
     assert bool(seen.all())
-    with pytest.raises(ValueError, match="before its parent"):
+    with pytest.raises(ValueError, match="precedes its parent"):
         add_noise(torch.zeros(1, 4, 1, 3), (1,), (1, -1), FPS, NoiseLevel(), generator)

@@ -136,7 +136,7 @@ def test_a_real_walk_on_the_body(walks: dict[str, Take], rest_body: RestBody) ->
 
 
 def test_frame_rates_that_do_not_divide_are_refused(make_take: Callable[..., Take], rest_body: RestBody) -> None:
-    with pytest.raises(ValueError, match="cannot be thinned"):
+    with pytest.raises(ValueError, match="cannot be subsampled"):
         retarget_all([make_take()], rest_body, 50)
 
 

@@ -84,7 +84,7 @@ def test_it_learns_and_a_cut_run_ends_with_the_same_weights(motion: Path, folder
         assert torch.equal(value, again[name]), name
     with pytest.raises(SettingError, match="another configuration"):
         train(replace(TINY, steps=50), motion, folder, NullProgress())
-    with pytest.raises(SettingError, match="another configuration or beginning"):
+    with pytest.raises(SettingError, match="another configuration or other weights"):
         train(TINY, motion, folder, NullProgress(), init_from=path)
 
 
@@ -94,15 +94,15 @@ def test_nonsense_is_refused(tmp_path: Path) -> None:
         ("steps = 0", "1 or more"),
         ("mocap_fraction = 0.9\nstatic_fraction = 0.3", "fractions"),
         ("width = 30\nheads = 4", "multiple"),
-        ("layers = 'two'", "kind int"),
-        ("encoder = 'giant'\nnum_images = 8\nlayers = 1", "encoder is one of"),
+        ("layers = 'two'", "type int"),
+        ("encoder = 'giant'\nnum_images = 8\nlayers = 1", "encoder must be one of"),
         ("encoder = 'tiny'\nlayers = 1", "needs num_images"),
         (
             "encoder = 'tiny'\nfeature_layers = 'encoder8'\nnum_images = 8\nlayers = 1",
-            "instead of feature_layers",
+            "excludes feature_layers",
         ),
-        ("scales = '1 3'", "scales are of"),
-        ("keypoints = false", "there must be"),
+        ("scales = '1 3'", "scales must be"),
+        ("keypoints = false", "needs feature_layers or encoder"),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(SettingError, match=message):
@@ -205,7 +205,7 @@ def test_a_frozen_run_goes_on_from_the_same_beginning_only(tmp_path: Path) -> No
     lock_config(tmp_path, config, weights)
     lock_config(tmp_path, config, weights)
     weights.write_bytes(b"other")
-    with pytest.raises(SettingError, match="another configuration or beginning"):
+    with pytest.raises(SettingError, match="another configuration or other weights"):
         lock_config(tmp_path, config, weights)
 
 

@@ -1,8 +1,8 @@
-"""The detector's landmark network as an image encoder: its activations between input and output, as maps.
+"""The detector's landmark network as an image encoder: its inner activations as feature maps.
 
-BlazePose's network has looked at people only, and runs for every frame anyway: what it computes on the way costs
-nothing more. A tensor inside a network becomes readable when its number is added to the outputs in the network's file,
-which is done in memory. The numbers hold for exactly one file, so they are kept by its SHA-256.
+BlazePose's network was trained on people, and runs on every frame anyway, so its activations cost nothing more. An
+inner tensor becomes readable when its index is added to the outputs in the network's file, which is done in memory. The
+indices are valid for exactly one file, so they are stored with its SHA-256.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from biopose_cli.typing import Array
 
 @dataclass(frozen=True)
 class FeatureLayer:
-    """An activation: the number of its tensor, its side in cells and its channels."""
+    """An activation: the index of its tensor, its side in cells and its channels."""
 
     tensor_index: int
     side: int
     channels: int
 
 
-RAW_CROP = "crop"  # no layer: the crop itself, RGB uint8, for image encoders of their own
-DEFAULT_LAYERS = ("encoder8", "encoder16", "encoder32")  # they shift least between rendered and real pictures
+RAW_CROP = "crop"  # no layer: the crop itself, RGB uint8, for separate image encoders
+DEFAULT_LAYERS = ("encoder8", "encoder16", "encoder32")  # these shift least between rendered and real images
 FEATURE_LAYERS = {
     ASSETS["heavy"].sha256: {
         "encoder128": FeatureLayer(412, 128, 24),
@@ -66,31 +66,34 @@ FEATURE_LAYERS = {
         "regression2": FeatureLayer(335, 2, 288),
     },
 }
-_OUTPUTS_FIELD = 8  # where a subgraph's table says which tensors are its outputs: the third field of LiteRT's schema
+_OUTPUTS_FIELD = 8  # of a subgraph's table: the outputs, third field of LiteRT's schema
 
 
 def layer_channels(names: Sequence[str]) -> list[int]:
-    """Of these layers of the `heavy` network. Raises SettingError for one that it does not have."""
+    """Channels of these layers of the `heavy` network. Raises SettingError for an unknown layer."""
     return [layer.channels for layer in _select_layers(FEATURE_LAYERS[ASSETS["heavy"].sha256], names)]
 
 
 def _select_layers(available: dict[str, FeatureLayer], names: Sequence[str]) -> list[FeatureLayer]:
     if unknown := [name for name in names if name not in available]:
-        raise SettingError(f"the landmark network has no layer {unknown[0]}", f"Take of {', '.join(available)}")
+        raise SettingError(f"the landmark network has no layer {unknown[0]}", f"Choose from: {', '.join(available)}")
     return [available[name] for name in names]
 
 
 class BlazePoseBackbone:
-    """The landmark network with inner activations: one pass serves the detector and the mesh network. One thread, for
-    one thread.
+    """The landmark network with inner activations: one pass for both the detector and the mesh network.
 
-    path: the file of the asset `heavy` or `full`. names: of `FEATURE_LAYERS`, or `RAW_CROP`, in the order in
-    which maps are wanted.
+    It runs on one thread and must not be shared between threads.
+
+    Parameters
+    ----------
+    path : file of the asset `heavy` or `full`
+    names : of `FEATURE_LAYERS`, or `RAW_CROP`, in the order of the maps
 
     Raises
     ------
     AssetError
-        Unreadable, or another file than those whose layers are known.
+        Unreadable, or a file whose layers are unknown.
     SettingError
         The network has no such layer.
     """
@@ -100,8 +103,8 @@ class BlazePoseBackbone:
         available = FEATURE_LAYERS.get(hashlib.sha256(content).hexdigest())
         if available is None:
             raise AssetError(
-                f"{path} is not a landmark network whose inner tensors are known",
-                "Take --weights heavy or full",
+                f"{path} is not a landmark network with known inner tensors",
+                "Use --weights heavy or full",
             )
         self.names = tuple(names)
         self.layers = tuple(_select_layers(available, [name for name in names if name != RAW_CROP]))
@@ -112,8 +115,11 @@ class BlazePoseBackbone:
         self._input = self._interpreter.get_input_details()[0]["index"]
 
     def __call__(self, crop: Array) -> tuple[list[Array], list[Array]]:
-        """The network's usual outputs, as `detect.blazepose.LiteRTModel` gives them, and a map (side, side, channels)
-        float16 for each layer, of a crop (256, 256, 3) float32, RGB 0..1; for `RAW_CROP` that itself, uint8."""
+        """Run the network on a crop (256, 256, 3) float32, RGB 0..1.
+
+        Returns the network's usual outputs, as `detect.blazepose.LiteRTModel` does, and a map (side, side, channels)
+        float16 for each layer; for `RAW_CROP` the crop itself, uint8.
+        """
         self._interpreter.set_tensor(self._input, crop[None])
         self._interpreter.invoke()
         outputs = [self._read(index) for index in self._outputs]
@@ -126,10 +132,15 @@ class BlazePoseBackbone:
 
 
 class FeatureNeck(nn.Module):
-    """Maps of layers brought to one scale and one width. Activations of different channels are of very different size:
-    they are normalised by a mean and a deviation that belong to the weights and are set by `fit_statistics`.
+    """Projects maps of several layers to a common width.
 
-    channels: of each map. out_channels: of the result.
+    The magnitude of activations differs between channels. They are normalised by a mean and a standard deviation that
+    are stored with the weights and set by `fit_statistics`.
+
+    Parameters
+    ----------
+    channels : of each input map
+    out_channels : of the result
     """
 
     def __init__(self, channels: Sequence[int], out_channels: int) -> None:
@@ -137,11 +148,11 @@ class FeatureNeck(nn.Module):
         self.projections = nn.ModuleList(_NormProject(count, out_channels) for count in channels)
 
     def forward(self, feature_maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps (N, H, W, C), as the layers give them, to (N, out_channels, H, W)."""
+        """Maps (N, H, W, C) of the layers to (N, out_channels, H, W)."""
         return [layer(feature_map) for layer, feature_map in zip(self.projections, feature_maps, strict=True)]
 
     def fit_statistics(self, feature_maps: Sequence[Tensor]) -> None:
-        """Set mean and deviation to those of these maps (N, H, W, C)."""
+        """Set mean and standard deviation to those of these maps (N, H, W, C)."""
         for layer, feature_map in zip(self.projections, feature_maps, strict=True):
             assert isinstance(layer, _NormProject)
             layer.fit_statistics(feature_map)
@@ -155,7 +166,7 @@ class _NormProject(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
-        self.proj = nn.Linear(channels, out_channels)  # on every cell: a 1x1 convolution
+        self.proj = nn.Linear(channels, out_channels)  # per cell: a 1x1 convolution
 
     def forward(self, feature_map: Tensor) -> Tensor:
         projected: Tensor = self.proj((feature_map.to(self.mean) - self.mean) / self.std)
@@ -164,7 +175,7 @@ class _NormProject(nn.Module):
     def fit_statistics(self, feature_map: Tensor) -> None:
         std, mean = torch.std_mean(feature_map.to(self.mean).flatten(0, 2), dim=0, correction=0)
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 0, std, 1.0))  # a channel that is always the same says nothing
+        self.std.copy_(torch.where(std > 0, std, 1.0))  # a constant channel carries no information
 
 
 def _read_model(path: Path) -> bytes:
@@ -175,10 +186,10 @@ def _read_model(path: Path) -> bytes:
 
 
 def _with_extra_outputs(content: bytes, indices: list[int]) -> tuple[bytes, list[int]]:
-    """A network's file with these tensors among its outputs, and its own outputs in the order of their names.
+    """Add tensors to the outputs in a network's file; returns it, and its original outputs in the order of their names.
 
-    A file (a flatbuffer) refers to a list by the distance to it. The longer list of outputs is put behind the rest, and
-    the one distance changed: unpacking and packing the file anew would take ten seconds.
+    In the file (a flatbuffer), a reference to a list is an offset. The longer list of outputs is appended, and one
+    offset changed: unpacking and repacking the file would take ten seconds.
     """
     graph: Any = schema.Model.GetRootAs(content, 0).Subgraphs(0)
     outputs = [int(index) for index in graph.OutputsAsNumpy()]

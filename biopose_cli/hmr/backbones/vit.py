@@ -1,10 +1,10 @@
 """The paper's image encoder: a vision transformer, up to ViT-H/16, that can start from published weights.
 
-Layer names, shapes and what is computed are those of ViTPose's backbone (Xu et al. 2022), which HMR2.0 (Goel et al.
-2023) took over: patches of 16 px cut with a border of 2 px, position embeddings for 256 x 192 px with the class token's
-added to each, layer norms with an epsilon of 1e-6, and a last one after the blocks.
+Layer names, shapes and computation are those of ViTPose's backbone (Xu et al. 2022), which HMR2.0 (Goel et al. 2023)
+adopted: patches of 16 px with a padding of 2 px, position embeddings for 256 x 192 px plus the class token's, layer
+norms with an epsilon of 1e-6, and a final one after the blocks.
 
-N pictures.
+N images.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from biopose_cli.hmr.image_encoder import MultiScaleNeck
 
 PATCH = 16  # px
 GRID = (16, 12)  # rows and columns of patches
-CROP_MARGIN = 32  # px on each side of a square crop that HMR2.0 does not look at
+CROP_MARGIN = 32  # px on each side of a square crop that HMR2.0 cuts off
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB
-_MAX_LISTED = 4  # as many names as an error lists
+_MAX_LISTED = 4  # number of names in an error message
 _EXPECTED = "Give the weights of a ViTPose or HMR2.0 backbone (.pth, .ckpt or .safetensors)"
 
 
@@ -39,12 +39,12 @@ class ViTConfig:
 
     embed_dim: int
     depth: int
-    num_heads: int  # cannot be seen from weights
+    num_heads: int  # cannot be inferred from weights
 
 
 VIT_CONFIGS = {
     "tiny": ViTConfig(192, 12, 3),
-    "small": ViTConfig(384, 12, 12),  # 12 heads as ViTPose-S has, not the usual 6
+    "small": ViTConfig(384, 12, 12),  # 12 heads as in ViTPose-S, not the usual 6
     "base": ViTConfig(768, 12, 12),
     "large": ViTConfig(1024, 24, 16),
     "huge": ViTConfig(1280, 32, 16),
@@ -65,7 +65,7 @@ class ViT(nn.Module):
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, 256, 192) RGB 0..1 -> (N, width, 16, 12)."""
+        """Images (N, 3, 256, 192), RGB 0..1 -> features (N, width, 16, 12)."""
         mean, std = (images.new_tensor(rgb)[:, None, None] for rgb in (_MEAN, _STD))
         patches = self.patch_embed((images - mean) / std).flatten(2).transpose(1, 2)
         tokens = patches + self.pos_embed[:, 1:] + self.pos_embed[:, :1]
@@ -76,7 +76,7 @@ class ViT(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention among the patches, then a layer on each by itself."""
+    """Transformer block: self-attention over patches, then an MLP."""
 
     def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
@@ -92,14 +92,14 @@ class Block(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(N, P, width) to the same."""
+        """Tokens (N, P, width) -> (N, P, width)."""
         tokens = tokens + self.attn(self.norm1(tokens))
         result: Tensor = tokens + self.mlp(self.norm2(tokens))
         return result
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention of tokens to each other."""
+    """Multi-head self-attention."""
 
     def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(N, P, width) to the same."""
+        """Tokens (N, P, width) -> (N, P, width)."""
         queries, keys, values = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         attended = scaled_dot_product_attention(queries, keys, values)
         result: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
@@ -116,8 +116,10 @@ class SelfAttention(nn.Module):
 
 
 class ViTEncoder(nn.Module):
-    """An `ImageEncoder`. Its backbone sees the middle 192 columns of a crop, as HMR2.0's does: what published weights
-    were trained on. At the sides its map is filled with zeros, so that the encoder's maps cover the crop."""
+    """An `ImageEncoder`. As in HMR2.0, the backbone gets the middle 192 columns of a crop, as its weights were trained.
+
+    Its map is padded with zeros at the sides, so that the encoder's maps cover the crop.
+    """
 
     def __init__(self, backbone: ViT, out_channels: int, scales: tuple[int, ...] = (1, 4, 8, 16)) -> None:
         super().__init__()
@@ -126,28 +128,28 @@ class ViTEncoder(nn.Module):
         self.scales, self.out_channels = self.neck.scales, out_channels
 
     def forward(self, crops: Tensor) -> list[Tensor]:
-        """(N, 3, 256, 256) RGB 0..1 -> (N, channels, H_s, W_s), coarse to fine."""
+        """Crops (N, 3, 256, 256), RGB 0..1 -> maps (N, channels, H_s, W_s), coarse to fine."""
         features = self.backbone(crops[..., CROP_MARGIN:-CROP_MARGIN])
         feature_maps: list[Tensor] = self.neck(pad(features, (CROP_MARGIN // PATCH, CROP_MARGIN // PATCH)))
         return feature_maps
 
 
 def load_backbone(path: Path) -> ViT:
-    """The backbone in a file of weights, of the size that the weights have.
+    """Load a backbone from a file of weights; its size follows from the weights.
 
-    The file is a `torch.save` of ViTPose or of HMR2.0 (names with "backbone." under "state_dict"; other parts of the
-    network are left out), the backbone's weights alone, or any of these as safetensors. No code in the file is run.
+    The file is a `torch.save` of ViTPose or HMR2.0 (names with "backbone." under "state_dict"; other parts of the
+    network are ignored), the backbone's weights alone, or any of these as safetensors. No code in the file is run.
 
     Raises
     ------
     AssetError
-        Unreadable, or not the weights of one of `VIT_CONFIGS`; which are missing, too many or of another shape.
+        Unreadable, or not the weights of one of `VIT_CONFIGS`; the message lists missing, extra or misshapen ones.
     """
     weights = _backbone_of(_load_tensors(path))
     embed_dim = weights.get("last_norm.weight", torch.empty(0)).numel()
     variant = next((name for name, size in VIT_CONFIGS.items() if size.embed_dim == embed_dim), None)
     if variant is None:
-        raise AssetError(f"{path} holds no vision transformer's weights that are known here", _EXPECTED)
+        raise AssetError(f"{path} holds no weights of a known vision transformer", _EXPECTED)
     with torch.device("meta"):
         network = ViT(variant)
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -197,21 +199,24 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _stub_pickled_classes(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """For every class or function that a file of PyTorch's refers to and that is not of the weights themselves: a class
-    of that name that makes something empty, so that what is around the weights is skipped and none of it runs."""
+    """Empty stub classes for everything in a PyTorch file that is not part of the weights.
+
+    Each has the name of a class or function that the file refers to. So whatever surrounds the weights is skipped, and
+    no code in it is run.
+    """
     names = (full.rpartition(".") for full in torch.serialization.get_unsafe_globals_in_checkpoint(path))
     return [type(name, (), {"__module__": module} | _stub_namespace(module)) for module, _, name in names]
 
 
 def _stub_namespace(module: str) -> dict[str, Callable[..., Any]]:
-    """What a stand-in makes: a dictionary, which PyTorch lets a file fill; for NumPy what ignores its state."""
+    """Content of a stub class: a dictionary, which PyTorch lets a file fill; for NumPy one that ignores its state."""
     if module.startswith("numpy"):
         return {"__new__": lambda cls, *_: object.__new__(cls), "__setstate__": lambda *_: None}
     return {"__new__": lambda *_: OrderedDict()}
 
 
 def _backbone_of(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The backbone's part, without its prefix; all of it when nothing has that prefix."""
+    """The backbone's part without its prefix; all weights if none has the prefix."""
     prefix = "backbone."
     part = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     return part or weights

@@ -1,10 +1,10 @@
-"""When each frame of a file is shown: true time stamps, repaired so that time strictly increases.
+"""Presentation time of each frame of a file: true time stamps, repaired so that time strictly increases.
 
-The rule. Frames are numbered by the order of their time stamps; number 0 is the first that can be decoded, and time
+The rule: frames are numbered in the order of their time stamps. Number 0 is the first that can be decoded, and time
 counts from it.
   * Frames that share a stamp are spread evenly up to the next stamp.
   * Where some packets carry no presentation stamp, the decoding stamps are used, in order.
-  * Where these are absent too, or stamps jump back (recordings joined carelessly), frame k is at k / the header's rate.
+  * Without these too, or if stamps jump back (recordings joined carelessly), frame k is at k / the header's rate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from biopose_cli.errors import SettingError
 from biopose_cli.typing import Array
 
 _MAX_REORDERING = 32  # frames; H.264 and HEVC reorder over 16 at most
-_END_TOLERANCE = 0.1  # s that --end may lie beyond the last frame, so that a rounded duration can be typed
+_END_TOLERANCE = 0.1  # s that --end may exceed the last frame, to allow a rounded duration
 
 
 def _empty(dtype: type) -> Array:
@@ -31,12 +31,12 @@ class Clock:
 
     stamps: Array = field(default_factory=lambda: _empty(np.int64))  # (N,) in ticks of the stream, in order
     times: Array = field(default_factory=lambda: _empty(np.float64))  # (N,) s, strictly increasing from 0
-    period: float = 0.0  # s, the typical distance of two frames
-    counted: bool = False  # frames are told apart by counting, as their stamps cannot be trusted
+    period: float = 0.0  # s, the typical interval of frames
+    counted: bool = False  # frames are numbered by counting, as their stamps are unreliable
 
     @property
     def duration(self) -> float:
-        """s, from the first frame to the end of the last."""
+        """Time from the first frame to the end of the last, s."""
         return float(self.times[-1]) + self.period
 
     @property
@@ -45,18 +45,18 @@ class Clock:
         return len(self.times) / self.duration
 
     def varies(self, tick: float) -> bool:
-        """True when distances of frames differ by more than a tenth and more than rounding to a `tick` (s) explains."""
+        """Whether intervals differ by more than a tenth and more than rounding to a `tick` (s) explains."""
         steps = np.diff(self.times)
         return bool(np.any(np.abs(steps - self.period) > max(0.1 * self.period, 1.5 * tick)))
 
     def index(self, previous: int, stamp: int | None) -> int:
-        """The number of the frame with this stamp, which comes after frame `previous`."""
+        """Number of the frame with this stamp, which comes after frame `previous`."""
         if self.counted or stamp is None:
             return previous + 1
         return max(previous + 1, int(np.searchsorted(self.stamps, stamp)))
 
     def time(self, index: int) -> float:
-        """s; beyond the last known frame the typical distance is added."""
+        """Time of a frame, s; beyond the last known frame, extrapolated with the typical interval."""
         beyond = max(0, index - (len(self.times) - 1))
         return float(self.times[index - beyond]) + beyond * self.period
 
@@ -88,15 +88,15 @@ def build_clock(
     reorders: bool,
     first: int | None,
 ) -> tuple[Clock, tuple[str, ...]]:
-    """The clock of a file, and what had to be repaired.
+    """Clock of a file, and the repairs made.
 
     Parameters
     ----------
-    packets: presentation and decoding stamp (ticks) of each packet, in the file's order; not empty.
-    tick: s per tick.
-    rate: frames/s according to the header.
-    reorders: the codec may show frames in another order than they are stored in.
-    first: the stamp of the first frame that could be decoded.
+    packets : presentation and decoding stamp (ticks) of each packet, in the file's order; not empty
+    tick : s per tick
+    rate : frames/s according to the header
+    reorders : whether the codec may present frames in another order than they are stored
+    first : stamp of the first frame that could be decoded
     """
     nominal = rate if rate else Fraction(25)
     presentation_stamps = [pts for pts, _ in packets if pts is not None]
@@ -107,7 +107,7 @@ def build_clock(
     if len(stamps) < len(packets) or displaced.max() > _MAX_REORDERING:
         times = np.arange(len(packets)) / float(nominal)
         clock = Clock(np.arange(len(packets)), times, 1.0 / float(nominal), counted=True)
-        return clock, (f"the file's frame times are missing or jump back; {float(nominal):g} frames/s were assumed",)
+        return clock, (f"the file's frame times are missing or decrease; {float(nominal):g} frames/s were assumed",)
     # An .avi stores no presentation stamps: what FFmpeg reports is the stored order, also for frames shown in another.
     counted = counted or (reorders and not displaced.any())
     stamps = np.sort(stamps)
@@ -115,12 +115,12 @@ def build_clock(
         stamps = stamps[np.searchsorted(stamps, first) :]
     times, period = _space_evenly((stamps - stamps[0]) * float(tick), 1.0 / float(nominal))
     repeated = len(stamps) - len(np.unique(stamps))
-    note = f"{repeated} frames had the same time stamp as another; they were spread evenly up to the next"
+    note = f"{repeated} frames had the same time stamp as another; they were spaced evenly up to the next one"
     return Clock(stamps, times, period, counted), (note,) if repeated else ()
 
 
 def _space_evenly(times: Array, nominal: float) -> tuple[Array, float]:
-    """Strictly increasing times (s) from sorted ones, and their median distance."""
+    """Strictly increasing times (s) from sorted ones, and their median interval."""
     distinct, group, sizes = np.unique(times, return_inverse=True, return_counts=True)
     period = float(np.median(np.diff(distinct))) if len(distinct) > 1 else nominal
     following = np.append(distinct[1:], distinct[-1] + period)

@@ -1,4 +1,4 @@
-"""Opening a user's file with FFmpeg (through PyAV) and finding the pictures in it; every refusal is one clear line."""
+"""Opening of a user's file with FFmpeg (through PyAV), and its video stream; every error is one clear line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from biopose_cli.errors import VideoError
 
 @contextlib.contextmanager
 def open_container(path: Path) -> Iterator[Any]:
-    """An FFmpeg input container on `path`, closed afterwards.
+    """Open an FFmpeg input container on `path`; it is closed afterwards.
 
     Raises
     ------
     VideoError
-        Missing, a folder, empty, unreadable, or of no format FFmpeg knows.
+        The file is missing, a folder, empty, unreadable, or in a format unknown to FFmpeg.
     """
     try:
         size = path.stat().st_size
@@ -29,11 +29,11 @@ def open_container(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise VideoError(f"{path} cannot be read ({error.strerror})") from error
     if path.is_dir():
-        raise VideoError(f"{path} is a folder, not a video", "Name the video inside it")
+        raise VideoError(f"{path} is a folder, not a video", "Give the video inside it")
     if size == 0:
         raise VideoError(f"{path} is empty (0 bytes)", "Copy it from the camera again")
     try:
-        # "file:" keeps a name such as "12:30.mp4" from being read as a protocol; the whitelist keeps a playlist from
+        # "file:" prevents reading a name such as "12:30.mp4" as a protocol; the whitelist keeps a playlist from
         # reaching out to the network.
         container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except av.FFmpegError as error:
@@ -48,29 +48,27 @@ def open_container(path: Path) -> Iterator[Any]:
 
 
 def video_stream(container: Any, path: Path) -> Any:
-    """The stream with the moving pictures: the one marked as default, else the largest. Cover art does not count.
+    """The video stream: the one marked as default, otherwise the largest. Cover art does not count.
 
     Raises
     ------
     VideoError
-        A still picture, text, sound only, nothing at all, or a codec that this FFmpeg cannot decode.
+        A still image, text, only sound, nothing at all, or a codec that this FFmpeg cannot decode.
     """
     kind = container.format.name
     if kind in {"image2", "tty"} or kind.endswith("_pipe"):  # FFmpeg plays stills and even text files
-        raise VideoError(f"{path} is a single picture or a text, not a video", "Give a video file")
+        raise VideoError(f"{path} is a single image or a text, not a video", "Give a video file")
     streams = video_streams(container)
     if not streams:
         if container.streams.audio:
-            raise VideoError(f"{path} holds sound but no pictures", "Give a video file")
+            raise VideoError(f"{path} holds sound but no images", "Give a video file")
         raise VideoError(
-            f"{path} holds no pictures: it is not a video, or was cut off while it was saved",
+            f"{path} holds no images: it is not a video, or was cut off while it was saved",
             "Copy it from the camera again, or try to repair it",
         )
     readable = [s for s in streams if s.codec_context is not None]
     if not readable:
-        raise VideoError(
-            f"{path} is coded in a way that this FFmpeg cannot decode", "Convert it to H.264 in an .mp4 file"
-        )
+        raise VideoError(f"{path} uses a codec that this FFmpeg cannot decode", "Convert it to H.264 in an .mp4 file")
     return max(readable, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
 
 
@@ -81,7 +79,7 @@ def video_streams(container: Any) -> list[Any]:
 
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets as stored, up to where a truncated file breaks off; an empty one at the end flushes."""
+    """The stream's packets as stored, up to the end of a truncated file; an empty last one flushes the decoder."""
     source = container.demux(stream)
     while True:
         try:

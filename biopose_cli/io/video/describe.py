@@ -1,4 +1,4 @@
-"""What `biopose info` tells about a video."""
+"""Output of `biopose info`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Fact = str | int | float | bool | None | list[str]
 
 
 def describe(info: VideoInfo, settings: Settings | None = None) -> dict[str, Fact]:
-    """All that the program reads from a file, ready for JSON; units are in the names.
+    """All properties of a file that the program uses, ready for JSON; units are in the names.
 
     With `settings`, the camera is the one that a run with them would use.
     """

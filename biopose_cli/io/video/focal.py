@@ -3,8 +3,8 @@
 Apple's phones write the 35 mm equivalent (UTF-8, such as "26" or "50.00mm") as
 `com.apple.quicktime.camera.focal_length.35mm_equivalent` into the metadata of the *video track* (AVFoundation,
 AVMetadataKey.quickTimeMetadataKeyCameraFocalLength35mmEquivalent). FFmpeg does not look there, hence the small reader
-of QuickTime boxes here (QuickTime File Format Specification, "Metadata"). Android's own recorder writes none. Whatever
-else names a "focal length" and "35 mm" (EXIF's FocalLengthIn35mmFilm, tags copied into an .mkv) is taken from FFmpeg's
+of QuickTime boxes here (QuickTime File Format Specification, "Metadata"). Android's own recorder writes none. All other
+names of a "focal length" with "35 mm" (EXIF's FocalLengthIn35mmFilm, tags copied into an .mkv) come from FFmpeg's
 tags.
 """
 
@@ -20,7 +20,7 @@ from typing import BinaryIO
 FILM_DIAGONAL = math.hypot(36.0, 24.0)  # mm
 _PLAUSIBLE_RANGE = (8.0, 400.0)  # mm, equivalent: from fisheye to super telephoto
 _TAG_PATTERN = re.compile(r"focallen(gth)?(in)?35mm")  # in a name's letters and digits
-_MAX_HEADER = 1 << 28  # bytes of a moov box that are worth reading
+_MAX_HEADER = 1 << 28  # bytes, the largest moov box that is read
 
 
 def focal_from_tags(tags: Mapping[str, str], width: int, height: int) -> tuple[float, str] | None:
@@ -36,7 +36,7 @@ def focal_from_tags(tags: Mapping[str, str], width: int, height: int) -> tuple[f
 
 
 def focal_px(millimeters: float, width: int, height: int) -> float:
-    """Pixels from the 35 mm equivalent.
+    """Focal length in px from the 35 mm equivalent.
 
     The equivalent compares diagonals (CIPA DCG-001; film has 43.27 mm): those of the 4:3 sensor that phones have. A
     video is cut from it: 16:9 keeps the width, a square keeps the height. So the diagonal is that of the smallest 4:3
@@ -61,7 +61,7 @@ def track_tags(path: Path, track: int) -> dict[str, str]:
 
 
 def _movie_header(file: BinaryIO, length: int) -> bytes:
-    """The content of the file's moov box, or nothing. The rest of the file (the pictures) is skipped, not read."""
+    """Content of the file's moov box, or nothing. The rest of the file (the images) is skipped."""
     position = 0
     while position + 8 <= length:
         file.seek(position)
@@ -76,7 +76,7 @@ def _movie_header(file: BinaryIO, length: int) -> bytes:
 
 
 def _box_header(head: bytes) -> tuple[int, bytes, int]:
-    """Size and kind of the box that begins here, and the length of its header (a size of 1: 64 bits follow)."""
+    """Size and kind of the box that starts here, and the length of its header (a size of 1: 64 bits follow)."""
     size, kind = struct.unpack(">I4s", head[:8])
     if size == 1 and len(head) >= 16:
         return struct.unpack(">Q", head[8:16])[0], kind, 16
@@ -84,7 +84,7 @@ def _box_header(head: bytes) -> tuple[int, bytes, int]:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each box; stops at the first that is not whole."""
+    """Kind and content of each box, up to the first incomplete one."""
     position = 0
     while len(data) - position >= 8:
         size, kind, start = _box_header(data[position : position + 16])

@@ -1,4 +1,4 @@
-"""The camera: focal length, principal point and distortion, as the user says or the file knows, else a stated guess."""
+"""Camera intrinsics: focal length, principal point and distortion, from the user, the file, or a default."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from biopose_cli.typing import Array
 # degrees on the whole 4:3 sensor. The crop for video and its stabilisation leaves less: 61 degrees were self-calibrated
 # on an iPhone 13, and the four cameras of Pose2Sim's demo are calibrated to 59.5.
 DEFAULT_FOV = 60.0
-FOV_RANGE = (5.0, 170.0)  # degrees; beyond, no pinhole camera describes the picture
+FOV_RANGE = (5.0, 170.0)  # degrees; outside it, the pinhole model does not apply
 _KEYS = ("camera_matrix", "dist_coeffs", "image_size")
 _ASPECT_TOLERANCE = 0.01  # relative difference of aspect ratios that rounding to whole pixels explains
 
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera with OpenCV's distortion, for the upright image (pixel centres at half numbers)."""
+    """A pinhole camera with OpenCV's distortion, for the upright image (pixel centres at half-integers)."""
 
     matrix: Array  # (3, 3) float64, px
     dist: Array  # (5,) float64: k1, k2, p1, p2, k3
@@ -37,12 +37,12 @@ class Intrinsics:
 
 
 def resolve_intrinsics(info: VideoInfo, settings: Settings) -> Intrinsics:
-    """The camera: --intrinsics, --focal or --fov, else the file's metadata, else `DEFAULT_FOV` with a warning.
+    """Camera from --intrinsics, --focal or --fov, else the file's metadata, else `DEFAULT_FOV` with a warning.
 
     Raises
     ------
     SettingError
-        More than one of the three options, a value that no camera has, or a file that is not as documented.
+        More than one of the three options, an impossible value, or an invalid file.
     """
     given = [f"--{name}" for name in ("intrinsics", "focal", "fov") if getattr(settings, name) is not None]
     if len(given) > 1:
@@ -58,7 +58,7 @@ def resolve_intrinsics(info: VideoInfo, settings: Settings) -> Intrinsics:
         return _centered(info.focal_px, info, "metadata")
     focal = focal_from_fov(DEFAULT_FOV, info)
     warning = (
-        f"the focal length is a guess ({focal:.0f} px: {DEFAULT_FOV:g} degrees across the longer side, typical of "
+        f"the focal length is assumed ({focal:.0f} px: {DEFAULT_FOV:g} degrees across the longer side, typical of "
         "phones); pass --fov, --focal or --intrinsics for your camera"
     )
     return _centered(focal, info, "default", (warning,))
@@ -95,13 +95,13 @@ def _read(path: Path, info: VideoInfo) -> tuple[Array, Array]:
     for key in values:
         if key not in _KEYS:
             suggestion = difflib.get_close_matches(key, _KEYS, 1, 0.0)[0]
-            raise _error(path, f"unknown key {key!r}", f"Did you mean {suggestion!r}? Known are {', '.join(_KEYS)}")
+            raise _error(path, f"unknown key {key!r}", f"Did you mean {suggestion!r}? Valid keys: {', '.join(_KEYS)}")
     for key in ("camera_matrix", "image_size"):
         if key not in values:
             raise _error(
                 path,
                 f"{key} is missing",
-                "Needed are camera_matrix (3x3, px) and image_size [w, h]; dist_coeffs is optional",
+                "Required: camera_matrix (3x3, px) and image_size [w, h]; dist_coeffs is optional",
             )
     matrix = _numbers(path, values, "camera_matrix", [(3, 3)], "3 rows of 3 numbers")
     size = _numbers(path, values, "image_size", [(2,)], "[width, height] in px")
@@ -141,14 +141,14 @@ def _check_matrix(path: Path, matrix: Array, size: Array) -> None:
 
 
 def _rescale(path: Path, matrix: Array, size: Array, info: VideoInfo) -> Array:
-    """The matrix for the video's size. OpenCV calibrates with pixel centres at whole numbers, BioPose has .5."""
+    """Matrix for the video's size. OpenCV calibrates with pixel centres at integers, BioPose has them at .5."""
     scale = np.array([info.width, info.height]) / size
     if abs(scale[0] / scale[1] - 1.0) > _ASPECT_TOLERANCE:
         transposed = abs(size[1] / size[0] * info.height / info.width - 1.0) <= _ASPECT_TOLERANCE
         advice = (
-            "Calibrate with upright pictures, as the video is shown"
+            "Calibrate with upright images, as the video is shown"
             if transposed
-            else "Calibrate with the camera's video mode that was used"
+            else "Calibrate in the camera's video mode that was used"
         )
         raise _error(path, f"image_size {_size_text(size)} does not fit the video's {info.width}x{info.height}", advice)
     rescaled = matrix.copy()

@@ -1,4 +1,4 @@
-"""What the program reads from a video file before it decodes it: size, orientation, clock, focal length.
+"""Properties of a video file, read before decoding: size, orientation, clock, focal length.
 
 Light to import: FFmpeg is loaded by the first `probe`, not by `content_hash`.
 """
@@ -22,13 +22,13 @@ from biopose_cli.io.video.orientation import Orientation, from_display_matrix
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video file as the program sees it. Sizes are of the upright image with square pixels."""
+    """Properties of a video file. Sizes are of the upright image with square pixels."""
 
     path: Path
     width: int  # px
     height: int  # px
-    rotation: int  # degrees clockwise that are applied to the stored pictures: 0, 90, 180 or 270
-    frame_count: int | None  # time stamps in the file; the pictures of damaged packets are among them
+    rotation: int  # degrees clockwise, applied to the stored images: 0, 90, 180 or 270
+    frame_count: int | None  # number of time stamps in the file, including images of damaged packets
     duration: float | None  # s, from the first frame to the end of the last
     frame_rate: float  # frames/s, average
     variable_rate: bool
@@ -38,18 +38,18 @@ class VideoInfo:
     focal_tag: str | None  # "name = value" of the tag it came from
     has_audio: bool
     mirrored: bool = False  # the file asks for a left-right flip (before the rotation)
-    interlaced: bool = False  # two fields per picture: the reader removes the combing
+    interlaced: bool = False  # two fields per image: the reader deinterlaces
     warnings: tuple[str, ...] = ()
     clock: Clock = field(default_factory=Clock, repr=False, compare=False)
 
 
 def probe(path: Path) -> VideoInfo:
-    """Read everything but the pictures (one is decoded). All time stamps are read: about as fast as the disk reads.
+    """Read all properties (one image is decoded). All time stamps are read: about as fast as the disk reads.
 
     Raises
     ------
     VideoError
-        Missing, not a video, without pictures, not decodable, or turned by an odd angle.
+        The file is missing, not a video, without images, not decodable, or rotated by an odd angle.
     """
     from biopose_cli.io.video.container import open_container, video_stream  # FFmpeg: 0.1 to 0.3 s
 
@@ -58,7 +58,7 @@ def probe(path: Path) -> VideoInfo:
         packets, frame = _scan(container, stream)
         if frame is None:
             raise VideoError(
-                f"{path} holds no picture that can be decoded",
+                f"{path} holds no image that can be decoded",
                 "Copy it from the camera again, or convert it to H.264 in .mp4",
             )
         clock, repairs = build_clock(
@@ -115,17 +115,17 @@ def content_hash(path: Path) -> str:
 
 
 def square_pixels(width: int, height: int, pixel_shape: Fraction | None) -> tuple[int, int]:
-    """Size after widening or heightening pixels of this shape (width : height) to squares; no line is lost."""
+    """Size after stretching width or height to square pixels from this shape (width : height); no line is lost."""
     shape = float(pixel_shape or 1)
     return (round(width * shape), height) if shape >= 1.0 else (width, round(height / shape))
 
 
-_SLOW_MOTION_RATIO = 1.5  # so many times as many pictures were filmed as are stored a second
-Packet = tuple[tuple[int | None, int | None], bool]  # presentation and decoding stamp, not to be shown
+_SLOW_MOTION_RATIO = 1.5  # at least this ratio of captured to stored frames/s
+Packet = tuple[tuple[int | None, int | None], bool]  # presentation and decoding stamp; whether not to be shown
 
 
 def _scan(container: Any, stream: Any) -> tuple[list[Packet], Any]:
-    """All packets of the stream, and its first frame that can be decoded (or None)."""
+    """All packets of the stream, and its first decodable frame (or None)."""
     import av
 
     from biopose_cli.io.video.container import packets
@@ -150,8 +150,8 @@ def _orientation(frame: Any, path: Path) -> Orientation:
     orientation = from_display_matrix(matrix)
     if orientation is None:
         raise VideoError(
-            f"{path} asks to be shown turned by {-frame.rotation} degrees",
-            "Turn it upright in a video editor and export it again",
+            f"{path} is to be shown rotated by {-frame.rotation} degrees",
+            "Rotate it upright in a video editor and export it again",
         )
     return orientation
 
@@ -165,14 +165,14 @@ def _number(text: str | None) -> float:
 
 
 def _warnings(container: Any, stream: Any, orientation: Orientation, packets: int, clock: Clock) -> tuple[str, ...]:
-    """What the user should know about this file."""
+    """Warnings about this file."""
     from biopose_cli.io.video.container import video_streams
 
     warnings = []
     if orientation.mirrored:
         warnings.append(
-            "the file asks for a mirrored picture, as players show it; "
-            "where writing in it reads backwards, left and right are exchanged"
+            "the file asks for a mirrored image, as players show it; "
+            "if text in it reads backwards, left and right are exchanged"
         )
     if (videos := len(video_streams(container))) > 1:
         warnings.append(f"the file holds {videos} videos; the one of {stream.width} x {stream.height} px is used")
@@ -186,6 +186,6 @@ def _warnings(container: Any, stream: Any, orientation: Orientation, packets: in
     header_duration = float((container.duration or 0) / 1_000_000)
     if packets < len(stream.index_entries) or clock.duration < header_duration - max(0.5, 0.05 * header_duration):
         warnings.append(
-            f"the pictures end after {clock.duration:.2f} s, before the file's own length: it may have been cut off"
+            f"the images end after {clock.duration:.2f} s, before the file's own length: it may have been cut off"
         )
     return tuple(warnings)

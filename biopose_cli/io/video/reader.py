@@ -1,4 +1,4 @@
-"""The pictures of a video, one after the other: upright, square pixels, 8-bit RGB, each with its true time."""
+"""Frames of a video, one after the other: upright, square pixels, 8-bit RGB, each with its true time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from biopose_cli.io.video.orientation import Orientation
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.typing import Array
 
-_SEEK_MARGIN = 2.0  # s before the wanted start to jump to: frames between two key frames need the first of them
+_SEEK_MARGIN = 2.0  # s before the requested start for seeking: frames between two key frames need the first of them
 _ROTATE_CODES = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _PQ = 16  # SMPTE ST 2084 in ITU-T H.273, "transfer characteristics"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: its number in the file (from 0), its time (s, from the file's first frame), (H, W, 3) uint8 RGB."""
+    """One image: its number in the file (from 0), its time (s, from the file's first frame), (H, W, 3) uint8 RGB."""
 
     index: int
     time: float
@@ -34,7 +34,7 @@ class Frame:
 
 
 class FrameReader(Iterator[Frame]):
-    """The frames of a video in order. After the last one, `warnings` says what could not be decoded."""
+    """Frames of a video in order. After the last one, `warnings` lists what could not be decoded."""
 
     def __init__(self, info: VideoInfo, first: int, last: int) -> None:
         self._info = info
@@ -55,24 +55,24 @@ class FrameReader(Iterator[Frame]):
         missing = self._num_requested - self._num_read
         if missing <= 0:
             return ()
-        return (f"{missing} of {self._num_requested} frames of the video could not be decoded and were left out",)
+        return (f"{missing} of {self._num_requested} frames of the video could not be decoded and were skipped",)
 
     def _read(self, first: int, last: int) -> Generator[Frame]:
         converter = _FrameConverter(self._info)
         for index, raw in self._numbered(first):
             if index > last and last < len(self._info.clock.times) - 1:
-                break  # else to the very end, even where the file holds more pictures than stamps
+                break  # otherwise read to the end, even if the file has more images than stamps
             if index >= first:
                 self._num_read += 1
                 yield Frame(index, self._info.clock.time(index), converter.convert(raw))
         if not self._num_read:
             raise VideoError(
-                f"{self._info.path} holds no picture that can be decoded in the part asked for",
+                f"{self._info.path} holds no image that can be decoded in the requested part",
                 "Choose another part with --start and --end",
             )
 
     def _numbered(self, first: int) -> Iterator[tuple[int, Any]]:
-        """Frames with their numbers, from some frame at or before `first` on."""
+        """Frames with their numbers, starting from a frame at or before `first`."""
         clock = self._info.clock
         if not clock.counted and clock.time(first) > _SEEK_MARGIN:
             start = int(clock.stamps[np.searchsorted(clock.times, clock.time(first) - _SEEK_MARGIN)])
@@ -82,7 +82,7 @@ class FrameReader(Iterator[Frame]):
                 yield index, raw
                 yield from frames
                 return
-            frames.close()  # the file's index leads past the wanted frame: from the beginning then
+            frames.close()  # the file's index points past the requested frame: start from the beginning
         yield from self._decode(None)
 
     def _decode(self, start: int | None) -> Generator[tuple[int, Any]]:
@@ -91,7 +91,7 @@ class FrameReader(Iterator[Frame]):
             stream = video_stream(container, self._info.path)
             stream.thread_type = "AUTO"
             if start is not None:
-                with contextlib.suppress(av.FFmpegError):  # not every format can: then from the beginning
+                with contextlib.suppress(av.FFmpegError):  # not every format can seek: then from the beginning
                     container.seek(start, stream=stream)
             frames = self._undamaged(container, stream)
             if self._info.interlaced:
@@ -103,8 +103,8 @@ class FrameReader(Iterator[Frame]):
                 yield index, raw
 
     def _undamaged(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Decoded frames. What is damaged is left out: a smeared picture would be measured wrongly."""
-        damaged = set()  # stamps; their frames are decoded all the same, as later ones build on them
+        """Decoded frames without damaged ones, which would give wrong measurements."""
+        damaged = set()  # stamps; their frames are decoded too, as later ones depend on them
         for packet in packets(container, stream):
             if packet.is_corrupt and packet.pts is not None:
                 damaged.add(packet.pts)
@@ -115,21 +115,21 @@ class FrameReader(Iterator[Frame]):
 def read_frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> FrameReader:
     """Stream the frames with start <= time <= end (s of the video's own clock; None: from the first, to the last).
 
-    Memory does not grow with the length of the video. A late start is reached through the file's key frames; numbers
-    and times are those that a reading from the beginning gives.
+    Memory does not grow with the length of the video. A late start is reached through key frames; numbers and times are
+    the same as when reading from the beginning.
 
     Raises
     ------
     SettingError
-        At once, when the part asked for is outside the video.
+        Immediately, if the requested part is outside the video.
     VideoError
-        While reading, when nothing can be decoded or the picture changes its shape.
+        While reading, if nothing can be decoded or the image changes its shape.
     """
     return FrameReader(info, *info.clock.window(start, end))
 
 
 def expected_frames(info: VideoInfo, start: float | None = None, end: float | None = None) -> int | None:
-    """About how many frames `read_frames` will give; None when the file does not say."""
+    """Approximate number of frames that `read_frames` returns; None if the file does not state it."""
     if info.frame_count is None or not info.duration:
         return info.frame_count
     last = info.duration if end is None else min(end + 1 / info.frame_rate, info.duration)
@@ -137,7 +137,7 @@ def expected_frames(info: VideoInfo, start: float | None = None, end: float | No
 
 
 def _deinterlace(source: Iterable[Any], stream: Any) -> Iterator[Any]:
-    """One combing-free picture per interlaced frame (FFmpeg's bwdif); progressive frames pass as they are."""
+    """One deinterlaced image per interlaced frame (FFmpeg's bwdif); progressive frames are unchanged."""
     graph = av.filter.Graph()
     graph.link_nodes(
         graph.add_buffer(template=stream, time_base=stream.time_base),
@@ -160,7 +160,7 @@ def _drain(graph: Any) -> Iterator[Any]:
 
 
 class _FrameConverter:
-    """Turns FFmpeg's frames into upright RGB of one size."""
+    """Converts FFmpeg's frames to upright RGB of one size."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._path = info.path
@@ -175,7 +175,7 @@ class _FrameConverter:
         self._aspect = self._aspect or aspect
         if abs(aspect / self._aspect - 1.0) > 0.01:
             raise VideoError(
-                f"{self._path}: the picture changes its shape after {raw.time:.2f} s",
+                f"{self._path}: the image changes its shape after {raw.time:.2f} s",
                 "Cut the video there, and run each part",
             )
         rgb = self._reformatter.reformat(raw, *self._size, "rgb24").to_ndarray()
@@ -185,16 +185,16 @@ class _FrameConverter:
 
 
 def _upright(image: Array, orientation: Orientation) -> Array:
-    """A contiguous copy that the caller may draw on: FFmpeg may still need its own to decode the next frame."""
+    """A contiguous copy that the caller may draw on: FFmpeg may need its own to decode the next frame."""
     oriented = cv2.flip(image, 1) if orientation.mirrored else image.copy()
     return cv2.rotate(oriented, _ROTATE_CODES[orientation.rotation]) if orientation.rotation else oriented
 
 
 @cache
 def _sdr_from_pq() -> Array:
-    """Screen values (sRGB) for the 256 values of HDR in PQ (SMPTE ST 2084), white at 203 cd/m2 (ITU-R BT.2408).
+    """Table from the 256 values of HDR in PQ (SMPTE ST 2084) to sRGB, white at 203 cd/m2 (ITU-R BT.2408).
 
-    Without it a PQ picture is grey and dark. HLG, the phones' usual HDR, is made to look right as it is.
+    Without it a PQ image is grey and dark. HLG, the phones' usual HDR, is designed to look right as it is.
     """
     code = np.linspace(0.0, 1.0, 256) ** (32.0 / 2523.0)
     light = 10000.0 * (np.maximum(code - 0.8359375, 0.0) / (18.8515625 - 18.6875 * code)) ** (16384.0 / 2610.0)

@@ -1,4 +1,4 @@
-"""Writing a video that plays everywhere: H.264 in .mp4, 8-bit 4:2:0, true frame times, the index at the front."""
+"""Writing of a video for all players: H.264 in .mp4, 8-bit 4:2:0, true frame times, the index at the front."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class VideoWriter:
         self._session = self._open()
 
     def __enter__(self) -> Self:
-        """Raises OutputError or DiskFullError where the file cannot be made, Failure without an H.264 encoder."""
+        """Raises OutputError or DiskFullError if the file cannot be created, Failure without an H.264 encoder."""
         self._session.__enter__()
         return self
 
@@ -62,7 +62,7 @@ class VideoWriter:
             container.mux(self._stream.encode())
 
     def write(self, image: Array, time: float) -> None:
-        """Add an (H, W, 3) uint8 RGB image shown from `time` (s) on, which increases. The first is at 0 in the file.
+        """Add an (H, W, 3) uint8 RGB image, shown from `time` (s) on; times increase. The first is at 0 in the file.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class VideoWriter:
         if time <= self._time:
             raise ValueError(f"time {time} s does not come after the frame before")
         self._time = time
-        # stamps of a finer clock than this one may come closer than a tick
+        # with finer clocks, stamps may be closer than a tick
         tick = self._tick = max(self._tick + 1, round((time - self._origin) * _TICKS))
         padding = [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)]
         padded = np.pad(image, padding, mode="edge") if np.any(padding) else image
@@ -89,7 +89,7 @@ class VideoWriter:
 
 
 def _h264(container: Any, shape: tuple[int, int, int]) -> Any:
-    """An H.264 stream for images of this shape, made even. Quality 20 is hard to tell from the original."""
+    """H.264 stream for images of this shape, made even. Quality 20 is hardly distinguishable from the original."""
     try:
         stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "20"})
     except av.FFmpegError as error:

@@ -16,15 +16,15 @@ from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.mesh_fit.importers.safe_load import HINT, safe_load
 from biopose_cli.typing import Array
 
-# HMR's crop camera: 5000 px on an image of 256 px, so far away that its picture is nearly parallel
+# HMR's crop camera: 5000 px on an image of 256 px, nearly a parallel projection
 _CROP_FOCAL = 5000 / 256
-# SMPL-X's pelvis from its origin, neutral mean body, m, rounded; SMPL's file says its own
+# SMPL-X's pelvis relative to its origin, neutral mean body, m, rounded; SMPL's file has its own
 _SMPLX_PELVIS = np.array([0.003, -0.351, 0.012])
 _SMPLX_SHAPE = (
-    "the track's shape is SMPL-X's, whose components are not SMPL's: the mean shape is used, "
-    "so lengths are to scale only; give --height"
+    "the track has an SMPL-X shape, whose components differ from SMPL's: the mean shape is used, "
+    "so lengths are correct only up to scale; give --height"
 )
-_ORTHONORMAL_TOL = 1e-2  # a rotation matrix may be this far from orthonormal
+_ORTHONORMAL_TOL = 1e-2  # largest deviation of a rotation matrix from orthonormality
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Track:
     rotations: Array  # (N,24,3,3) relative to the parent; joint 0: to the camera
     transl: Array  # (N,3) m, SMPL's
     betas: Array  # (N,10)
-    camera: Array | None = None  # (3,3) px, the tool's camera; None: the same as BioPose's
-    rest_pelvis: Array | None = None  # (3) m, of the tool's body; None: of the SMPL body that is used
+    camera: Array | None = None  # (3,3) px, the tool's camera; None: BioPose's
+    rest_pelvis: Array | None = None  # (3) m, of the tool's body; None: of the SMPL body in use
     notes: tuple[str, ...] = ()
 
 
@@ -45,22 +45,22 @@ class Track:
 class _Layout:
     name: str
     matches: Callable[[Any], bool]
-    track_ids: Callable[[Any], dict[str, Any]]  # the tracks' names, and what finds each
+    track_ids: Callable[[Any], dict[str, Any]]  # names of the tracks, and the key of each
     parse: Callable[[Any, Any, VideoInfo], Track]
 
 
 def load_track(path: Path, track: str | None, info: VideoInfo) -> Track:
-    """The track called `track` (None: the only one) of the file `path`, made from the video `info`.
+    """Load the track `track` (None: the only one) of the file `path`, made from the video `info`.
 
     Raises
     ------
     TrackFileError
-        The file is unsafe, of no known layout, contradicts itself or the video, or has no such track.
+        The file is unsafe, of unknown layout, inconsistent with itself or the video, or has no such track.
     """
     values = safe_load(path)
     layout = next((candidate for candidate in _LAYOUTS if isinstance(values, dict) and candidate.matches(values)), None)
     if layout is None:
-        raise TrackFileError(f"{path} holds no SMPL track in a layout that is known", HINT)
+        raise TrackFileError(f"{path} holds no SMPL track in a known layout", HINT)
     try:
         tracks = layout.track_ids(values)
         key = _select_track(path, tracks, track)
@@ -75,11 +75,11 @@ def load_track(path: Path, track: str | None, info: VideoInfo) -> Track:
 def _select_track(path: Path, tracks: dict[str, Any], track: str | None) -> Any:
     names = ", ".join(tracks)
     if not tracks:
-        raise TrackFileError(f"{path} holds no person", "Run the tool again on a video that shows one")
+        raise TrackFileError(f"{path} holds no person", "Run the tool on a video that shows one")
     if track is None and len(tracks) > 1:
         raise TrackFileError(f"{path} holds {len(tracks)} tracks: {names}", "Choose one with --track")
     if track is not None and track not in tracks:
-        raise TrackFileError(f"--track {track}: {path} holds only {names}", "Choose one of these")
+        raise TrackFileError(f"--track {track}: {path} holds only {names}", "Choose one of them")
     return tracks[track] if track is not None else next(iter(tracks.values()))
 
 
@@ -104,7 +104,7 @@ def _biopose(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
     has_frame_numbers = "frame" in values
     frame = _finite_array("frame", values["frame"]).astype(np.int64) if has_frame_numbers else _all_frames(count, info)
     if frame.shape != (count,):
-        raise ValueError(f"frame has the shape {frame.shape}, not ({count},) as global_orient has frames")
+        raise ValueError(f"frame has the shape {frame.shape}, not ({count},) for the frames of global_orient")
     return Track(
         "BioPose's layout",
         frame,
@@ -116,7 +116,7 @@ def _biopose(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
 
 
 def _phalp(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
-    """4D-Humans: a dict of frames; in each, lists over the tracks that are alive."""
+    """4D-Humans: a dict of frames; each has lists over the live tracks."""
     entries: list[tuple[int, dict[str, Any], Array]] = []
     for frame in values.values():
         if key not in (ids := [int(i) for i in frame["tid"]]):
@@ -124,11 +124,13 @@ def _phalp(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
         at = ids.index(key)
         height, width = (int(n) for n in frame["size"][at])
         if (width, height) != (info.width, info.height):
-            raise ValueError(f"its images are {width}x{height} px, the video is {info.width}x{info.height}")
-        if int(frame["tracked_time"][at]) == 0:  # else the track was lost here, and the body is an old one
+            raise ValueError(
+                f"the images of the track are {width}x{height} px, the video is {info.width}x{info.height}"
+            )
+        if int(frame["tracked_time"][at]) == 0:  # otherwise the track was lost here, and the body is an old one
             entries.append((int(frame["time"]), frame["smpl"][at], frame["camera"][at]))
     if not entries:
-        raise ValueError(f"track {key} is seen in no frame")
+        raise ValueError(f"track {key} is visible in no frame")
     people = [person for _, person, _ in entries]
     return Track(
         "4D-Humans' output",
@@ -156,7 +158,7 @@ def _wham(values: dict[Any, Any], key: Any, info: VideoInfo) -> Track:
 
 
 def _gvhmr(values: dict[str, Any], key: Any, info: VideoInfo) -> Track:
-    """GVHMR: one person in every frame, as an SMPL-X body, whose shape components are not SMPL's."""
+    """GVHMR: one person in every frame, as an SMPL-X body, whose shape components differ from SMPL's."""
     body = values["smpl_params_incam"]
     count = len(body["global_orient"])
     return Track(
@@ -200,7 +202,7 @@ _LAYOUTS = (
 def _finite_array(name: str, value: Any) -> Array:
     array = np.asarray(value)
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise ValueError(f"{name} holds something else than finite numbers")
+        raise ValueError(f"{name} holds values that are not finite numbers")
     if array.ndim == 0:
         raise ValueError(f"{name} is a single number")
     return array.astype(np.float64)
@@ -221,7 +223,7 @@ def _betas(value: Any, count: int) -> Array:
 
 
 def _pose(global_orient: Any, body_pose: Any) -> Array:
-    """(N,24,3,3) from both, as rotation vectors or matrices; a body of 21 joints has no hands."""
+    """Rotations (N,24,3,3) from rotation vectors or matrices; a body of 21 joints has no hands."""
     root = _rotations("global_orient", global_orient, (1,))
     body = _rotations("body_pose", body_pose, (NUM_JOINTS - 3, NUM_JOINTS - 1))
     if len(root) != len(body):
@@ -241,12 +243,12 @@ def _rotations(name: str, value: Any, joints: tuple[int, ...]) -> Array:
     matrices = array.reshape(len(array), -1, 3, 3)
     rotations = so3.project_to_so3(matrices)
     if np.abs(rotations - matrices).max() > _ORTHONORMAL_TOL:
-        raise ValueError(f"{name} holds matrices that are no rotations")
+        raise ValueError(f"{name} holds matrices that are not rotations")
     return rotations
 
 
 def _all_frames(count: int, info: VideoInfo) -> Array:
-    """Frame numbers of a track that has none: it must have a body for every frame."""
+    """Frame numbers of a track without any: it must have a body for every frame."""
     if info.frame_count is not None and count != info.frame_count:
         raise ValueError(f"it has {count} frames without numbers, {info.path.name} has {info.frame_count}")
     return np.arange(count)

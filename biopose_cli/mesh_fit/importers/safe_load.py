@@ -1,10 +1,10 @@
-"""Read a track file of another tool without running anything that it says.
+"""Read a track file of another tool without executing code in it.
 
 Three containers: `.npz`; `.pkl`, as written by pickle or joblib (plain, zlib or gzip); `.pt`, as written by torch.save.
-Unpickling calls whatever the file names, so the unpickler here knows numpy's arrays and Python's plain containers,
-gives an empty stand-in for torch's classes (4D-Humans keeps a tensor that is not needed here) and refuses all others.
+Unpickling calls whatever the file names, so this unpickler accepts only numpy's arrays and Python's plain containers,
+replaces torch's classes by empty stubs (4D-Humans stores a tensor that is not needed here), and refuses all others.
 
-joblib's form: where an array stands, the pickle holds a `NumpyArrayWrapper` with its shape and dtype, and the array's
+joblib's format: in place of an array, the pickle holds a `NumpyArrayWrapper` with its shape and dtype, and the array's
 bytes follow in the stream, after one byte that counts the bytes of padding before them
 (joblib.readthedocs.io, joblib.numpy_pickle; checked against joblib 1.6).
 """
@@ -30,12 +30,12 @@ _COMPRESSED = (b"\x1f\x8b", b"\x78")  # gzip, zlib
 
 
 def safe_load(path: Path) -> Any:
-    """The file's content as dicts, lists, numbers, text and numpy arrays.
+    """Content of the file as dicts, lists, numbers, text and numpy arrays.
 
     Raises
     ------
     TrackFileError
-        The file is missing, of another kind, damaged, or asks for code to be run.
+        The file is missing, of another kind, damaged, or would execute code.
     """
     readers: dict[str, Callable[[Path], Any]] = {
         ".npz": _read_npz,
@@ -45,28 +45,28 @@ def safe_load(path: Path) -> Any:
         ".pth": _read_torch,
     }
     if path.suffix.lower() not in readers:
-        raise TrackFileError(f"{path} is no track: its name ends in {path.suffix or 'nothing'!r}", HINT)
+        raise TrackFileError(f"{path} is not a track file: its suffix is {path.suffix or 'nothing'!r}", HINT)
     try:
         return readers[path.suffix.lower()](path)
     except _RefusedError as error:
         raise TrackFileError(
-            f"{path} is not safe to load: it asks for {error}, which no track needs",
-            "Get the file from its source again",
+            f"{path} is not safe to load: it asks for {error}, which a track does not need",
+            "Download the file again from its source",
         ) from error
     except OSError as error:
         raise TrackFileError(f"cannot read the track {path} ({error.strerror or error})") from error
-    # Every kind of error can come out of a file that is damaged or made to do harm.
+    # A damaged or malicious file can cause any kind of error.
     except Exception as error:
-        raise TrackFileError(f"{path} is damaged, or no track ({type(error).__name__}: {error})", HINT) from error
+        raise TrackFileError(f"{path} is damaged or not a track ({type(error).__name__}: {error})", HINT) from error
 
 
 class _RefusedError(Exception):
-    """A name that the unpickler does not know."""
+    """A name that the unpickler refuses."""
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
     if not zipfile.is_zipfile(path):
-        raise ValueError("it is no .npz archive")
+        raise ValueError("it is not an .npz archive")
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
@@ -77,7 +77,7 @@ def _read_torch(path: Path) -> Any:
     try:
         return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
-        raise _RefusedError("more than tensors, or is no file of torch.save") from error
+        raise _RefusedError("more than tensors, or is not a file of torch.save") from error
 
 
 def _to_numpy(value: Any) -> Any:
@@ -96,7 +96,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 class _Stub:
-    """Stands for an object of a class that is not loaded, and for a function that makes one."""
+    """Replaces an object of a class that is not loaded, and a function that creates one."""
 
     def __new__(cls, *_: Any, **__: Any) -> _Stub:
         return super().__new__(cls)
@@ -125,7 +125,7 @@ class _JoblibArray:
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:
-    """Stands for _codecs.encode, by which Python 3 writes bytes in old pickle protocols."""
+    """Replaces _codecs.encode, with which Python 3 writes bytes in old pickle protocols."""
     if encoding != "latin1":
         raise _RefusedError(f"the encoding {encoding!r}")
     return text.encode("latin1")

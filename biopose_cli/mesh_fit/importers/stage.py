@@ -1,7 +1,7 @@
-"""The mesh stage of `biopose import-mesh`: another tool's track as the mesh of this clip.
+"""The mesh stage of `biopose import-mesh`: another tool's track as the clip's mesh.
 
-The tool's camera is not BioPose's. A body is put where this camera sees its pelvis in the same pixel, as large as
-before, and turned with the line of sight, so that it shows the same side. It is not refined.
+The tool's camera differs from BioPose's. The body is moved to where this camera has its pelvis in the same pixel, at
+the same size, and rotated with the line of sight, so that its image stays the same. It is not refined.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from biopose_cli.mesh_fit.observations import build_observations
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
-_MIN_COVERAGE = 0.5  # of the person's frames must be in the track
-_MAX_DISTANCE = 0.25  # of the person's height: keypoints this far from the body's are somebody else's
+_MIN_COVERAGE = 0.5  # fraction of the person's frames that must be in the track
+_MAX_DISTANCE = 0.25  # of the person's height: keypoints further from the body's belong to somebody else
 
 
 def run(info: VideoInfo, detection: Detection, settings: Settings) -> Mesh:
-    """The track of `settings.track` in the frames of `detection`, with one shape: the median of the track's.
+    """Convert the track of `settings.track` to the frames of `detection`, with one shape: the median of the track's.
 
-    Frames that the track lacks are filled between their neighbours, and a warning counts them. `settings.height`
-    makes the body that tall and moves it back or forth so that its image stays.
+    Missing frames are interpolated, and a warning counts them. `settings.height` scales the body to that height and
+    moves it along the line of sight, so that its image stays the same.
 
     Raises
     ------
     TrackFileError
-        The file cannot be used, or it is of another video.
+        The file cannot be used, or belongs to another video.
     PersonError
-        The track is not of the person that was chosen.
+        The track belongs to another person than the chosen one.
     SettingError, BodyFileError
     """
     if settings.track is None:
-        raise SettingError("--mesh import needs a track", "Call biopose import-mesh")
+        raise SettingError("--mesh import needs a track", "Use biopose import-mesh")
     body = load_body(settings.body)
     build_shape_prior(body, settings.height)  # refuses an impossible height
     chain = build_kinematic_chain(body)
@@ -51,7 +51,7 @@ def run(info: VideoInfo, detection: Detection, settings: Settings) -> Mesh:
     rotations, pelvis = _in_our_camera(track, _pelvis_position(chain, track), detection)
     betas = torch.tensor(np.median(track.betas, axis=0), dtype=torch.float32)
     if np.ptp(track.betas, axis=0).max() > 0:
-        notes.append("the track's shape changes from frame to frame: its median is used")
+        notes.append("the track's shape varies over time: its median is used")
     if settings.height is not None:
         pelvis = pelvis * (settings.height / float(body.stature(betas)))
         betas = body.betas_for_stature(settings.height, betas)
@@ -63,10 +63,10 @@ def run(info: VideoInfo, detection: Detection, settings: Settings) -> Mesh:
         raise TrackFileError(
             f"{settings.track} has a body in only {in_track.sum()} of the {len(rows)} frames of person "
             f"{detection.person}",
-            "It is of another video or person: choose with --track or --person, or cut with --start and --end",
+            "It belongs to another video or person: choose with --track or --person, or cut with --start and --end",
         )
     if not in_track.all():
-        notes.append(f"{(~in_track).sum()} of {len(rows)} frames are not in the track, and were filled")
+        notes.append(f"{(~in_track).sum()} of {len(rows)} frames are not in the track and were interpolated")
     time = detection.time
     shape = np.zeros(chain.num_shape_params)
     shape[:NUM_BETAS] = betas.numpy()
@@ -83,7 +83,7 @@ def run(info: VideoInfo, detection: Detection, settings: Settings) -> Mesh:
 
 
 def _pelvis_position(chain: KinematicChain, track: Track) -> Array:
-    """Where the pelvis joint is, (N,3) m, in the tool's camera frame."""
+    """Position (N,3) m of the pelvis joint in the tool's camera frame."""
     if track.rest_pelvis is not None:
         return track.transl + track.rest_pelvis
     return np.asarray(track.transl + chain.rest_joints[0] + track.betas @ chain.joint_shapedirs[0, :, :NUM_BETAS].T)
@@ -115,7 +115,7 @@ def _check_person(distance: Array, detection: Detection) -> None:
     median = float(np.median(distance[detection.visible]))
     if not median < _MAX_DISTANCE * person_height:
         raise PersonError(
-            f"the track is {median:.0f} px off the keypoints of person {detection.person}, who is "
+            f"the track is {median:.0f} px from the keypoints of person {detection.person}, who is "
             f"{person_height:.0f} px tall",
             "Choose the person with --person as numbered in the overlay, or the track with --track",
         )

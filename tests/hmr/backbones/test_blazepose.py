@@ -87,7 +87,7 @@ def test_maps_move_with_the_person(weights: dict[str, Path], sample_clip: Path, 
 
 
 def test_other_files_and_layers_are_refused(weights: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(AssetError, match="not a landmark network whose inner tensors are known"):
+    with pytest.raises(AssetError, match="not a landmark network with known inner tensors"):
         BlazePoseBackbone(weights["detector"])
     with pytest.raises(AssetError, match="cannot read the weights"):
         BlazePoseBackbone(tmp_path / "absent.tflite")

@@ -192,9 +192,9 @@ def test_files_that_are_not_weights_are_refused(tmp_path: Path) -> None:
         ("text.safetensors", "cannot be read"),
         ("absent.pth", "No such file"),
         ("absent.safetensors", "cannot be read"),
-        ("resnet.pth", "no vision transformer's weights"),
-        ("list.pth", "no vision transformer's weights"),
-        ("scalar.pth", "no vision transformer's weights"),
+        ("resnet.pth", "no weights of a known vision transformer"),
+        ("list.pth", "no weights of a known vision transformer"),
+        ("scalar.pth", "no weights of a known vision transformer"),
     ):
         with pytest.raises(AssetError, match=reason) as raised:
             load_backbone(tmp_path / name)

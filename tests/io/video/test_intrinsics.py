@@ -34,7 +34,7 @@ def test_default_is_reported_as_assumed():
     found = camera()
     assert found.source == "default"
     assert fov_from_focal(found.matrix[0, 0], INFO) == pytest.approx(DEFAULT_FOV)
-    assert "guess" in found.warnings[0]
+    assert "assumed" in found.warnings[0]
     assert "--intrinsics" in found.warnings[0]
     np.testing.assert_allclose(found.matrix[:2, 2], [540, 960])
     np.testing.assert_array_equal(found.dist, np.zeros(5))

@@ -48,7 +48,7 @@ def test_names_that_ffmpeg_would_read_otherwise(tmp_path, name, monkeypatch):
         (b"hello\n" * 100, "a.mp4", "not a video"),
         (b"hello\n" * 100, "a.txt", "text"),
         (bytes(range(256)) * 100, "a.mov", "not a video"),
-        (b"1\n00:00:01,000 --> 00:00:02,000\nhi\n", "a.srt", "no pictures"),
+        (b"1\n00:00:01,000 --> 00:00:02,000\nhi\n", "a.srt", "no images"),
     ],
 )
 def test_files_that_are_no_video_are_refused_in_one_line(tmp_path, content, name, message):
@@ -66,18 +66,18 @@ def test_refuses_a_folder(tmp_path):
 
 
 def test_refuses_sound_only(tmp_path):
-    with pytest.raises(VideoError, match="sound but no pictures"):
+    with pytest.raises(VideoError, match="sound but no images"):
         probe(make_sound(tmp_path / "a.m4a"))
 
 
 def test_a_cover_image_is_not_a_video(tmp_path):
-    with pytest.raises(VideoError, match="sound but no pictures"):
+    with pytest.raises(VideoError, match="sound but no images"):
         probe(make_sound(tmp_path / "a.mp3", cover=True))
 
 
 def test_a_still_image_is_refused(tmp_path):
     make(tmp_path / "a.png", frames=1, codec="png", pixels="rgb24", layout="image2")
-    with pytest.raises(VideoError, match="single picture"):
+    with pytest.raises(VideoError, match="single image"):
         probe(tmp_path / "a.png")
 
 
@@ -98,7 +98,7 @@ def test_warns_of_a_truncated_file(tmp_path):
 
 def test_an_unsupported_rotation_angle_is_refused(tmp_path):
     make(tmp_path / "a.mp4", prepare=lambda stream: stream.set_display_rotation(37))
-    with pytest.raises(VideoError, match=r"turned by -3[67] degrees"):
+    with pytest.raises(VideoError, match=r"rotated by -3[67] degrees"):
         probe(tmp_path / "a.mp4")
 
 

@@ -154,7 +154,7 @@ def test_damaged_frames_are_left_out_and_counted(tmp_path):
     found = list(stream)
     assert [frame.index for frame in found] == [i for i in range(60) if i not in {20, 21, 40}]
     assert [decode_number(frame.image) for frame in found] == [frame.index for frame in found]
-    assert stream.warnings == ("3 of 60 frames of the video could not be decoded and were left out",)
+    assert stream.warnings == ("3 of 60 frames of the video could not be decoded and were skipped",)
 
 
 def test_an_undamaged_file_gives_no_warnings(tmp_path):
@@ -169,7 +169,7 @@ def test_no_decodable_frame_in_the_requested_window(tmp_path):
     for index in range(20, 40):
         data[starts[index] : starts[index + 1] - 16] = bytes(starts[index + 1] - 16 - starts[index])
     (tmp_path / "b.avi").write_bytes(data)
-    with pytest.raises(VideoError, match="no picture that can be decoded"):
+    with pytest.raises(VideoError, match="no image that can be decoded"):
         list(read_frames(probe(tmp_path / "b.avi"), 0.8, 1.2))
 
 

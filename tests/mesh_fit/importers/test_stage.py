@@ -179,7 +179,7 @@ def test_height_moves_the_body_so_that_its_image_stays(
 
 def test_a_track_of_another_person_is_noticed(tmp_path: Path, walker: BodyInCamera, detection: Detection) -> None:
     aside = write_biopose(tmp_path / "a.npz", walker, transl=walker.transl + np.array([1.0, 0, 0]))
-    with pytest.raises(PersonError, match="off the keypoints of person 1"):
+    with pytest.raises(PersonError, match="from the keypoints of person 1"):
         import_track(aside, detection)
     with pytest.raises(PersonError, match="off the keypoints"):
         import_track(write_phalp(tmp_path / "b.pkl", walker), detection, track_id="3")
@@ -212,7 +212,7 @@ def test_several_tracks_are_listed(tmp_path: Path, walker: BodyInCamera) -> None
         ({"frame": np.arange(T - 1)}, "frame has the shape"),
         ({"frame": np.arange(T) + 1}, "frame 20 is beyond the 20 frames of walk.mp4"),
         ({"frame": np.zeros(T)}, "come twice"),
-        ({"global_orient": np.ones((T, 3, 3))}, "no rotations"),
+        ({"global_orient": np.ones((T, 3, 3))}, "not rotations"),
         ({"transl": None}, "'camera' is missing"),
         ({"camera_matrix": np.zeros((3, 3))}, "camera matrix is impossible"),
     ],
@@ -316,5 +316,5 @@ def test_another_pickle_is_no_track(tmp_path: Path) -> None:
     stream = io.BytesIO()
     pickle.dump({"a": [1, 2]}, stream)
     path.write_bytes(stream.getvalue())
-    with pytest.raises(TrackFileError, match="no SMPL track in a layout that is known"):
+    with pytest.raises(TrackFileError, match="no SMPL track in a known layout"):
         load_track(path, None, INFO)
