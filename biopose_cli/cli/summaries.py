@@ -39,7 +39,7 @@ def _frame_rows(result: Result) -> list[tuple[str, str]]:
         "measured": int(detection.visible.sum()),
         "filled": int(detection.interpolated.sum()),
         "left/right repaired": int(detection.swapped.sum()),
-        "not seen": int((~kinematics.valid).sum()),
+        "not visible": int((~kinematics.valid).sum()),
     }
     counts = ", ".join(f"{count} {name}" for name, count in flags.items() if count or name == "measured")
     return [
@@ -75,7 +75,7 @@ def _quality_rows(result: Result) -> list[tuple[str, str]]:
 
 
 def _std_row(kinematics: JointKinematics) -> list[tuple[str, str]]:
-    """By how much the legs' angles may be wrong."""
+    """The mean standard deviations of the legs' angles."""
     names, std_deg = angle_std_deg(kinematics)
     parts = []
     for angle in LEG_COORDINATES:
@@ -83,7 +83,7 @@ def _std_row(kinematics: JointKinematics) -> list[tuple[str, str]]:
         if columns:
             label = angle.removesuffix("_angle").replace("_", " ")
             parts.append(f"{label} {np.nanmean(std_deg[:, columns]):.0f}")
-    return [("in doubt by", f"{', '.join(parts)} degrees (one standard deviation, mean)")] if parts else []
+    return [("uncertainty", f"{', '.join(parts)} degrees (one standard deviation, mean)")] if parts else []
 
 
 def result_as_json(result: Result) -> dict[str, Any]:
