@@ -112,7 +112,7 @@ MaxGap = Annotated[
     float, typer.Option(help="Longest gap in the person's track that is filled, in seconds; filled frames are flagged.")
 ]
 Focal = Annotated[
-    float | None, typer.Option(help="Focal length in pixels.", show_default="from the file, else estimated")
+    float | None, typer.Option(help="Focal length in pixels.", show_default="from the file, else a 60-degree view")
 ]
 Fov = Annotated[
     float | None,
@@ -197,7 +197,9 @@ Model = Annotated[
         callback=expand_user_option,
     ),
 ]
-Mass = Annotated[float | None, typer.Option(help="The person's mass in kg.", show_default="estimated from the stature")]
+Mass = Annotated[
+    float | None, typer.Option(help="The person's mass in kg.", show_default="24.3 kg/m2 times stature squared")
+]
 Pitch = Annotated[
     float | None,
     typer.Option(
