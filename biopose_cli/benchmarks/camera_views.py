@@ -65,14 +65,15 @@ class CameraView:
 def load_camera_views(trials: Path, videos: Path, cache: Path, progress: Progress) -> list[CameraView]:
     """Load the four views; detections are cached in `cache`, as by `biopose detect --out CACHE`.
 
-        Parameters
-        ----------
+    Parameters
+    ----------
         trials : folder that holds `multiview_balance`, or that folder itself
         videos : folder of the four videos
     cache : folder of the detections
     progress : reports the detection
-        Raises
-        ------
+
+    Raises
+    ------
         SettingError
             The ground truth or a video is missing, or the ground truth has another layout.
         UserError, Failure

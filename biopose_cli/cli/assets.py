@@ -18,19 +18,21 @@ def assets(
         Path | None,
         typer.Option(
             "--from",
-            help="Folder with the files, for a machine without network.",
-            show_default="network",
+            help="Folder with the files, for a machine without a network.",
+            show_default="fetched from the network",
             callback=expand_user_option,
         ),
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Only check what is there.")] = False,
-    weights: Annotated[Literal["heavy", "full", "lite", "all"], typer.Option(help="Which keypoint network.")] = "heavy",
+    verify: Annotated[bool, typer.Option("--verify", help="Check the files, fetch nothing.")] = False,
+    weights: Annotated[
+        Literal["heavy", "full", "lite", "all"], typer.Option(help="Keypoint network to fetch.")
+    ] = "heavy",
     samples: Annotated[
         bool, typer.Option("--samples", help="Fetch nine real sample videos (16 MB) instead of the weights.")
     ] = False,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder for the sample videos.", callback=expand_user_option),
+        typer.Option("--out", "-o", help="With --samples: folder for the videos.", callback=expand_user_option),
     ] = Path("sample_videos/fetched"),
 ) -> None:
     """Fetch the keypoint network's weights into the user's cache or verify them, or fetch the sample videos."""

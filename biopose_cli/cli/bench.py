@@ -21,16 +21,22 @@ class _DefaultToStages(TyperGroup):
         return list(super().parse_args(ctx, args))
 
 
-app = typer.Typer(name="bench", cls=_DefaultToStages, help="Measure speed and memory on this machine.")
+app = typer.Typer(
+    name="bench",
+    cls=_DefaultToStages,
+    help="Measure speed and memory on this machine; without a command, of all stages.",
+)
 
 
 @app.command()
 def stages(
-    video: Annotated[Path | None, typer.Argument(help="A video file.", show_default="the embedded clip")] = None,
+    video: Annotated[
+        Path | None, typer.Argument(metavar="[VIDEO]", help="A video file.", show_default="the embedded clip")
+    ] = None,
     weights: Weights = "heavy",
     json_output: Json = False,
 ) -> None:
-    """Frames/s and peak memory of every stage (what `biopose bench` does by itself)."""
+    """Measure the frames/s and the peak memory of every stage, as `biopose bench` without a command does."""
     from biopose_cli.benchmarks.run_speed import bench_stages
     from biopose_cli.cli import tables
     from biopose_cli.cli.display import Display
@@ -42,7 +48,7 @@ def stages(
 
 @app.command()
 def ik(trials: Trials = None, json_output: Json = False) -> None:
-    """The solver against OpenSim's inverse kinematics: same model, same markers, one run."""
+    """Compare the solver with OpenSim's inverse kinematics, on the same model and markers."""
     from biopose_cli.benchmarks.ik_speed import bench_ik
     from biopose_cli.cli import tables
     from biopose_cli.cli.display import Display
@@ -54,11 +60,11 @@ def ik(trials: Trials = None, json_output: Json = False) -> None:
 
 @app.command()
 def neurik(
-    frames: Annotated[int, typer.Option(help="Length of the clip.", min=1)] = 2000,
+    frames: Annotated[int, typer.Option(help="Length of the clip, in frames.", min=1)] = 2000,
     iterations: IkIterations = None,
     json_output: Json = False,
 ) -> None:
-    """Frames/s of the neurik stage on a long clip: scaling, network and solver."""
+    """Measure the frames/s of the neurik stage on a long clip: scaling, network and solver."""
     from biopose_cli.benchmarks.stage_speed import bench_neurik
     from biopose_cli.cli import tables
     from biopose_cli.cli.display import Display

@@ -17,12 +17,15 @@ app = typer.Typer()
 def check(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER...", help="Folders of clips, such as results/walk.", show_default=False),
+        typer.Argument(metavar="FOLDER", help="Folders of clips, such as results/walk.", show_default=False),
     ],
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Let OpenSim read the files of finished runs and solve their inverse kinematics; exit code 1 if it disagrees."""
+    """Check results with OpenSim: it reads every file, and its inverse kinematics gives the same angles.
+
+    The exit code is 1 if something is wrong.
+    """
     from biopose_cli.benchmarks import opensim_files
     from biopose_cli.cli.display import Display
 

@@ -23,20 +23,28 @@ app = typer.Typer()
 def compare(
     estimate: Annotated[
         Path,
-        typer.Argument(metavar="EST.mot", help="The motion to judge (.mot or .sto).", show_default=False),
+        typer.Argument(metavar="EST.mot", help="The estimated motion (.mot or .sto).", show_default=False),
     ],
-    reference: Annotated[Path, typer.Argument(metavar="REF.mot", help="The motion to trust.", show_default=False)],
+    reference: Annotated[
+        Path, typer.Argument(metavar="REF.mot", help="The reference motion (.mot or .sto).", show_default=False)
+    ],
     shift: Annotated[
-        float | None, typer.Option(help="Seconds added to EST's times.", show_default="found by correlation")
+        float | None, typer.Option(help="Seconds to add to the times of EST.", show_default="found by correlation")
     ] = None,
     time_range: Annotated[
         tuple[float, float] | None,
-        typer.Option("--range", help="Compare only from T0 to T1 of REF, s.", show_default="overlap"),
+        typer.Option(
+            "--range",
+            help="Compare only between these two times of REF, in seconds.",
+            show_default="where both have data",
+        ),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="PNG of the curves.", show_default="beside EST")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG file for the plot of the curves.", show_default="beside EST")
+    ] = None,
     json_output: Json = False,
 ) -> None:
-    """Validate one motion against another: errors per joint angle, in degrees."""
+    """Compare one motion with another: errors of each joint angle, in degrees."""
     from biopose_cli.cli.tables import print_comparison
     from biopose_cli.io.storage import read_motion
     from biopose_cli.metrics.compare import compare as compare_motions

@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @app.command()
 def doctor(json_output: Json = False) -> None:
-    """Check the installation, and say what to do about each failure."""
+    """Check the installation, and show a remedy for each failure."""
     from biopose_cli.cli.tables import print_checks
     from biopose_cli.pipeline.doctor import run_checks
 

@@ -21,17 +21,21 @@ def evaluate_neurik(
     trials: Trials = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="A network of `biopose train`.", show_default="the shipped one", callback=expand_user_option),
+        typer.Option(
+            help="Weights of `biopose train neurik`.",
+            show_default="those that come with BioPose",
+            callback=expand_user_option,
+        ),
     ] = None,
-    people: Annotated[int, typer.Option(help="Held-out people, 60 frames each.", min=1)] = 24,
+    people: Annotated[int, typer.Option(help="Number of held-out people, with 60 frames each.", min=1)] = 24,
     iterations: Annotated[
         int | None,
-        typer.Option(help="Of the solver after the network.", show_default="until nothing changes", min=0),
+        typer.Option(help="Most iterations of the solver after the network.", show_default="until it converges", min=0),
     ] = None,
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """NeurIK on held-out subjects (--motion), or the whole stage on reference trials (--trials)."""
+    """Evaluate NeurIK on held-out subjects (--motion), or the whole stage on reference trials (--trials)."""
     from biopose_cli.benchmarks import neurik
     from biopose_cli.benchmarks.trials import as_json, evaluate_trials
     from biopose_cli.cli import tables
@@ -71,24 +75,26 @@ def evaluate_mqhmr(
     ] = None,
     videos: Annotated[
         Path,
-        typer.Option(help="Folder with its videos, single_cam01.mp4 to single_cam04.mp4.", callback=expand_user_option),
+        typer.Option(
+            help="Folder with the trial's videos, single_cam01.mp4 to single_cam04.mp4.", callback=expand_user_option
+        ),
     ] = Path("sample_videos/fetched"),
     cache: Annotated[
         Path,
-        typer.Option(help="Folder in which pictures and what was detected are kept.", callback=expand_user_option),
+        typer.Option(help="Folder for rendered images and detections, which are kept.", callback=expand_user_option),
     ] = Path("runs/evaluation"),
     network: Annotated[
         Path | None,
         typer.Option(
-            help="A network of `biopose train mqhmr`.",
+            help="Weights of `biopose train mqhmr`.",
             callback=expand_user_option,
-            show_default="the one that comes with BioPose",
+            show_default="those that come with BioPose",
         ),
     ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with the runs keypoints, images and both, to compare; see notebook/queries_and_images.md.",
+            help="Folder with the training runs keypoints, images and both, to compare.",
             callback=expand_user_option,
             show_default=False,
         ),
@@ -96,7 +102,7 @@ def evaluate_mqhmr(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Mesh recovery in 3D: on rendered people (--motion), on four real views of one man (--trial), or both."""
+    """Evaluate mesh recovery on rendered people (--motion), on four real views of one man (--trial), or both."""
     from biopose_cli.benchmarks import held_out, methods, mqhmr
     from biopose_cli.benchmarks.camera_views import load_camera_views
     from biopose_cli.benchmarks.images import compare_runs
@@ -121,7 +127,7 @@ def evaluate_mqhmr(
 def evaluate_clips(
     motion: Motion = None, out: BenchmarkFolder = Path("runs/clips"), json_output: Json = False, quiet: Quiet = False
 ) -> None:
-    """Joint angles end to end on rendered clips of the held-out subjects: errors in degrees and mm."""
+    """Evaluate joint angles end to end on rendered clips of the held-out subjects: errors in degrees and mm."""
     from biopose_cli.benchmarks import rendered_clips
     from biopose_cli.cli.display import Display
 
@@ -145,7 +151,7 @@ def evaluate_trial(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Joint angles end to end on a recorded trial, rendered from five sides: errors in degrees."""
+    """Evaluate joint angles end to end on a recorded trial, rendered from five sides: errors in degrees."""
     from biopose_cli.benchmarks import rendered_trial
     from biopose_cli.cli.display import Display
 
@@ -163,7 +169,7 @@ def evaluate_crops(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """The rendered clips again with the head or the feet out of view: errors in degrees."""
+    """Evaluate the rendered clips again with the head or the feet out of view: errors in degrees."""
     from biopose_cli.benchmarks import cropped_clips
     from biopose_cli.cli.display import Display
 
@@ -174,13 +180,14 @@ def evaluate_crops(
 
 @app.command("table")
 def evaluate_table(
-    reference: Annotated[Path, typer.Argument(metavar="REF.mot", help="The motion to trust.", show_default=False)],
+    reference: Annotated[Path, typer.Argument(metavar="REF.mot", help="The reference motion.", show_default=False)],
     estimates: Annotated[
-        list[Path], typer.Argument(metavar="EST.mot...", help="Motions on the same clock.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="EST.mot", help="Estimated motions, on the clock of the reference.", show_default=False),
     ],
     json_output: Json = False,
 ) -> None:
-    """Several motions against one reference: errors of the legs, in degrees."""
+    """Compare several motions with one reference: errors of the legs, in degrees."""
     from biopose_cli.benchmarks import accuracy
 
     print_report(accuracy.evaluate(reference, estimates), accuracy.format_report, json_output)
@@ -190,7 +197,7 @@ def evaluate_table(
 def evaluate_uncertainty(
     motions: Annotated[
         list[Path],
-        typer.Argument(metavar="EST.mot...", help="Motions, each with EST_sd.sto beside it.", show_default=False),
+        typer.Argument(metavar="EST.mot", help="Motions, each with EST_sd.sto beside it.", show_default=False),
     ],
     truth: Annotated[
         Path,
@@ -200,7 +207,7 @@ def evaluate_uncertainty(
     ],
     json_output: Json = False,
 ) -> None:
-    """The standard deviations against the errors: how often an error is within one and within two of them."""
+    """Evaluate the standard deviations: how many errors are within one and within two of them."""
     from biopose_cli.benchmarks import uncertainty
 
     print_report(uncertainty.evaluate(motions, truth), uncertainty.format_report, json_output)
@@ -219,7 +226,7 @@ def evaluate_residuals(
     ],
     json_output: Json = False,
 ) -> None:
-    """The distance of the skeleton's markers from the body's, mm, for the same clips under two settings."""
+    """Compare marker residuals, in mm, and angles, in degrees, of the same clips under two settings."""
     from biopose_cli.benchmarks import residuals
 
     print_report(residuals.evaluate(results, other), residuals.format_report, json_output)

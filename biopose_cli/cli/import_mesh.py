@@ -71,6 +71,6 @@ def import_mesh(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """An SMPL track of another tool to OpenSim files: all stages, with the track in the mesh stage's place."""
+    """Turn another tool's SMPL track into OpenSim files: all stages, with the track in place of mesh recovery."""
     context.params |= {"videos": [video], "mesh": "import"}
     process_videos(context)

@@ -15,10 +15,10 @@ app = typer.Typer()
 
 @app.command()
 def info(
-    video: Annotated[Path, typer.Argument(help="A video file.", show_default=False)],
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)],
     json_output: Json = False,
 ) -> None:
-    """What biopose reads from a video file."""
+    """Show what BioPose reads from a video file."""
     from biopose_cli.cli.tables import print_facts
     from biopose_cli.io.video.describe import describe
     from biopose_cli.io.video.probe import probe

@@ -63,22 +63,28 @@ def require_motion(motion: Path | None) -> Path:
 
 Videos = Annotated[
     list[Path],
-    typer.Argument(help="Video files.", metavar="VIDEO...", show_default=False, callback=_expand_all_users),
+    typer.Argument(help="Video files.", metavar="VIDEO", show_default=False, callback=_expand_all_users),
 ]
 Out = Annotated[
     Path,
-    typer.Option("--out", "-o", help="Folder for the results; each video gets OUT/NAME/.", callback=expand_user_option),
+    typer.Option(
+        "--out", "-o", help="Folder for the results; each video has its own, OUT/NAME.", callback=expand_user_option
+    ),
 ]
 Config = Annotated[
     Path | None,
     typer.Option(
-        help="TOML file with the same keys as `biopose run`'s options, which win over it; its paths are relative "
-        "to it.",
+        help="TOML file with options of `biopose run` as keys. Options on the command line override it; its paths are "
+        "relative to it.",
+        show_default="none",
         is_eager=True,
         callback=_read_config,
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Recompute everything; replace another video's results.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Run all stages again, and replace the results of another video of this name."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Weights = Annotated[
@@ -87,32 +93,36 @@ Weights = Annotated[
 ]
 Start = Annotated[
     float | None,
-    typer.Option(help="Leave out what is before this time of the video, s.", show_default="beginning"),
+    typer.Option(help="Skip the video before this time, in seconds.", show_default="beginning"),
 ]
-End = Annotated[
-    float | None, typer.Option(help="Leave out what is after this time of the video, s.", show_default="end")
-]
+End = Annotated[float | None, typer.Option(help="Skip the video after this time, in seconds.", show_default="end")]
 Person = Annotated[
     int | None,
-    typer.Option(help="Which person, as numbered in the overlay.", show_default="the longest and largest track"),
+    typer.Option(
+        help="The person to measure, by the number in the overlay.", show_default="the longest and largest track"
+    ),
 ]
 CaptureRate = Annotated[
     float | None,
     typer.Option(
-        help="For slow motion: frames/s that were filmed. Times are then those of the motion.",
+        help="For slow motion: the frame rate of filming, in frames/s. Times are then those of the motion.",
         show_default="the video's own rate",
     ),
 ]
-MaxGap = Annotated[float, typer.Option(help="Longest gap in the person's track that is filled (and flagged), s.")]
-Focal = Annotated[float | None, typer.Option(help="Focal length, px.", show_default="from the file, else a guess")]
+MaxGap = Annotated[
+    float, typer.Option(help="Longest gap in the person's track that is filled, in seconds; filled frames are flagged.")
+]
+Focal = Annotated[
+    float | None, typer.Option(help="Focal length in pixels.", show_default="from the file, else a 60-degree view")
+]
 Fov = Annotated[
     float | None,
-    typer.Option(help="Angle of view across the image's longer side, degrees.", show_default="see --focal"),
+    typer.Option(help="Angle of view across the image's longer side, in degrees.", show_default="see --focal"),
 ]
 Intrinsics = Annotated[
     Path | None,
     typer.Option(
-        help="JSON or TOML file with camera_matrix (3x3), dist_coeffs, image_size (width, height).",
+        help="Calibration: JSON or TOML file with camera_matrix (3x3), dist_coeffs and image_size (width, height), px.",
         show_default="none",
         callback=expand_user_option,
     ),
@@ -121,14 +131,14 @@ MeshOption = Annotated[
     Literal["mqhmr", "fit"],
     typer.Option(
         "--mesh",
-        help="How the body is found: by a network and a fit near what that says, or by the fit alone.",
+        help="Mesh recovery: mqhmr is a network's prediction and a fit near it, fit is the fit alone.",
     ),
 ]
 Body = Annotated[
     Path | None,
     typer.Option(
-        help="SMPL body file (.pkl or .npz).",
-        show_default="the free body that comes with biopose",
+        help="SMPL body file (.pkl or .npz) to use.",
+        show_default="the free body that comes with BioPose",
         callback=expand_user_option,
     ),
 ]
@@ -136,8 +146,8 @@ ImportBody = Annotated[
     Path | None,
     typer.Option(
         "--body",
-        help="The SMPL body file (.pkl or .npz) that the track was made for; `default`: the free body that comes with "
-        "biopose.",
+        help="The SMPL body file (.pkl or .npz) that the track was made for; `default` is the free body that comes "
+        "with BioPose.",
         show_default="required",
         callback=_require_body,
     ),
@@ -154,65 +164,66 @@ TrackFile = Annotated[
 TrackVideo = Annotated[
     Path,
     typer.Option(
-        "--video", help="The video that the track was made from.", show_default=False, callback=expand_user_option
+        "--video", help="The video from which the track was made.", show_default=False, callback=expand_user_option
     ),
 ]
 TrackId = Annotated[
     str | None,
-    typer.Option("--track", help="Which of the file's tracks, by its id there.", show_default="the only one"),
+    typer.Option("--track", help="The track to use, by its id in the file.", show_default="the only one"),
 ]
 Height = Annotated[
     float | None,
-    typer.Option(help="The person's standing height, m: it sets the scale.", show_default="estimated"),
+    typer.Option(help="The person's standing height in metres; it sets the scale.", show_default="estimated"),
 ]
 Ik = Annotated[
     Literal["neural", "opensim"],
-    typer.Option(help="Inverse kinematics: the NeurIK network and our solver, or OpenSim's own tool."),
+    typer.Option(help="Inverse kinematics: neural is the NeurIK network and a solver, opensim is OpenSim's own tool."),
 ]
 IkIterations = Annotated[
     int | None,
     typer.Option(
-        help="Steps of the solver after the network; 0: the network alone.",
-        show_default="until nothing changes",
+        help="Most iterations of the solver after the network; 0 is the network alone.",
+        show_default="until it converges",
     ),
 ]
 IkSmoothness = Annotated[
     float,
-    typer.Option(help="Smoothness of the angles over frames, m2/rad2: about 1 at 30 frames/s; 0: none."),
+    typer.Option(help="Weight of smooth angles over frames, in m2/rad2; try 1 at 30 frames/s. 0 is no smoothing."),
 ]
 Model = Annotated[
     Path | None,
     typer.Option(
-        help="Your own .osim, scaled and driven instead of the default.",
+        help="OpenSim model (.osim) to scale and move instead of BioPose's own.",
         show_default="BioPose's skeleton",
         callback=expand_user_option,
     ),
 ]
-Mass = Annotated[float | None, typer.Option(help="The person's mass, kg.", show_default="estimated from the stature")]
+Mass = Annotated[
+    float | None, typer.Option(help="The person's mass in kg.", show_default="24.3 kg/m2 times stature squared")
+]
 Pitch = Annotated[
     float | None,
     typer.Option(
-        help="Camera tilt, degrees, positive looking down.",
-        show_default="by the person's balance and the floor",
+        help="Camera tilt in degrees, positive looking down.",
+        show_default="estimated from the person's balance and the floor",
     ),
 ]
 Roll = Annotated[
     float | None,
     typer.Option(
-        help="Camera roll, degrees, positive clockwise.", show_default="by the person's balance and the floor"
+        help="Camera roll in degrees, positive clockwise.",
+        show_default="estimated from the person's balance and the floor",
     ),
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     typer.Option(
-        help="Where the network computes; everything else runs on the CPU. auto: CUDA if there, else the CPU."
+        help="Where the mesh network runs; auto is CUDA if there is any, else the CPU. The rest runs on the CPU."
     ),
 ]
 From = Annotated[
     Literal["detect", "mesh", "refine", "neurik", "export"] | None,
-    typer.Option(
-        "--from", help="Run this stage and all after it even if nothing changed.", show_default="what changed"
-    ),
+    typer.Option("--from", help="Run this stage and all after it again.", show_default="only what changed"),
 ]
 Motion = Annotated[
     Path | None,
@@ -232,12 +243,12 @@ Trials = Annotated[
 ]
 RunFolder = Annotated[
     Path,
-    typer.Option("--out", "-o", help="Folder of the run; one that was cut goes on.", callback=expand_user_option),
+    typer.Option("--out", "-o", help="Folder of the run; an interrupted run continues.", callback=expand_user_option),
 ]
 RunConfig = Annotated[
     Path | None,
     typer.Option(
-        help="TOML file with the run's settings.",
+        help="TOML file with the settings of the training.",
         show_default="the one that comes with BioPose",
         callback=expand_user_option,
     ),
@@ -247,7 +258,7 @@ BenchmarkFolder = Annotated[
     typer.Option(
         "--out",
         "-o",
-        help="Folder for the clips and their results; what is there is kept.",
+        help="Folder for the clips and their results; those that are there are kept.",
         callback=expand_user_option,
     ),
 ]

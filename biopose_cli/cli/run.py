@@ -71,5 +71,5 @@ def run(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Videos to OpenSim files: all stages, reusing what is up to date."""
+    """Process videos into OpenSim files: all stages, except those whose results are up to date."""
     process_videos(context)

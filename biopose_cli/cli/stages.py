@@ -58,7 +58,7 @@ def detect(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """First stage alone: find the people and their keypoints, choose one."""
+    """Run the first stage alone: detect people and their 2D keypoints, and choose one person."""
     process_videos(context, only="detect")
 
 
@@ -75,7 +75,7 @@ def mesh(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Second stage alone: recover the body in every frame."""
+    """Run the second stage alone: recover the body's pose and shape in every frame."""
     process_videos(context, only="mesh")
 
 
@@ -91,7 +91,7 @@ def refine(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Third stage alone: refine the body against the 2D keypoints."""
+    """Run the third stage alone: refine the body against the 2D keypoints."""
     process_videos(context, only="refine")
 
 
@@ -113,7 +113,7 @@ def neurik(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fourth stage alone: scale the skeleton and find the joint angles."""
+    """Run the fourth stage alone: scale the skeleton and solve for the joint angles."""
     process_videos(context, only="neurik")
 
 
@@ -127,5 +127,5 @@ def export(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Last stage alone: write the OpenSim files, the overlay and the summary."""
+    """Run the last stage alone: write the OpenSim files, the overlay video and the summary."""
     process_videos(context, only="export")

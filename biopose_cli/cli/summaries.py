@@ -37,7 +37,7 @@ def _frame_rows(result: Result) -> list[tuple[str, str]]:
         "measured": int(detection.visible.sum()),
         "filled": int(detection.interpolated.sum()),
         "left/right repaired": int(detection.swapped.sum()),
-        "not seen": int((~kinematics.valid).sum()),
+        "not visible": int((~kinematics.valid).sum()),
     }
     counts = ", ".join(f"{count} {name}" for name, count in flags.items() if count or name == "measured")
     return [

@@ -21,7 +21,7 @@ from biopose_cli.cli.report import print_report
 from biopose_cli.errors import SettingError
 from biopose_cli.progress import Progress
 
-app = typer.Typer(name="train", help="Train a network anew.", no_args_is_help=True)
+app = typer.Typer(name="train", help="Train a network.", no_args_is_help=True)
 
 
 @app.command("neurik")
@@ -31,7 +31,7 @@ def train_neurik(
     config: RunConfig = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train NeurIK: virtual markers to joint angles and bone scales."""
+    """Train NeurIK: from virtual markers to joint angles and bone scales."""
     from biopose_cli.training import neurik
 
     _run_training(
@@ -50,7 +50,7 @@ def train_mqhmr(
     init_from: Annotated[
         Path | None,
         typer.Option(
-            help="Weights to go on from; the network may have more parts.",
+            help="Weights to start from; the network may have more layers.",
             callback=expand_user_option,
             show_default="none",
         ),
