@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from biopose_cli.geometry.runs import TIME_ROUNDING
 from biopose_cli.typing import Array
 
 
@@ -17,8 +18,7 @@ def fillable(time: Array, visible: Array, max_gap: float) -> Array:
     visible_frames = np.flatnonzero(visible)
     result = np.zeros(len(visible), bool)
     for before, after in pairwise(visible_frames):
-        # a hundredth of a millisecond: stored times are rounded to the file's clock
-        result[before + 1 : after] = time[after] - time[before] <= max_gap + 1e-5
+        result[before + 1 : after] = time[after] - time[before] <= max_gap + TIME_ROUNDING
     return result
 
 

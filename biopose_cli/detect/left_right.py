@@ -12,6 +12,7 @@ from itertools import product
 import numpy as np
 
 from biopose_cli.detect.blazepose import LIMBS
+from biopose_cli.geometry.runs import runs_across_gaps
 from biopose_cli.typing import Array
 
 SWAP_STATES = np.array(list(product((0, 1), repeat=len(LIMBS))))  # (8, 3): which of legs, arms, trunk are swapped
@@ -52,7 +53,7 @@ def repair_left_right(
     swapped = np.zeros(len(visible), bool)
     interval = float(np.median(np.diff(time))) if len(time) > 1 else 1.0
     frames = time / interval
-    for run in runs(visible, time, max(MAX_GAP, _MAX_GAP_INTERVALS * interval)):
+    for run in runs_across_gaps(visible, time, max(MAX_GAP, _MAX_GAP_INTERVALS * interval)):
         swaps = find_swaps(keypoints[run], confidence[run], size[run], side_ambiguous[run], frames[run])
         swapped[run] = swaps.any(axis=1)
         for sides, swapped_frames in zip(LIMBS, (run[column] for column in swaps.T), strict=True):
@@ -112,10 +113,3 @@ def _acceleration_costs(keypoints: Array, confidence: Array, size: Array, steps:
     return np.asarray(
         (np.minimum(acceleration / ACCELERATION_SCALE, MAX_ACCELERATION_COST) * weight).sum(axis=(-2, -1))
     )
-
-
-def runs(visible: Array, time: Array, max_gap: float) -> list[Array]:
-    """Indices of the true values, split where they are more than `max_gap` s apart."""
-    frames = np.flatnonzero(visible)
-    is_gap = np.diff(time[frames]) > max_gap + 1e-5
-    return [run for run in np.split(frames, np.flatnonzero(is_gap) + 1) if len(run)]

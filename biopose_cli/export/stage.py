@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli.errors import SolverError
-from biopose_cli.export.summary import write_summary
-from biopose_cli.geometry.runs import frame_gaps
+from biopose_cli.export.summary import angle_std_deg, write_summary
+from biopose_cli.geometry.runs import frame_gaps, runs
 from biopose_cli.io.atomic import atomic_write, translate_os_errors
 from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.storage import write_mot
@@ -86,11 +86,9 @@ def run(
 
 
 def motion_parts(kinematics: JointKinematics) -> list[slice]:
-    """Contiguous parts of the angles as slices of frames: the longest first, then the others in order of time."""
-    valid_frames = np.flatnonzero(kinematics.valid & np.isfinite(kinematics.q).all(axis=1))
-    last = np.union1d(frame_gaps(kinematics.time), valid_frames[np.flatnonzero(np.diff(valid_frames) > 1)])
-    runs = np.split(valid_frames, np.searchsorted(valid_frames, last, side="right"))
-    parts = [slice(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+    """The unbroken parts of the angles as slices of frames: the longest first, then the others in order of time."""
+    valid = kinematics.valid & np.isfinite(kinematics.q).all(axis=1)
+    parts = [slice(*run) for run in runs(valid, breaks=frame_gaps(kinematics.time))]
     longest = max(parts, key=lambda part: part.stop - part.start, default=None)
     return sorted(parts, key=lambda part: (part is not longest, part.start))
 

@@ -16,6 +16,7 @@ from biopose_cli.body.kinematics import ACTIVE_JOINTS
 from biopose_cli.body.model import MIRROR_JOINT
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import so3_torch
+from biopose_cli.geometry.camera import unproject
 from biopose_cli.geometry.roi import CROP_SIZE, to_crop
 from biopose_cli.hmr.model import MQHMR, SMPLPrediction
 from biopose_cli.hmr.virtual_camera import (
@@ -93,8 +94,7 @@ def predict_smpl(
         raise SettingError("this network needs images", "Choose one that accepts keypoints")
     device = network.mean_pose_6d.device
     camera_matrix = np.broadcast_to(camera_matrix, (len(keypoints), 3, 3))
-    focal = np.stack([camera_matrix[:, 0, 0], camera_matrix[:, 1, 1]], -1)[:, None]
-    normalized = torch.as_tensor((keypoints - camera_matrix[:, None, :2, 2]) / focal).float().to(device)
+    normalized = torch.as_tensor(unproject(keypoints, camera_matrix[:, None])).float().to(device)
     confidence_tensor = torch.as_tensor(confidence).float().to(device)
     parts = []
     with torch.inference_mode():

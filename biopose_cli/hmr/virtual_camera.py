@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from biopose_cli.geometry.camera import MIN_DEPTH, perspective_divide
+
 SHOULDERS, HIPS, BODY = [11, 12], [23, 24], slice(11, 33)
 CROP_SCALE = 1.5  # half-extent of a view, over the keypoints' RMS distance from the hips
 _ROI_SCALE = 0.32  # half-extent of such a view over the side of the detector network's ROI, approximately
@@ -54,7 +56,7 @@ def camera_from_keypoints(keypoints: Tensor, confidence: Tensor) -> VirtualCamer
     down = torch.nn.functional.normalize(down, dim=-1)
     rotation = torch.stack([torch.linalg.cross(down, axis), down, axis], dim=1)
     rotated_rays = rays @ rotation.transpose(1, 2)
-    projected = rotated_rays[..., :2] / rotated_rays[..., 2:].clamp(min=0.1)
+    projected = perspective_divide(rotated_rays, MIN_DEPTH)
     weight = confidence[:, BODY].square() + _CONFIDENCE_FLOOR
     mean_square = (weight * projected[:, BODY].square().sum(-1)).sum(1) / weight.sum(1)
     half_fov_tan = CROP_SCALE * mean_square.sqrt().clamp(min=1e-4)

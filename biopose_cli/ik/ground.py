@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biopose_cli.geometry.camera import roll_pitch_from_up
+from biopose_cli.geometry.runs import runs
 from biopose_cli.typing import Array
 
 CONTACT_SPEED = 0.4  # m/s: a sole point slower than this may be in contact (a swinging foot moves at 2 to 4 m/s)
@@ -101,8 +102,7 @@ def _footholds(time: Array, soles: Array, up: Array) -> Array:
     resting = (speed < CONTACT_SPEED) & (height < height.min(axis=1, keepdims=True) + CONTACT_HEIGHT)
     stances: list[Array] = []
     for point in range(soles.shape[1]):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], resting[:, point].astype(int), [0]])))
-        for start, end in edges.reshape(-1, 2):
+        for start, end in runs(resting[:, point]):
             if time[end - 1] - time[start] >= 0.1:
                 stances.append(np.median(soles[start:end, point], axis=0))
     return np.array(stances).reshape(-1, 3)

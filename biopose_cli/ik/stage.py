@@ -11,6 +11,7 @@ from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body, BodyOutput, load_body
 from biopose_cli.device import choose_device
 from biopose_cli.errors import PersonError
+from biopose_cli.geometry.runs import runs
 from biopose_cli.ik import ground
 from biopose_cli.ik.balance import up_from_center_of_mass
 from biopose_cli.ik.checkpoint import load_network
@@ -155,7 +156,7 @@ def predict_initial(model: Any, markers: Array, valid: Array, device: str) -> tu
     coordinates = opensim_ik.coordinate_names(model)
     q = np.full((len(valid), len(coordinates)), np.nan)
     log_scales, lengths = [], []
-    for start, end in _runs(valid):
+    for start, end in runs(valid):
         prediction = predict(network, markers[start:end], coordinates, choose_device(device))
         q[start:end] = prediction.q
         log_scales.append(np.log(np.stack(list(prediction.scale.values()))))
@@ -180,8 +181,8 @@ def solve_angles(
     q = np.full((len(valid), len(opensim_ik.coordinate_names(scaled_model.model))), np.nan)
     residual = np.full(markers.shape[:2], np.nan)
     progress.start("inverse kinematics", int(valid.sum()))
-    previous_pose: Array | None = None  # a person who turned around before a gap still has that heading after it
-    for start, end in _runs(valid):
+    previous_pose: Array | None = None  # a person who turned around before a gap is still turned around after it
+    for start, end in runs(valid):
         rows = slice(start, end)
         measured = markers[rows][:, columns]
         if solver is None:
@@ -216,13 +217,7 @@ def _solve_interval(
     return smooth.q, smooth.markers
 
 
-def _runs(valid: Array) -> list[tuple[int, int]]:
-    """Start and end (exclusive) of every contiguous run of usable frames."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(int), [0]])))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
-def warnings_of(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str, ...]:
+def _warnings(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str, ...]:
     """What in the result a user should look at before believing it."""
     warnings = _uncertain_leg_warnings(opensim_ik.coordinate_names(model), q_std)
     for column, coordinate in enumerate(model.getCoordinateSet()):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from biopose_cli.geometry.runs import runs
 from biopose_cli.mesh_fit.costs import State, pseudo_huber
 from biopose_cli.mesh_fit.observations import Observations
 from biopose_cli.optim.banded import BandedNormalEquations
@@ -106,8 +107,7 @@ def _drop_short_runs(still: Array, time: Array) -> Array:
     """`still` (T,4) without the runs shorter than `_MIN_DURATION`."""
     result = np.zeros_like(still)
     for k in range(still.shape[1]):
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], still[:, k], [False]]).astype(int)))
-        for first, after in edges.reshape(-1, 2):
+        for first, after in runs(still[:, k]):
             if time[after - 1] - time[first] >= _MIN_DURATION:
                 result[first:after, k] = True
     return result

@@ -23,11 +23,10 @@ from biopose_cli.body.kinematics import (
     landmark_jacobian,
 )
 from biopose_cli.geometry import so3
+from biopose_cli.geometry.camera import MIN_DEPTH, project, project_jacobian
 from biopose_cli.io.results import LANDMARKS
 from biopose_cli.optim.banded import BandedNormalEquations
 from biopose_cli.typing import Array
-
-_MIN_DEPTH = 0.1  # m: points are kept at least this far in front of the camera
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,7 @@ class Reprojection:
 
     def residual(self, state: State) -> Array:
         """(T,33,2), px over sigma; zero where the weight is."""
-        points = state.posed.landmarks
-        depth = np.maximum(points[..., 2:], _MIN_DEPTH)
-        projected = points[..., :2] / depth * np.diag(self.camera_matrix)[:2] + self.camera_matrix[:2, 2]
+        projected = project(state.posed.landmarks, self.camera_matrix, MIN_DEPTH)
         return np.where(self.weight[..., None] > 0, (projected - self.keypoints) / self.sigma[..., None], 0.0)
 
     def energy(self, state: State) -> float:
@@ -96,11 +93,7 @@ class Reprojection:
         """Add the Gauss-Newton model at `state`."""
         points = state.posed.landmarks
         by_pose, by_shape = state.jacobians
-        depth = np.maximum(points[..., 2], _MIN_DEPTH)
-        projection_jacobian = np.zeros((*points.shape[:2], 2, 3))
-        projection_jacobian[..., 0, 0] = self.camera_matrix[0, 0] / depth
-        projection_jacobian[..., 1, 1] = self.camera_matrix[1, 1] / depth
-        projection_jacobian[..., :, 2] = -points[..., :2] * np.diag(self.camera_matrix)[:2] / depth[..., None] ** 2
+        projection_jacobian = project_jacobian(points, self.camera_matrix, MIN_DEPTH)
         residual = self.residual(state)
         _, robust_weight = pseudo_huber((residual**2).sum(-1), self.delta)
         scale = np.sqrt(self.weight * robust_weight)[..., None]

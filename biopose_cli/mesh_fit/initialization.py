@@ -6,6 +6,7 @@ import numpy as np
 
 from biopose_cli.body.kinematics import ACTIVE_JOINTS, NUM_JOINTS, KinematicChain, Pose, forward_kinematics
 from biopose_cli.geometry import so3
+from biopose_cli.geometry.camera import unproject
 from biopose_cli.mesh_fit.observations import Observations
 from biopose_cli.mesh_fit.priors import mean_pose
 from biopose_cli.typing import Array
@@ -44,8 +45,7 @@ def trunk_orientation(landmarks: Array) -> Array:
 def align_translation(chain: KinematicChain, pose: Pose, observations: Observations) -> Pose:
     """The same pose, moved so that its landmarks best meet the keypoints' rays (linear least squares per frame)."""
     offset = forward_kinematics(chain, pose).landmarks - pose.transl[:, None]
-    focal, center = np.diag(observations.camera_matrix)[:2], observations.camera_matrix[:2, 2]
-    rays = (observations.keypoints - center) / focal
+    rays = unproject(observations.keypoints, observations.camera_matrix)
     # (offset + t)_xy = ray (offset + t)_z, twice per landmark
     rows = np.zeros((*rays.shape, 3))
     rows[..., 0, 0] = rows[..., 1, 1] = 1

@@ -21,6 +21,7 @@ from biopose_cli.body.kinematics import (
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.errors import SettingError
 from biopose_cli.geometry import so3
+from biopose_cli.geometry.camera import MIN_DEPTH, project
 from biopose_cli.hmr.checkpoint import load_pretrained
 from biopose_cli.hmr.model import MQHMR
 from biopose_cli.io.results import Detection, Mesh
@@ -150,10 +151,7 @@ def warnings(chain: KinematicChain, pose: Pose, observations: Observations, heig
 def reprojection_error(chain: KinematicChain, pose: Pose, observations: Observations) -> Array:
     """Confidence-weighted mean distance of the keypoints from the body's, (T) px; 0 where nothing was seen."""
     points = forward_kinematics(chain, pose).landmarks
-    projected = (
-        points[..., :2] / np.maximum(points[..., 2:], 0.1) * np.diag(observations.camera_matrix)[:2]
-        + observations.camera_matrix[:2, 2]
-    )
+    projected = project(points, observations.camera_matrix, MIN_DEPTH)
     distance = np.linalg.norm(projected - observations.keypoints, axis=-1)
     return np.asarray((observations.weight * distance).sum(1) / np.maximum(observations.weight.sum(1), 1e-9))
 

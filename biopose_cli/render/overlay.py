@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from biopose_cli.body.model import Body, load_body
+from biopose_cli.geometry.camera import project_distorted
 from biopose_cli.io.results import Detection, JointKinematics, Refined
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.io.video.reader import expected_frames, read_frames
@@ -24,8 +25,9 @@ from biopose_cli.render.mesh_rasterizer import shade
 from biopose_cli.settings import Settings
 from biopose_cli.typing import Array
 
-LONGEST_SIDE = 1920  # px: larger videos are reduced to this size
-CHUNK = 32  # frames posed at once
+LONGEST_SIDE = 1920  # px: larger videos are drawn at this size
+_MIN_DEPTH = 0.05  # m: what is nearer to the camera is not drawn
+CHUNK = 32  # frames posed at a time
 BODY_COLOR, RIGHT_COLOR, LEFT_COLOR, CENTER_COLOR = (
     (150, 190, 230),
     (255, 150, 40),
@@ -105,11 +107,13 @@ def _posed_meshes(body: Body, refined: Refined, drawn: Array) -> Iterator[PosedM
 
 def _project(points: Array, detection: Detection, scale: float) -> Array:
     """(N, 3) m, camera frame, to (N, 2) px of the drawn image, through the lens's distortion; NaN behind the camera."""
-    pixels, _ = cv2.projectPoints(
-        points.astype(np.float64), np.zeros(3), np.zeros(3), detection.camera_matrix, detection.dist_coeffs
+    pixels = project_distorted(
+        points.astype(np.float64),
+        detection.camera_matrix.astype(np.float64),
+        detection.dist_coeffs.astype(np.float64),
+        _MIN_DEPTH,
     )
-    projected: Array = np.where(points[:, 2:] > 0.05, pixels[:, 0] * scale, np.nan)
-    return projected
+    return np.where(points[:, 2:] > _MIN_DEPTH, pixels * scale, np.nan)
 
 
 def _draw_body(image: Array, pose: PosedMesh, body: Body, detection: Detection, scale: float) -> None:

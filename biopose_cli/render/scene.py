@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from biopose_cli.geometry.camera import project
 from biopose_cli.typing import Array
 
 SHADOW_CELL = 0.02  # m
@@ -38,10 +39,7 @@ class Camera:
 
     def project(self, points: Array) -> Array:
         """World points (..., 3) in the image (..., 2), px."""
-        camera_points = self.from_world(points)
-        pixels = (camera_points / camera_points[..., 2:]) @ self.matrix.T
-        image: Array = pixels[..., :2]
-        return image
+        return project(self.from_world(points), self.matrix)
 
 
 def look_at(position: Array, target: Array, focal: float, width: int, height: int, roll: float = 0.0) -> Camera:

@@ -28,6 +28,7 @@ from biopose_cli.body.model import MIRROR_JOINT, Body
 from biopose_cli.detect.blazepose import LIMBS
 from biopose_cli.geometry import roi as geometry
 from biopose_cli.geometry import so3
+from biopose_cli.geometry.camera import perspective_divide
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.io.results import LANDMARKS
 from biopose_cli.synthesis.mocap import INDEX
@@ -213,7 +214,7 @@ def posed_landmarks(detections: RenderedDetections, body: Body) -> Iterator[tupl
 def project(detections: RenderedDetections, k: int, points: Array) -> Array:
     """Project points (33, 3), world, to image k, px."""
     camera_points = points @ detections.rotation[k].T + detections.translation[k]
-    return np.asarray(camera_points[:, :2] / camera_points[:, 2:] * detections.focal[k] + detections.size / 2)
+    return np.asarray(perspective_divide(camera_points) * detections.focal[k] + detections.size / 2)
 
 
 def _landmark_bias() -> Array:

@@ -18,6 +18,7 @@ import torch
 
 from biopose_cli.detect.blazepose import Landmarker, LiteRTModel, infer_landmarks
 from biopose_cli.geometry import roi as geometry
+from biopose_cli.geometry.camera import project
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.progress import Progress
 from biopose_cli.render.scene import Camera, look_at
@@ -259,13 +260,8 @@ def sample_phone_camera(vertices: Array, rng: np.random.Generator) -> Camera:
 
 
 def gt_roi(render: Render) -> Array:
-    """ROI (4,) of a perfect detector."""
-
-    def project(points: Array) -> Array:
-        homogeneous = points @ render.camera.matrix.T
-        return np.asarray(homogeneous[..., :2] / homogeneous[..., 2:])
-
-    joints, outline = project(render.joints), project(render.vertices)
+    """The ROI (4,) that a perfect detector would give."""
+    joints, outline = (project(points, render.camera.matrix) for points in (render.joints, render.vertices))
     hips, shoulders = (joints[[INDEX[f"left_{name}"], INDEX[f"right_{name}"]]].mean(0) for name in ("hip", "shoulder"))
     axis = (shoulders - hips) / max(float(np.linalg.norm(shoulders - hips)), 1e-6)
     return geometry.roi_from_circle(hips, hips + axis * np.linalg.norm(outline - hips, axis=1).max())

@@ -11,6 +11,7 @@ from torch.linalg import vector_norm
 from biopose_cli.body.kinematics import ACTIVE_JOINTS
 from biopose_cli.body.smpl_torch import SMPLKinematics
 from biopose_cli.geometry import so3
+from biopose_cli.geometry.camera import perspective_divide
 from biopose_cli.hmr.model import SMPLPrediction
 from biopose_cli.metrics.points import landmark_errors
 from biopose_cli.training.synthetic_dataset import MQHMRBatch
@@ -18,6 +19,7 @@ from biopose_cli.training.synthetic_dataset import MQHMRBatch
 # Scale of the exponential distribution whose errors have the same mean length as normal ones with std 1:
 # 3 over the mean length of a vector of three standard normal numbers
 _LAPLACE_TO_NORMAL_STD = 1.880
+_MIN_DEPTH = 0.3  # m: what an untrained network puts nearer or behind counts as if it were here
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class MQHMRLosses:
     def _reprojection(points: Tensor, gt: MQHMRBatch) -> Tensor:
         """Mean distance to the projected true points (not the detected ones), in half-extents of the view."""
         gt_points = gt.landmarks + gt.pelvis[:, None]
-        projected = [x[..., :2] / x[..., 2:].clamp(min=0.3) for x in (points, gt_points)]
+        projected = [perspective_divide(x, _MIN_DEPTH) for x in (points, gt_points)]
         mean: Tensor = (vector_norm(projected[0] - projected[1], dim=-1) / gt.view.half_fov_tan[:, None]).mean()
         return mean
 

@@ -16,6 +16,7 @@ from biopose_cli.body.kinematics import NUM_BETAS, build_kinematic_chain
 from biopose_cli.body.model import Body
 from biopose_cli.body.smpl_torch import SMPLKinematics
 from biopose_cli.geometry import so3_torch
+from biopose_cli.geometry.camera import MIN_DEPTH, perspective_divide
 from biopose_cli.geometry.roi import CROP_MARGIN, CROP_SIZE
 from biopose_cli.hmr.virtual_camera import HIPS, VirtualCamera, camera_from_keypoints
 from biopose_cli.synthesis.keypoint_error_bank import KeypointErrorBank
@@ -26,15 +27,16 @@ POOL_REFRESH_BATCHES = 200  # batches between new pools
 _SHAPE_LIMIT = 2.5  # standard deviations, per shape component
 _LANDMARK_OFFSET_STD = 0.8  # std of a person's own landmark positions, in units of `kinematics.LANDMARK_STD`
 _MIN_DISTANCE, _MAX_DISTANCE = 1.6, 10.0  # m
-_OFFSET_STD = (18.0, 9.0)  # degrees: standard deviation of the person's direction in the image, horizontal and vertical
-# degrees: mean and standard deviation of the downward pitch; standard deviation of the roll
-_PITCH_MEAN_STD, _ROLL_STD = (4.0, 10.0), 5.0
-# fraction of cameras that are steeply pitched; degrees: standard deviation of that pitch
-_STEEP_FRACTION, _STEEP_PITCH_STD = 0.1, 30.0
-STATURE_FRACTION = 0.5  # fraction of people whose stature is given
-STATURE_STD = 0.01  # m: error of a given stature
-# Distance of the skin's outline from the hips over that of the outermost landmark (median of rendered people)
-_OUTLINE_SCALE = 1.07
+_MIN_LANDMARK_DEPTH = 0.2  # m: a hand that would reach behind the camera is held before it
+_OFFSET_STD = (18.0, 9.0)  # degrees, standard deviation of where the person is in the picture
+_PITCH_MEAN_STD, _ROLL_STD = (4.0, 10.0), 5.0  # degrees: mean and spread, downwards; spread
+_STEEP_FRACTION, _STEEP_PITCH_STD = (
+    0.1,
+    30.0,
+)  # share of cameras that look steeply down or up, and their spread
+STATURE_FRACTION = 0.5  # share of people whose stature is given
+STATURE_STD = 0.01  # m, error of a given stature
+_OUTLINE_SCALE = 1.07  # of the outermost landmark's distance from the hips: the skin's (median of rendered people)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class SyntheticDataset:
         distance = _MIN_DISTANCE * (_MAX_DISTANCE / _MIN_DISTANCE) ** uniform()
         pelvis = distance[:, None] * direction
         points = individual_landmarks + pelvis[:, None]
-        keypoints = points[..., :2] / points[..., 2:].clamp(min=0.2)
+        keypoints = perspective_divide(points, _MIN_LANDMARK_DEPTH)
         view = self._add_keypoint_errors(keypoints, joints, random)
 
         view_rotation = view.rotation
@@ -145,7 +147,7 @@ class SyntheticDataset:
         ).amax(1)
         image_points = image_points + residual * (2 * CROP_MARGIN * extent / CROP_SIZE)[:, None, None]
         rays = torch.cat([image_points, torch.ones_like(image_points[..., :1])], -1) @ exact.rotation
-        return camera_from_keypoints(rays[..., :2] / rays[..., 2:].clamp(min=0.1), confidence)
+        return camera_from_keypoints(perspective_divide(rays, MIN_DEPTH), confidence)
 
 
 def _sample_cameras(count: int, random: torch.Generator) -> Tensor:

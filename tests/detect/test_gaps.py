@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 
 from biopose_cli.detect.gaps import fill, fillable
-from biopose_cli.geometry.runs import frame_gaps
 
 TIME = np.arange(12) / 10
 SEEN = np.array([0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0, 1], bool)
@@ -26,14 +25,6 @@ def test_the_limit_is_in_seconds_also_at_a_variable_rate() -> None:
         False,
     ]
     assert not fillable(time, np.array([1, 1, 0, 1, 1], bool), 0.25).any()
-
-
-def test_a_gap_is_a_step_longer_than_the_videos_usual_one() -> None:
-    steady = np.arange(30) / 30
-    assert len(frame_gaps(steady)) == 0
-    assert len(frame_gaps(10 * steady)) == 0  # a slow camera
-    assert frame_gaps(np.concatenate([steady, 3 + steady])).tolist() == [29]
-    assert len(frame_gaps(np.zeros(1))) == 0
 
 
 def test_filled_values_lie_on_a_line_in_time() -> None:

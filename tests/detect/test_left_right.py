@@ -5,7 +5,7 @@ import pytest
 
 from biopose_cli.body.blazepose import MIRROR_LANDMARK
 from biopose_cli.detect.blazepose import LIMBS
-from biopose_cli.detect.left_right import find_swaps, repair_left_right, runs
+from biopose_cli.detect.left_right import find_swaps, repair_left_right
 from biopose_cli.typing import Array
 
 FRAMES = 90
@@ -104,10 +104,3 @@ def test_few_frames_a_second_follow_each_other_too() -> None:
     points, frames = walker(view=0.0), np.arange(41, 46)
     _, swapped = run_repair(swap_sides(points, [0], frames), pace=20.0)
     assert np.flatnonzero(swapped).tolist() == frames.tolist()
-
-
-def test_long_gaps_part_the_track() -> None:
-    seen, time = np.array([1, 1, 0, 1, 0, 0, 1, 1], bool), np.arange(8) / 10
-    assert [run.tolist() for run in runs(seen, time, 0.3)] == [[0, 1, 3, 6, 7]]
-    assert [run.tolist() for run in runs(seen, 2 * time, 0.3)] == [[0, 1], [3], [6, 7]]
-    assert runs(np.zeros(3, bool), np.arange(3.0), 0.3) == []

@@ -13,7 +13,7 @@ from biopose_cli.body.kinematics import NUM_BETAS, KinematicChain, Pose, build_k
 from biopose_cli.body.model import load_body
 from biopose_cli.errors import PersonError, SettingError, TrackFileError
 from biopose_cli.geometry import so3
-from biopose_cli.geometry.camera import undistort
+from biopose_cli.geometry.camera import project, undistort, unproject
 from biopose_cli.io.results import Detection, Mesh
 from biopose_cli.io.video.probe import VideoInfo
 from biopose_cli.mesh_fit.importers.layouts import Track, load_track
@@ -99,10 +99,10 @@ def _in_our_camera(track: Track, pelvis: Array, detection: Detection) -> tuple[A
     if track.camera is None:
         return track.rotations, pelvis
     ours, theirs = detection.camera_matrix, track.camera
-    pixels = pelvis[:, :2] / pelvis[:, 2:] * np.diag(theirs)[:2] + theirs[:2, 2]
+    pixels = project(pelvis, theirs)
     undistorted = undistort(pixels, ours, detection.dist_coeffs)
     undistorted = np.where(np.isfinite(undistorted), undistorted, pixels)  # outside what the lens can show
-    ray = (undistorted - ours[:2, 2]) / np.diag(ours)[:2]
+    ray = unproject(undistorted, ours)
     depth = pelvis[:, 2:] * (ours[0, 0] / theirs[0, 0])
     position = np.concatenate([ray * depth, depth], axis=1)
     rotations = track.rotations.copy()
