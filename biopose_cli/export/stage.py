@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from biopose_cli.errors import SolverError
-from biopose_cli.export.summary import angle_std_deg, write_summary
+from biopose_cli.export.summary import write_summary
 from biopose_cli.geometry.runs import frame_gaps, runs
 from biopose_cli.io.atomic import atomic_write, translate_os_errors
 from biopose_cli.io.results import Detection, JointKinematics, Refined

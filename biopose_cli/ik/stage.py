@@ -217,7 +217,7 @@ def _solve_interval(
     return smooth.q, smooth.markers
 
 
-def _warnings(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str, ...]:
+def warnings_of(model: Any, q: Array, residual: Array, q_std: Array) -> tuple[str, ...]:
     """What in the result a user should look at before believing it."""
     warnings = _uncertain_leg_warnings(opensim_ik.coordinate_names(model), q_std)
     for column, coordinate in enumerate(model.getCoordinateSet()):
