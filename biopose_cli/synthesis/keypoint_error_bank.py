@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,8 +27,7 @@ from biopose_cli.body.model import MIRROR_JOINT, Body
 from biopose_cli.detect.blazepose import LIMBS
 from biopose_cli.geometry import roi as geometry
 from biopose_cli.geometry import so3
-from biopose_cli.geometry.camera import perspective_divide
-from biopose_cli.io.atomic import atomic_write
+from biopose_cli.io.npz import NpzArrays
 from biopose_cli.io.results import LANDMARKS
 from biopose_cli.synthesis.mocap import INDEX
 from biopose_cli.synthesis.rendered_detections import RenderedDetections
@@ -57,13 +55,10 @@ _LANDMARK_BIAS = {"hip": (-0.015, 0.010), "knee": (-0.006, 0.0)}
 
 
 @dataclass(frozen=True)
-class KeypointErrorBank:
-    """N detections on rendered people.
-
-    `residual` (N, 33, 2): detected keypoint minus the body's landmark, px of the 256 px crop, crop axes. `confidence`
-    (N, 33). `posture` (N, 24, 3) m: joints relative to the pelvis, in the axes of a camera that points at the crop's
-    centre and is rolled with it (x right, y down, z away).
-    """
+class KeypointErrorBank(NpzArrays):
+    """N looks at people. `residual` (N, 33, 2): detected keypoint minus the body's landmark, px of the 256 px crop, in
+    the crop's axes; `confidence` (N, 33); `posture` (N, 24, 3) m: joints from the pelvis as the crop shows them, in the
+    axes of a camera that looks at the crop's centre and is rolled with it (x right, y down, z away)."""
 
     residual: Array
     confidence: Array
@@ -86,17 +81,6 @@ class KeypointErrorBank:
             detections.confidence.astype(np.float32),
             np.array(posture, np.float32),
         )
-
-    def save(self, path: Path) -> None:
-        """Write all arrays to `path` (.npz), atomically."""
-        with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
-
-    @staticmethod
-    def load(path: Path) -> KeypointErrorBank:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            return KeypointErrorBank(**{field.name: stored[field.name] for field in fields(KeypointErrorBank)})
 
     def draw(self, posture: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw errors (B, 33, 2), px of the crop, and confidences (B, 33) for postures (B, 24, 3), axes as in the bank.

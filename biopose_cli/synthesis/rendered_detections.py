@@ -18,8 +18,7 @@ import torch
 
 from biopose_cli.detect.blazepose import Landmarker, LiteRTModel, infer_landmarks
 from biopose_cli.geometry import roi as geometry
-from biopose_cli.geometry.camera import project
-from biopose_cli.io.atomic import atomic_write
+from biopose_cli.io.npz import NpzArrays
 from biopose_cli.progress import Progress
 from biopose_cli.render.scene import Camera, look_at
 from biopose_cli.synthesis.mocap import INDEX
@@ -42,8 +41,8 @@ _PERTURBATION_STD = 15.0  # degrees, standard deviation of a joint's perturbatio
 
 
 @dataclass(frozen=True)
-class RenderedDetections:
-    """N detections of rendered people, with their truth.
+class RenderedDetections(NpzArrays):
+    """N looks at people.
 
     Truth: `pose` (N, 24, 3) rotation vectors, the root's in the world; `perturbed` (N) whether random joint rotations
     were added; `betas` (N, 10); `transl` (N, 3), SMPL's, world; `rotation` (N, 3, 3) and `translation` (N, 3): camera =
@@ -75,17 +74,6 @@ class RenderedDetections:
         """The entries at `index`, a mask or indices."""
         rows = {f.name: getattr(self, f.name)[index] for f in fields(RenderedDetections) if f.name != "size"}
         return RenderedDetections(**rows, size=self.size)
-
-    def save(self, path: Path) -> None:
-        """Write all arrays to `path` (.npz), atomically."""
-        with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
-
-    @staticmethod
-    def load(path: Path) -> RenderedDetections:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            return RenderedDetections(**{field.name: stored[field.name] for field in fields(RenderedDetections)})
 
     @staticmethod
     def concatenate(parts: Sequence[RenderedDetections]) -> RenderedDetections:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ import torch
 from biopose_cli.body.markers import MARKERS
 from biopose_cli.body.model import Body, load_body
 from biopose_cli.errors import SettingError
-from biopose_cli.io.atomic import atomic_write
+from biopose_cli.io.npz import NpzArrays
 from biopose_cli.progress import Progress
 from biopose_cli.synthesis.motion_library import load_motions
 from biopose_cli.synthesis.retarget import Motion, RestBody, mirror_motion
@@ -39,12 +40,11 @@ MAX_RESIDUAL = 0.02  # m, RMS: clips above it are dropped, because the skeleton 
 
 
 @dataclass(frozen=True)
-class MarkerDataset:
-    """People and labelled clips.
+class MarkerDataset(NpzArrays):
+    """`factors` (S, B, 3) and `marker_locations` (S, M, 3): people's scales, and their markers on the *unscaled* bones.
+    `markers` (K, F, M, 3) and `q` (K, F, D): clips; `person` (K) wears them; `subject` (K) moved so."""
 
-    `factors` (S, B, 3) are scale factors, `marker_locations` (S, M, 3) positions on the *unscaled* bones, m.
-    Clips: `markers` (K, F, M, 3) m and `q` (K, F, D) rad or m; `person` (K) is the body, `subject` (K) the performer.
-    """
+    compressed: ClassVar[bool] = False
 
     factors: Array
     marker_locations: Array
@@ -52,17 +52,6 @@ class MarkerDataset:
     q: Array
     person: Array
     subject: Array
-
-    def save(self, path: Path) -> None:
-        """Write all arrays to `path` (.npz), atomically."""
-        with atomic_write(path) as temporary:
-            np.savez(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
-
-    @staticmethod
-    def load(path: Path) -> MarkerDataset:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            return MarkerDataset(**{field.name: stored[field.name] for field in fields(MarkerDataset)})
 
 
 def captured_motions(folder: Path, body: Body) -> tuple[list[Motion], list[Motion]]:

@@ -5,7 +5,7 @@ Resumable; on a CPU, the result depends only on the seed.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,12 +25,11 @@ from biopose_cli.mesh_fit.priors import mean_pose
 from biopose_cli.progress import Progress
 from biopose_cli.synthesis.pose_sampler import PoseSampler
 from biopose_cli.training.datasets import image_datasets, keypoint_datasets
-from biopose_cli.training.log import RunLog
 from biopose_cli.training.marker_dataset import captured_motions
 from biopose_cli.training.mqhmr_config import TrainConfig
 from biopose_cli.training.mqhmr_losses import MQHMRLosses
 from biopose_cli.training.synthetic_dataset import MQHMRBatch
-from biopose_cli.training.trainer import Trainer, lock_config
+from biopose_cli.training.trainer import Metrics, Trainer, lock_config
 from biopose_cli.training.uncertainty_head import fit_std_head, forward
 
 
@@ -98,29 +97,17 @@ def train(
         _init_encoder(network, backbone)
     trainer = Trainer(network.to(target_device), config, folder)
     losses = MQHMRLosses(SMPLKinematics(build_kinematic_chain(body)).to(target_device), config.loss_weights)
-    progress.start("training", config.steps, "steps")
-    progress.advance(trainer.step)
-    with RunLog(folder, trainer.step if trainer.step else None) as log, ThreadPoolExecutor(1) as executor:
-        next_batch = executor.submit(dataset.batch, trainer.step)
-        while trainer.step < config.steps:
-            batch = next_batch.result().to(target_device)
-            if trainer.step + 1 < config.steps:  # made while the network trains on this one
-                next_batch = executor.submit(dataset.batch, trainer.step + 1)
-            with torch.autocast(target_device.type, torch.bfloat16, enabled=config.mixed_precision):
-                pred = forward(network, batch)
-            loss = losses(pred, batch)
-            trainer.update(loss)
-            if trainer.step % 50 == 0:
-                errors = losses.errors(pred, batch)
-                log.scalars(trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()})
-            if trainer.step % config.val_every == 0 or trainer.step == config.steps:
-                log.scalars(trainer.step, _validate(trainer.ema_model(), losses, val_batches))
-                trainer.save()  # after the log row, so that a resumed run keeps it
-            progress.advance()
+
+    def evaluate(batch: MQHMRBatch) -> tuple[torch.Tensor, Callable[[], Metrics]]:
+        batch = batch.to(target_device)
+        with torch.autocast(target_device.type, torch.bfloat16, enabled=config.mixed_precision):
+            pred = forward(network, batch)
+        return losses(pred, batch), lambda: losses.errors(pred, batch)
+
     path = folder / "mqhmr.safetensors"
-    network = trainer.ema_model()
-    fit_std_head(network, dataset, config.steps, config.std_steps, progress)
-    save_network(path, network, {"config": asdict(config)})
+    ema_network = trainer.fit(dataset.batch, evaluate, lambda ema: _validate(ema, losses, val_batches), progress)
+    fit_std_head(ema_network, dataset, config.steps, config.std_steps, progress)
+    save_network(path, ema_network, {"config": asdict(config)})
     return path
 
 
@@ -165,8 +152,8 @@ def _feature_maps(batch: MQHMRBatch) -> list[torch.Tensor]:
     return batch.feature_maps
 
 
-def _validate(network: MQHMR, losses: MQHMRLosses, val_batches: list[MQHMRBatch]) -> dict[str, float]:
-    """Errors on held-out subjects."""
+def _validate(network: MQHMR, losses: MQHMRLosses, val_batches: list[MQHMRBatch]) -> Metrics:
+    """The network's errors on held-out subjects."""
     device = network.mean_pose_6d.device
     with torch.no_grad():
         errors = [

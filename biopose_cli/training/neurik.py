@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -18,11 +18,10 @@ from biopose_cli.progress import Progress
 from biopose_cli.skeleton.extract import ModelSpec, extract_model
 from biopose_cli.skeleton.kinematics import Kinematics
 from biopose_cli.skeleton.scaling import unscaled_model
-from biopose_cli.training.log import RunLog
 from biopose_cli.training.marker_dataset import FRAMES, MarkerDataset, build_dataset, captured_motions
 from biopose_cli.training.marker_loader import MarkerLoader, NeurIKBatch
 from biopose_cli.training.neurik_losses import LossWeights, NeurIKLosses
-from biopose_cli.training.trainer import Trainer, check_rules, lock_config, read_toml
+from biopose_cli.training.trainer import Metrics, Trainer, check_rules, lock_config, read_toml
 
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "neurik.toml"  # configuration of the shipped weights
 _RENAMED = {  # keys of earlier versions
@@ -146,24 +145,14 @@ def train(config: TrainConfig, motion: Path, folder: Path, progress: Progress, p
     )
     losses = NeurIKLosses(spec, marker_locations, config.loss_weights)
     val_batches = _make_val_batches(held_out_dataset, spec, config)
-    progress.start("training", config.steps, "steps")
-    progress.advance(trainer.step)
-    with RunLog(folder, trainer.step if trainer.step else None) as log, ThreadPoolExecutor(1) as executor:
-        next_batch = executor.submit(loader.batch, trainer.step)
-        while trainer.step < config.steps:
-            batch = next_batch.result()
-            if trainer.step + 1 < config.steps:  # made while the network trains on this one
-                next_batch = executor.submit(loader.batch, trainer.step + 1)
-            loss, errors = losses(network(*_inputs(batch)), batch)
-            trainer.update(loss)
-            if trainer.step % 50 == 0:
-                log.scalars(trainer.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors.items()})
-            if trainer.step % config.val_every == 0 or trainer.step == config.steps:
-                log.scalars(trainer.step, _validate(trainer.ema_model(), losses, val_batches))
-                trainer.save()  # after the log row, so that a resumed run keeps it
-            progress.advance()
+
+    def evaluate(batch: NeurIKBatch) -> tuple[Tensor, Callable[[], Metrics]]:
+        loss, errors = losses(network(*_inputs(batch)), batch)
+        return loss, lambda: errors
+
     path = folder / "neurik.safetensors"
-    save_network(path, trainer.ema_model(), marker_locations, {"config": asdict(config)})
+    ema_network = trainer.fit(loader.batch, evaluate, lambda ema: _validate(ema, losses, val_batches), progress)
+    save_network(path, ema_network, marker_locations, {"config": asdict(config)})
     return path
 
 
@@ -189,9 +178,9 @@ def prepare_datasets(
     return MarkerDataset.load(paths[0]), MarkerDataset.load(paths[1])
 
 
-def _validate(network: NeurIK, losses: NeurIKLosses, val_batches: dict[str, list[NeurIKBatch]]) -> dict[str, float]:
-    """Errors on held-out subjects, per noise level."""
-    metrics: dict[str, float] = {}
+def _validate(network: NeurIK, losses: NeurIKLosses, val_batches: dict[str, list[NeurIKBatch]]) -> Metrics:
+    """The network's errors on held-out subjects, per noise level."""
+    metrics: Metrics = {}
     with torch.no_grad():
         for name, batches in val_batches.items():
             errors = [losses(network(*_inputs(batch)), batch)[1] for batch in batches]

@@ -1,10 +1,11 @@
-"""Common parts of the training runs: TOML configuration, run folder, and the state from which a run resumes."""
+"""What training runs share: a configuration in TOML, its folder, the loop, and the state that lets a cut run go on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -18,13 +19,18 @@ from torch import Tensor, nn
 from biopose_cli.errors import ArtifactError, SettingError
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.pipeline.config import load_config
+from biopose_cli.progress import Progress
+from biopose_cli.training.log import RunLog
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 C = TypeVar("C", bound="DataclassInstance")
 N = TypeVar("N", bound=nn.Module)
-_MAY_BE_ZERO = ("seed", "warmup_steps", "layers", "num_images")  # counts that may be 0
+B = TypeVar("B")
+Metrics = dict[str, float]
+_LOG_EVERY = 50  # steps between rows of the training batches' errors
+_MAY_BE_ZERO = ("seed", "warmup_steps", "layers", "num_images")  # counts that may be nothing
 
 
 class OptimConfig(Protocol):
@@ -47,8 +53,9 @@ class OptimConfig(Protocol):
         """Weight decay of the optimiser."""
 
     @property
-    def ema_decay(self) -> float:
-        """Decay per step of the exponential moving average of the weights."""
+    def ema_decay(self) -> float: ...
+    @property
+    def val_every(self) -> int: ...
 
 
 def read_toml(path: Path | None, config_class: type[C], renamed: Mapping[str, str]) -> C:
@@ -124,16 +131,58 @@ def lock_config(folder: Path, config: DataclassInstance, init_from: Path | None 
 
 
 class Trainer(Generic[N]):
-    """Network, optimiser, moving average of the weights, step, and their checkpoint on disk."""
+    """Network, optimiser, running mean of the weights and step, their checkpoint on disk, and the training loop."""
 
     def __init__(self, network: N, config: OptimConfig, folder: Path) -> None:
-        self.network, self.config, self.path = network, config, folder / "checkpoint.pt"
+        self.network, self.config, self.folder, self.path = network, config, folder, folder / "checkpoint.pt"
         self.optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._lr_factor)
         self.ema = {name: value.clone() for name, value in network.state_dict().items()}
         self.step = 0
         if self.path.exists():
             self._resume()
+
+    def fit(
+        self,
+        make_batch: Callable[[int], B],
+        evaluate: Callable[[B], tuple[Tensor, Callable[[], Metrics]]],
+        validate: Callable[[N], Metrics],
+        progress: Progress,
+    ) -> N:
+        """Train to the last step, with a log and checkpoints in the folder; returns the network with the mean weights.
+
+        Parameters
+        ----------
+        make_batch
+            The batch of a step. Runs in a thread of its own, one step ahead.
+        evaluate
+            The loss of a batch, and a function that returns the errors to log. It is called for few batches only.
+        validate
+            The errors to log of the network with the mean weights, on data that no batch holds.
+
+        Raises
+        ------
+        DiskFullError, OutputError
+            The folder cannot be written.
+        """
+        steps = self.config.steps
+        progress.start("training", steps, "steps")
+        progress.advance(self.step)
+        with RunLog(self.folder, self.step or None) as log, ThreadPoolExecutor(1) as executor:
+            next_batch = executor.submit(make_batch, self.step)
+            while self.step < steps:
+                batch = next_batch.result()
+                if self.step + 1 < steps:  # the next is made while the network learns from this one
+                    next_batch = executor.submit(make_batch, self.step + 1)
+                loss, errors = evaluate(batch)
+                self.update(loss)
+                if self.step % _LOG_EVERY == 0:
+                    log.scalars(self.step, {"loss": loss.item()} | {f"train/{k}": v for k, v in errors().items()})
+                if self.step % self.config.val_every == 0 or self.step == steps:
+                    log.scalars(self.step, validate(self.ema_model()))
+                    self.save()  # after the row: a run that goes on from here keeps it
+                progress.advance()
+        return self.ema_model()
 
     def update(self, loss: Tensor) -> None:
         """Take one optimiser step down the gradient of `loss` and update the mean weights."""
