@@ -1,5 +1,6 @@
 # make demo   environment, weights, the embedded clip: where the results are, and how far the angles are from its truth
-# make test   the whole suite
+# make test   the whole suite; make test-fast leaves out the slow ones
+# make lint   ruff, types, layers, spelling;  make docs   the documents as a site in site/
 # Windows without make: the commands below work in any shell (see README).
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ endif
 RESULTS := results
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test samples lint bench clean
+.PHONY: demo test test-fast samples lint docs bench clean
 
 demo: $(STAMP)
 	$(BIN)/biopose assets
@@ -24,6 +25,10 @@ test: $(STAMP)
 	$(BIN)/biopose assets
 	$(BIN)/python -m pytest
 
+test-fast: $(STAMP)
+	$(BIN)/biopose assets
+	$(BIN)/python -m pytest -m "not slow"
+
 samples: $(STAMP)
 	$(BIN)/biopose assets --samples
 
@@ -31,15 +36,20 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict --quiet
 
 bench: $(STAMP)
 	$(BIN)/biopose bench
 
 clean:
-	rm -rf $(VENV) $(RESULTS) sample_videos/fetched build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(RESULTS) sample_videos/fetched site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
 # The tested versions; without -c pip takes the newest that pyproject.toml allows.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,docs]"
 	@$(BIN)/python -c "import pathlib; pathlib.Path('$(STAMP)').touch()"
