@@ -36,49 +36,65 @@ class BioPoseError(Exception):
 
 
 class UserError(BioPoseError):
+    """A call or an input that the user can correct; exit code 2."""
+
     exit_code = 2
 
 
-class SettingError(UserError): ...
+class SettingError(UserError):
+    """An option, a configuration key or a value is not valid."""
 
 
-class VideoError(UserError): ...
+class VideoError(UserError):
+    """A video cannot be read or holds no pictures."""
 
 
-class PersonError(UserError): ...
+class PersonError(UserError):
+    """Nobody to measure, or not the person asked for."""
 
 
-class BodyFileError(UserError): ...
+class BodyFileError(UserError):
+    """A body file is not one, or is not safe to load."""
 
 
-class TrackFileError(UserError): ...
+class TrackFileError(UserError):
+    """A track of another tool cannot be read or is not of this video."""
 
 
-class ModelFileError(UserError): ...
+class ModelFileError(UserError):
+    """An .osim file is not one, or lacks what is needed."""
 
 
-class MotionFileError(UserError): ...
+class MotionFileError(UserError):
+    """A .mot, .sto or .trc file cannot be read or compared."""
 
 
-class OutputError(UserError): ...
+class OutputError(UserError):
+    """A results folder cannot be written or is in use."""
 
 
-class StageOrderError(UserError): ...
+class StageOrderError(UserError):
+    """A stage was asked for without the one before it."""
 
 
-class Failure(BioPoseError): ...
+class Failure(BioPoseError):  # noqa: N818 -- a public name; what the user can correct is the error
+    """The program could not finish; exit code 1."""
 
 
-class AssetError(Failure): ...
+class AssetError(Failure):
+    """Weights are missing, unreachable or have the wrong checksum."""
 
 
-class ArtifactError(Failure): ...
+class ArtifactError(Failure):
+    """A stage file is corrupt, truncated or of another kind."""
 
 
-class DiskFullError(Failure): ...
+class DiskFullError(Failure):
+    """No space was left while writing."""
 
 
-class SolverError(Failure): ...
+class SolverError(Failure):
+    """A numerical step did not succeed."""
 
 
 def describe_error(error: Exception) -> tuple[str, int]:

@@ -22,10 +22,13 @@ class NullProgress:
     """A listener that ignores everything."""
 
     def start(self, label: str, total: int | None = None, unit: str = "frames") -> None:
+        """Ignore the start of a piece of work."""
         return
 
     def advance(self, units: int = 1) -> None:
+        """Ignore that units are done."""
         return
 
     def note(self, message: str) -> None:
+        """Ignore the message."""
         return

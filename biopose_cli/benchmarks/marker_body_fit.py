@@ -84,10 +84,12 @@ class MarkerCost:
         return np.nan_to_num((self.skin.positions(state) - self.target) / self.sigma[..., None])
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         loss, _ = pseudo_huber((self._residual(state) ** 2).sum(-1), HUBER_DELTA)
         return float(0.5 * loss.sum())
 
     def add_to(self, state: State, system: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         residual = self._residual(state)
         _, down = pseudo_huber((residual**2).sum(-1), HUBER_DELTA)
         scale = np.sqrt(down) * np.isfinite(self.target[..., 0])
@@ -117,9 +119,11 @@ class FlatFootCost:
         return np.asarray(height * np.sqrt(self.frame_weight).reshape(-1, *[1] * (height.ndim - 1)) / SOLE_SIGMA)
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         return float(0.5 * (self._height_difference(self.skin.positions(state)) ** 2).sum())
 
     def add_to(self, state: State, system: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         by_pose, by_shape = (self._height_difference(d) for d in self.skin.jacobian(state))
         system.add_local(by_pose, self._height_difference(self.skin.positions(state)), by_shape)
 
@@ -135,9 +139,11 @@ class ZeroAnglePrior:
         return np.asarray(np.sqrt(self.frame_weight)[:, None, None] * self.inverse_std)
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         return float(0.5 * ((self._scale() * state.axis_angles) ** 2).sum())
 
     def add_to(self, state: State, system: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         scale = self._scale()
         blocks = scale[..., None] * so3.right_jacobian_inverse(state.axis_angles)
         turned = np.swapaxes(blocks, -1, -2)

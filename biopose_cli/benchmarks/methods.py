@@ -61,6 +61,7 @@ class Estimate:
     landmark_offsets: Array | None = None
 
     def select(self, frames: Array | slice) -> Estimate:
+        """Return the same of these frames only."""
         landmark_offsets = None if self.landmark_offsets is None else self.landmark_offsets[frames]
         return Estimate(self.rotations[frames], self.betas[frames], self.transl[frames], landmark_offsets)
 
@@ -181,11 +182,13 @@ def regression(path: Path, feature_maps: Mapping[str, Array] | None = None) -> F
 
 
 def from_mesh(mesh: Mesh) -> Estimate:
+    """Convert the artefact of a mesh stage, float32 axis-angle vectors, into an estimate."""
     axis_angles = np.concatenate([mesh.global_orient[:, None], mesh.body_pose], axis=1).astype(np.float64)
     shape_params = np.concatenate([mesh.betas, mesh.landmark_offsets]).astype(np.float64)
     return from_pose(Pose(so3.axis_angle_to_matrix(axis_angles), mesh.transl.astype(np.float64), shape_params))
 
 
 def from_pose(pose: Pose) -> Estimate:
+    """Convert a fitted pose with one shape into an estimate with a shape per frame."""
     shape_params = np.tile(pose.shape_params, (len(pose.transl), 1))
     return Estimate(pose.rotations, shape_params[:, :NUM_BETAS], pose.transl, shape_params[:, NUM_BETAS:])

@@ -46,6 +46,7 @@ class Pose:
         return Pose(rotations, self.transl + step[:, -3:], self.shape_params + shape_step)
 
     def select(self, frames: slice | Array) -> Pose:
+        """Return the same of these frames only."""
         return Pose(self.rotations[frames], self.transl[frames], self.shape_params)
 
 

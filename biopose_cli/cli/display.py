@@ -83,6 +83,7 @@ class Display:
             raise KeyboardInterrupt
 
     def start(self, label: str, total: int | None = None, unit: str = "frames") -> None:
+        """Show a new piece of work of `total` units (None: length unknown)."""
         self._stop_if_interrupted()
         self._close_task()
         self._label, self._unit, self._total, self._count = label, unit, total, 0
@@ -91,6 +92,7 @@ class Display:
             self._task = self._live.add_task(label, total=total, unit=unit)
 
     def advance(self, units: int = 1) -> None:
+        """Move the bar on by `units`."""
         self._stop_if_interrupted()
         self._count += units
         if self._live and self._task is not None:
@@ -102,6 +104,7 @@ class Display:
             self._line(f"  {self._label}: {self._count}/{self._total or '?'} {self._unit}, {rate:.1f}/s{left}")
 
     def note(self, message: str) -> None:
+        """Print a fact worth a line."""
         self._stop_if_interrupted()
         self._close_task()
         self._line(message)

@@ -30,6 +30,7 @@ def _option_key(option: Any) -> str:
 
 
 def expand_user_option(path: Path | None) -> Path | None:
+    """Replace a leading `~` by the home folder, in an option that may be absent."""
     return None if path is None else expand_user(path)
 
 

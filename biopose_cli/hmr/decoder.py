@@ -122,6 +122,7 @@ class MultiHeadAttention(nn.Module):
         self.out_proj = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Attend: returns (N, K, width)."""
         split = [
             layer(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for layer, x in ((self.q_proj, queries), (self.k_proj, keys), (self.v_proj, values))

@@ -44,6 +44,7 @@ class SMPLEstimates:
     rotation_std: Array
 
     def select(self, frames: Array | slice) -> SMPLEstimates:
+        """Return the same of these frames only."""
         return SMPLEstimates(self.rotations[frames], self.betas[frames], self.pelvis[frames], self.rotation_std[frames])
 
 

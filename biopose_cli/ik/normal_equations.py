@@ -28,6 +28,7 @@ class NormalEquations:
     matrix: Tensor
 
     def select(self, rows: Tensor) -> NormalEquations:
+        """Return the systems of these rows only."""
         return NormalEquations(self.cost[rows], self.gradient[rows], self.matrix[rows])
 
     def where(self, keep: Tensor, other: NormalEquations) -> NormalEquations:

@@ -27,6 +27,7 @@ class Targets:
         return Targets(torch.where(visible[..., None], points, 0.0), visible * marker_weights)
 
     def select(self, rows: Tensor) -> Targets:
+        """Return the targets of these rows only."""
         return Targets(self.positions[rows], self.weights[rows])
 
     def weighted(self, factor: Tensor) -> Targets:

@@ -97,4 +97,5 @@ def extract(path: Path, members: tuple[str, ...]) -> bytes:
 
 
 def sha256(content: bytes) -> str:
+    """Return the SHA-256 of `content` in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

@@ -42,11 +42,13 @@ class FootContact:
         return np.diff(state.posed.landmarks[:, FOOT_LANDMARKS], axis=0) * factor, factor
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         residual, _ = self._residual(state)
         loss, _ = pseudo_huber((residual**2).sum(-1), self.delta)
         return float(0.5 * (self.weight * loss).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         residual, factor = self._residual(state)
         _, robust_weight = pseudo_huber((residual**2).sum(-1), self.delta)
         scale = np.sqrt(self.weight * robust_weight)[..., None]

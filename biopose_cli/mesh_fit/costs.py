@@ -39,10 +39,12 @@ class State:
 
     @cached_property
     def posed(self) -> PosedBody:
+        """The pose's joints and landmarks, by forward kinematics."""
         return forward_kinematics(self.chain, self.pose)
 
     @cached_property
     def jacobians(self) -> tuple[Array, Array]:
+        """Derivatives of the landmarks, by the frame's unknowns (T,33,3,DOF) and by the shape (T,33,3,S)."""
         return landmark_jacobian(self.chain, self.posed)
 
     @cached_property
@@ -52,6 +54,8 @@ class State:
 
 
 class Cost(Protocol):
+    """One summand of the fit's objective."""
+
     def energy(self, state: State) -> float:
         """Half the (robust) sum of squares."""
 
@@ -84,10 +88,12 @@ class Reprojection:
         return np.where(self.weight[..., None] > 0, (projected - self.keypoints) / self.sigma[..., None], 0.0)
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         loss, _ = pseudo_huber((self.residual(state) ** 2).sum(-1), self.delta)
         return float(0.5 * (self.weight * loss).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         points = state.posed.landmarks
         by_pose, by_shape = state.jacobians
         depth = np.maximum(points[..., 2], _MIN_DEPTH)
@@ -124,10 +130,12 @@ class Landmarks3D:
         return np.asarray((points - self.target - mean) / self.sigma)
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         loss, _ = pseudo_huber((self._residual(state) ** 2).sum(-1), self.delta)
         return float(0.5 * (self.weight * loss).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         normalized_weight = self.weight / np.maximum(self.weight.sum(1, keepdims=True), 1e-9)
         by_pose, by_shape = (d - np.einsum("tl,tlik->tik", normalized_weight, d)[:, None] for d in state.jacobians)
         residual = self._residual(state)
@@ -156,9 +164,11 @@ class JointLimits:
         return np.asarray(np.sqrt(self.weight)[:, None, None] * excess / self.sigma)
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         return float(0.5 * (self._residual(state) ** 2).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         residual = self._residual(state)
         inverse_jacobian = so3.right_jacobian_inverse(state.axis_angles)
         active = (residual != 0) * (np.sqrt(self.weight)[:, None, None] / self.sigma)
@@ -208,6 +218,7 @@ class Smoothness:
         return angular[..., None], linear
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         if len(self.time) < 3:
             return 0.0
         _, angular, linear = self._residuals(state)
@@ -215,6 +226,7 @@ class Smoothness:
         return float(0.5 * loss.sum() + 0.5 * (linear**2).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         if len(self.time) < 3:
             return
         increments, angular, linear = self._residuals(state)
@@ -266,6 +278,7 @@ class ShapePrior:
     stature_sigma: float
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         return float(0.5 * (self._residual(state) ** 2).sum())
 
     def _residual(self, state: State) -> Array:
@@ -274,6 +287,7 @@ class ShapePrior:
         return np.append(shape_params / self.shape_sigma, (stature - self.stature) / self.stature_sigma)
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         count = len(state.pose.shape_params)
         stature_row = np.zeros(count)
         stature_row[: len(self.stature_gradient)] = self.stature_gradient / self.stature_sigma

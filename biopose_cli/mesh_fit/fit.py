@@ -29,6 +29,7 @@ _ANGULAR_DENSITY = (
 
 
 def smoothness_cost(time: Array) -> Smoothness:
+    """Build the cost of accelerations, with our densities for the joints."""
     density = np.array([_ANGULAR_DENSITY.get(joint, _ARM) for joint in ACTIVE_JOINTS])
     return Smoothness(time, density, _LINEAR_DENSITY, delta=3.0)
 
@@ -45,12 +46,14 @@ def prior_costs(observations: Observations, shape_prior: ShapePrior, *, standing
 
 
 def reprojection_cost(observations: Observations, delta: float) -> Reprojection:
+    """Build the cost of the keypoints' reprojection errors, robust from `delta` standard deviations on."""
     return Reprojection(
         observations.keypoints, observations.camera_matrix, observations.sigma, observations.weight, delta
     )
 
 
 def landmarks_cost(observations: Observations, strength: float) -> Landmarks3D:
+    """Build the cost of the distances to the detector's 3-D landmarks, times `strength`, where visible."""
     weight = (observations.weight > 0) * (strength * observations.frame_weight[:, None])
     return Landmarks3D(observations.landmarks_3d, weight, _LANDMARK_SIGMA, delta=2.0)
 

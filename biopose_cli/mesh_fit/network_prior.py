@@ -47,10 +47,12 @@ class RotationPrior:
         return np.asarray(so3.matrix_to_axis_angle(errors) / self.sigma)
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         loss, _ = pseudo_huber((self._residual(state) ** 2).sum(-1), _ROTATION_DELTA)
         return float(0.5 * (self.weight[:, None] * loss).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         residual = self._residual(state)
         _, robust_weight = pseudo_huber((residual**2).sum(-1), _ROTATION_DELTA)
         scale = np.sqrt(self.weight[:, None] * robust_weight)[..., None]

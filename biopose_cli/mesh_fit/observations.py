@@ -44,6 +44,7 @@ class Observations:
         return np.asarray(np.abs(nearest - self.time).min(axis=0))
 
     def select(self, frames: slice | Array) -> Observations:
+        """Return the same of these frames only."""
         return Observations(
             self.time[frames],
             self.keypoints[frames],

@@ -122,10 +122,12 @@ class PosePrior:
         return best, whitened[np.arange(len(best)), best]
 
     def energy(self, state: State) -> float:
+        """Return this cost at `state`."""
         best, whitened = self._assign(state)
         return float((self.weight * (0.5 * (whitened**2).sum(-1) + self.mixture.neg_log_peak[best])).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         best, whitened = self._assign(state)
         inverse_jacobian = so3.right_jacobian_inverse(state.axis_angles)
         frames, joints = inverse_jacobian.shape[:2]

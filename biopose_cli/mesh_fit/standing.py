@@ -46,10 +46,12 @@ class StraightKnees:
         return np.asarray((flexion - _FLEXION) / _SIGMA)
 
     def energy(self, state: State) -> float:
+        """Return half the weighted sum of squares at `state`."""
         loss, _ = pseudo_huber(self._residual(state) ** 2, _DELTA)
         return float(0.5 * (self.weight * loss).sum())
 
     def add_to(self, state: State, equations: BandedNormalEquations) -> None:
+        """Add the Gauss-Newton model at `state`."""
         residual = self._residual(state)
         _, robust_weight = pseudo_huber(residual**2, _DELTA)
         scale = np.sqrt(self.weight * robust_weight)

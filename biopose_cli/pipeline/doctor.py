@@ -23,6 +23,7 @@ class Check:
     remedy: str
 
     def as_json(self) -> dict[str, Any]:
+        """Return the fields as a dictionary for JSON."""
         return asdict(self)
 
 

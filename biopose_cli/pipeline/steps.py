@@ -41,9 +41,11 @@ class Clip:
 
     @property
     def name(self) -> str:
+        """The video's name without suffix, which is its folder's."""
         return self.info.path.stem
 
     def file(self, step: str) -> Path:
+        """The path of a step's file in `stages/`."""
         return self.folder / "stages" / f"{step}.npz"
 
 
@@ -61,6 +63,7 @@ class Step:
 
     @property
     def name(self) -> str:
+        """The step's name, which is its artefact's."""
         return self.artifact.name
 
 

@@ -27,6 +27,7 @@ class Camera:
 
     @property
     def position(self) -> Array:
+        """The camera's centre (3,) in world coordinates, m."""
         center: Array = -self.rotation.T @ self.translation
         return center
 

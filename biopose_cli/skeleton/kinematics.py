@@ -84,6 +84,7 @@ class Kinematics:
         self.marker_locations = self.tensor(spec.marker_locations)
 
     def tensor(self, values: Array) -> Tensor:
+        """Convert an array to the model's number type and device."""
         return torch.as_tensor(values, dtype=self.dtype, device=self.device)
 
     def apply_couplers(self, q: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ class StaticTrial:
     vertices: Array
 
     def marker(self, name: str) -> Array:
+        """The position (3,) of a virtual marker, m."""
         return np.asarray(self.markers[MARKER_NAMES.index(name)])
 
 

@@ -47,8 +47,8 @@ _POSTURE_JOINTS = [
     *(INDEX[f"{side}_{name}"] for side in ("left", "right") for name in _LIMB_JOINTS),
 ]
 # m, (up, forward): what scripts/fit_landmarks.py adds to the renders' hips and knees because real people's sit lower
-# and further forward (docs/how/mesh.md). The bank is of errors made on renders. Against the shifted landmarks they would
-# contain that shift as an error of its own, and a network that learns from shifted landmarks with these errors on them
+# and further forward (docs/how/mesh.md). The bank is of errors made on renders. Against the shifted landmarks they
+# would contain that shift as an error of its own, and a network that learns from shifted landmarks with these errors on them
 # would learn to take it off again. So here the landmarks are where renders have them.
 _LANDMARK_BIAS = {"hip": (-0.015, 0.010), "knee": (-0.006, 0.0)}
 
@@ -82,11 +82,13 @@ class KeypointErrorBank:
         )
 
     def save(self, path: Path) -> None:
+        """Write all arrays to `path` (.npz), atomically."""
         with atomic_write(path) as temporary:
             np.savez_compressed(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @staticmethod
     def load(path: Path) -> KeypointErrorBank:
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             return KeypointErrorBank(**{field.name: stored[field.name] for field in fields(KeypointErrorBank)})
 

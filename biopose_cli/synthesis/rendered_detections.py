@@ -76,11 +76,13 @@ class RenderedDetections:
         return RenderedDetections(**rows, size=self.size)
 
     def save(self, path: Path) -> None:
+        """Write all arrays to `path` (.npz), atomically."""
         with atomic_write(path) as temporary:
             np.savez_compressed(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @staticmethod
     def load(path: Path) -> RenderedDetections:
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             return RenderedDetections(**{field.name: stored[field.name] for field in fields(RenderedDetections)})
 

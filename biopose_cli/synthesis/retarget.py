@@ -31,6 +31,7 @@ class RestBody:
 
     @property
     def leg_length(self) -> float:
+        """Length of the left thigh and shank together, m."""
         bones = [self.joints[INDEX[f"left_{b}"]] - self.joints[INDEX[f"left_{a}"]] for a, b in _LEG]
         return float(sum(np.linalg.norm(bone) for bone in bones))
 

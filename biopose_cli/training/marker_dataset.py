@@ -51,11 +51,13 @@ class MarkerDataset:
     subject: Array
 
     def save(self, path: Path) -> None:
+        """Write all arrays to `path` (.npz), atomically."""
         with atomic_write(path) as temporary:
             np.savez(temporary, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @staticmethod
     def load(path: Path) -> MarkerDataset:
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             return MarkerDataset(**{field.name: stored[field.name] for field in fields(MarkerDataset)})
 

@@ -75,12 +75,14 @@ class TrainConfig:
 
     @property
     def network_config(self) -> MQHMRConfig:
+        """The part of the configuration that defines the network."""
         return MQHMRConfig(
             **{field.name: getattr(self, field.name) for field in fields(MQHMRConfig) if hasattr(self, field.name)}
         )
 
     @property
     def loss_weights(self) -> LossWeights:
+        """The weights of the terms of the loss."""
         return LossWeights(self.rotations_weight, self.betas_weight, self.joints_weight, self.reprojection_weight)
 
 

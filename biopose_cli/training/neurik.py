@@ -72,10 +72,12 @@ class TrainConfig:
 
     @property
     def network_config(self) -> NeurIKConfig:
+        """The part of the configuration that defines the network."""
         return NeurIKConfig(**{field.name: getattr(self, field.name) for field in fields(NeurIKConfig)})
 
     @property
     def loss_weights(self) -> LossWeights:
+        """The weights of the terms of the loss."""
         return LossWeights(self.joints_weight, self.markers_weight, self.scales_weight, self.angles_weight)
 
 

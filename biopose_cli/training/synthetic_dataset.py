@@ -91,7 +91,7 @@ class SyntheticDataset:
             return self._make_batch(pool[chosen], random)
 
     def _pose_pool(self, pool_number: int) -> Tensor:
-        """(POOL_SIZE, 24, 3, 3)"""
+        """Rotations (POOL_SIZE, 24, 3, 3)."""
         if self._pool[0] != pool_number:
             axis_angles = self.pose_sampler.draw(POOL_SIZE, np.random.default_rng((self.seed, pool_number, 1)))
             self._pool = (pool_number, so3_torch.axis_angle_to_matrix(torch.as_tensor(axis_angles)))

@@ -31,15 +31,24 @@ class OptimConfig(Protocol):
     """What a run needs of its configuration."""
 
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int:
+        """Number of optimiser steps of the whole run."""
+
     @property
-    def learning_rate(self) -> float: ...
+    def learning_rate(self) -> float:
+        """Highest learning rate of the schedule."""
+
     @property
-    def warmup_steps(self) -> int: ...
+    def warmup_steps(self) -> int:
+        """Number of steps over which the learning rate rises."""
+
     @property
-    def weight_decay(self) -> float: ...
+    def weight_decay(self) -> float:
+        """Weight decay of the optimiser."""
+
     @property
-    def ema_decay(self) -> float: ...
+    def ema_decay(self) -> float:
+        """Decay per step of the exponential moving average of the weights."""
 
 
 def read_toml(path: Path | None, config_class: type[C], renamed: Mapping[str, str]) -> C:
@@ -122,6 +131,7 @@ class Trainer(Generic[N]):
             self._resume()
 
     def update(self, loss: Tensor) -> None:
+        """Take one optimiser step down the gradient of `loss` and update the mean weights."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -140,6 +150,7 @@ class Trainer(Generic[N]):
         return network.eval()
 
     def save(self) -> None:
+        """Write the whole state of the run, so that it can be resumed."""
         state = {
             "network": self.network.state_dict(),
             "ema": self.ema,

@@ -193,7 +193,7 @@ def test_a_name_too_long_for_the_results(biopose: Call, tmp_path: Path) -> None:
 
 
 def test_names_that_need_care(stages: Stages, biopose: Call, tmp_path: Path) -> None:
-    names = ["my walk", "Gehübung – 歩行", "walk.v2", "wa[lk]", ".hidden", "a%d"]
+    names = ["my walk", "Gehübung – 歩行", "walk.v2", "wa[lk]", ".hidden", "a%d"]  # noqa: RUF001
     videos = [write_video(tmp_path / f"{name}.MP4") for name in names]
     code, out, _ = biopose("detect", *videos, "--out", tmp_path / "r é s", "--json", "--quiet")
     assert code == 0

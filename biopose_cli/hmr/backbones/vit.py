@@ -35,6 +35,8 @@ _EXPECTED = "Give the weights of a ViTPose or HMR2.0 backbone (.pth, .ckpt or .s
 
 @dataclass(frozen=True)
 class ViTConfig:
+    """The sizes of a vision transformer."""
+
     embed_dim: int
     depth: int
     num_heads: int  # cannot be seen from weights
