@@ -36,8 +36,8 @@ LANDMARK_BIAS = {"hip": (-0.015, 0.010), "knee": (-0.006, 0.0)}
 HEADER = """\
 # BlazePose's landmarks on the body: rest position of joint `origin` + (x, y, z) m, turning with joint `carrier`.
 # Axes of the T-pose: x to the subject's left, y up, z forward. `sigma`: scatter, px of the network's 256 px crop.
-# Landmarks of one `group` deviate together from person to person. From scripts/fit_landmarks.py; see docs/how/mesh.md.
-"""
+# Landmarks of one `group` deviate together from person to person. Made by scripts/fit_landmarks.py; see docs/how/mesh.md.
+"""  # noqa: E501
 
 
 @dataclass(frozen=True)

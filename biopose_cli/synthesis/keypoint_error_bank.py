@@ -48,8 +48,8 @@ _POSTURE_JOINTS = [
 ]
 # m, (up, forward): what scripts/fit_landmarks.py adds to the renders' hips and knees because real people's sit lower
 # and further forward (docs/how/mesh.md). The bank is of errors made on renders. Against the shifted landmarks they
-# would contain that shift as an error of its own, and a network that learns from shifted landmarks with these errors on them
-# would learn to take it off again. So here the landmarks are where renders have them.
+# would contain that shift as an error of its own, and a network that learns from shifted landmarks with these errors
+# on them would learn to take it off again. So here the landmarks are where renders have them.
 _LANDMARK_BIAS = {"hip": (-0.015, 0.010), "knee": (-0.006, 0.0)}
 
 
