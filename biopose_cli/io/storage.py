@@ -225,9 +225,9 @@ def _in_degrees(path: Path, names: tuple[str, ...], values: Array, *, stated: bo
     largest = np.abs(values[:, joint]).max(initial=0.0)
     if largest > MAX_RADIANS:
         column = names[int(np.argmax(np.abs(values).max(axis=0) * joint))]
-        says = "says inDegrees=no" if stated else "has no inDegrees line, which means radians"
+        unit_line = "says inDegrees=no" if stated else "has no inDegrees line, which means radians"
         raise MotionFileError(
-            f"{path}: its header {says}, but {column} reaches {largest:.0f}",
+            f"{path}: its header {unit_line}, but {column} reaches {largest:.0f}",
             "If the file is in degrees, write inDegrees=yes into its header",
         )
     return np.where(rotation, np.rad2deg(values), values)
