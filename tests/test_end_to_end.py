@@ -18,6 +18,7 @@ from biopose_cli.io.storage import read_motion
 from biopose_cli.metrics.compare import compare
 from biopose_cli.pipeline import run
 from biopose_cli.pipeline.result import Result
+from biopose_cli.pipeline.steps import STAGES
 from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import Call, write_video
@@ -161,10 +162,10 @@ def test_a_person_number_that_does_not_exist(result: Result, sample_clip: Path) 
 def test_stopped_in_every_stage_and_resumed(sample_clip: Path, tmp_path: Path, kind: str) -> None:
     """Stop one run after the other, each as soon as it has begun the next stage; every rerun keeps what was done."""
     command = [*COMMAND, "run", str(sample_clip), "--out", str(tmp_path), "--end", "0.8"]
-    for reached, stage in enumerate(run.STAGES):
+    for reached, stage in enumerate(STAGES):
         lines = _stop_at(command, stage, getattr(signal, kind))
-        for earlier in run.STAGES[: max(0, reached)]:
-            if reached > run.STAGES.index(earlier) + 1:  # finished by a run before this one
+        for earlier in STAGES[: max(0, reached)]:
+            if reached > STAGES.index(earlier) + 1:  # finished by a run before this one
                 assert f"{earlier}: reused" in lines
     done = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True)
     status = {step["step"]: step["status"] for step in json.loads(done.stdout)["results"][0]["stages"]}

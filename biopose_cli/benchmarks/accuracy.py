@@ -55,7 +55,7 @@ def evaluate(reference: Path, estimates: Sequence[Path]) -> dict[str, Any]:
 
 
 def _mean(figures: list[dict[str, Any]]) -> dict[str, float]:
-    return {key: float(np.mean([np.nan if own[key] is None else own[key] for own in figures])) for key in figures[0]}
+    return {key: float(np.mean([np.nan if clip[key] is None else clip[key] for clip in figures])) for key in figures[0]}
 
 
 def format_report(report: dict[str, Any]) -> str:

@@ -131,7 +131,7 @@ def _real_trials(folder: Path, progress: Progress) -> list[Trial]:
         else:
             trials.append(Trial(Path(markers).stem, *paths))
     if not trials:
-        trial_folders = ", ".join(sorted({place for place, _, _ in REAL_TRIALS}))
+        trial_folders = ", ".join(sorted({folder_name for folder_name, _, _ in REAL_TRIALS}))
         raise SettingError(f"{folder} holds no trial", f"Looked for folders {trial_folders}")
     for note in notes:
         progress.note(note)

@@ -149,9 +149,9 @@ class ZeroAnglePrior:
         """Add the Gauss-Newton model at `state`."""
         scale = self._scale()
         blocks = scale[..., None] * so3.right_jacobian_inverse(state.axis_angles)
-        turned = np.swapaxes(blocks, -1, -2)
-        add_joint_blocks(system.blocks[0], turned @ blocks, first=1)
-        gradient = turned @ (scale * state.axis_angles)[..., None]
+        transposed = np.swapaxes(blocks, -1, -2)
+        add_joint_blocks(system.blocks[0], transposed @ blocks, first=1)
+        gradient = transposed @ (scale * state.axis_angles)[..., None]
         system.gradient[:, 3:-3] += gradient.reshape(len(scale), -1)
 
 
@@ -228,9 +228,9 @@ def _inverse_angle_std(sites: tuple[str, ...], *, static: bool) -> Array:
         (part, axes, static_std if static else moving_std) for part, axes, static_std, moving_std in JOINT_ANGLE_STD
     ]
     rows += [(part, "xyz", std) for part, segment, std in UNOBSERVED_JOINT_STD if segment not in observed]
-    for part, axes, spread in rows:
+    for part, axes, std in rows:
         joints = [k for k, name in enumerate(names) if name.startswith(part)]
-        result[np.ix_(joints, ["xyz".index(axis) for axis in axes])] = 1 / np.radians(spread)
+        result[np.ix_(joints, ["xyz".index(axis) for axis in axes])] = 1 / np.radians(std)
     return result
 
 

@@ -189,7 +189,9 @@ def _evaluate_real_views(
         for name, pred in ({"blazepose": inputs.landmarks_3d} | landmarks).items():
             errors.setdefault(name, {})[view.name] = landmark_errors(pred, view.gt_landmarks)
         progress.advance()
-    return report | {name: {"views": own, "mean": mean_of_reports(list(own.values()))} for name, own in errors.items()}
+    return report | {
+        name: {"views": views, "mean": mean_of_reports(list(views.values()))} for name, views in errors.items()
+    }
 
 
 def _tensor(values: Array) -> torch.Tensor:

@@ -59,8 +59,8 @@ def load_tracks(folder: Path) -> list[Track]:
         The folder, `known.json` or a clip cannot be read.
     """
     try:
-        known: dict[str, Any] = json.loads((folder / "known.json").read_text(encoding="utf-8"))
-        tracks = [_load_track(folder / f"{name}.npz", entry) for name, entry in known.items()]
+        entries: dict[str, Any] = json.loads((folder / "known.json").read_text(encoding="utf-8"))
+        tracks = [_load_track(folder / f"{name}.npz", entry) for name, entry in entries.items()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingError(
             f"--data {folder} cannot be read ({error})", "Name a folder with known.json and its .npz files"

@@ -97,7 +97,7 @@ def _number(value: float | None) -> float:
 
 
 def _mean(figures: list[dict[str, float]]) -> dict[str, float]:
-    return {key: float(np.mean([own[key] for own in figures])) for key in figures[0]}
+    return {key: float(np.mean([clip[key] for clip in figures])) for key in figures[0]}
 
 
 def sample_clips(actor: Actor, held_out: list[Motion]) -> Iterator[Clip]:

@@ -102,7 +102,8 @@ def run_sweep(
         folder.mkdir(parents=True, exist_ok=True)
         settings = sweep.common | {sweep.key: value}
         file = folder / "run.toml"
-        file.write_text("".join(f"{key} = {json.dumps(own)}\n" for key, own in settings.items()), encoding="utf-8")
+        lines = (f"{key} = {json.dumps(setting)}\n" for key, setting in settings.items())
+        file.write_text("".join(lines), encoding="utf-8")
         configs[str(value)] = folder, read_config(file)
     runs, source = {}, reuse
     progress.start("training", len(configs), "runs")

@@ -197,8 +197,8 @@ def same_body(first: PersonPose, second: PersonPose) -> bool:
 def body_colors(image: Array, pose: PersonPose) -> Array:
     """Mean colour (12,) of upper trunk, lower trunk, thighs and shanks: Lab in 0..255, lightness halved."""
     left, right = pose.keypoints[[11, 23, 25, 27]], pose.keypoints[[12, 24, 26, 28]]
-    across, along = np.linspace(0.2, 0.8, 6)[:, None, None], np.linspace(0.1, 0.45, 6)[None, :, None]
-    upper, lower = left[0] + (right[0] - left[0]) * across, left[1] + (right[1] - left[1]) * across
+    lateral, along = np.linspace(0.2, 0.8, 6)[:, None, None], np.linspace(0.1, 0.45, 6)[None, :, None]
+    upper, lower = left[0] + (right[0] - left[0]) * lateral, left[1] + (right[1] - left[1]) * lateral
     trunk = [upper + (lower - upper) * along, upper + (lower - upper) * (along + 0.45)]
     length = np.linspace(0.2, 0.8, 18)[:, None]
     limbs = [np.stack([side[k] + (side[k + 1] - side[k]) * length for side in (left, right)]) for k in (1, 2)]

@@ -252,9 +252,9 @@ class JointKinematics(Artifact):
         """
         if not len(self.q_std):
             return {}
-        known = self.rotational & np.isfinite(self.q_std[self.valid]).all(axis=0)
+        has_std = self.rotational & np.isfinite(self.q_std[self.valid]).all(axis=0)
         std = self.q_std.astype(np.float64)
-        return {str(self.coordinates[i]): np.rad2deg(std[:, i]) for i in np.flatnonzero(known)}
+        return {str(self.coordinates[i]): np.rad2deg(std[:, i]) for i in np.flatnonzero(has_std)}
 
     @property
     def file_values(self) -> Array:

@@ -227,7 +227,7 @@ def _in_degrees(path: Path, names: tuple[str, ...], values: Array, *, stated: bo
         column = names[int(np.argmax(np.abs(values).max(axis=0) * joint))]
         says = "has inDegrees=no" if stated else "has no inDegrees line, which means radians"
         raise MotionFileError(
-            f"{path}: its header {says}, but {column} reaches {largest:.0f}",
+            f"{path}: its header {unit_line}, but {column} reaches {largest:.0f}",
             "If the file is in degrees, write inDegrees=yes into its header",
         )
     return np.where(rotation, np.rad2deg(values), values)

@@ -57,7 +57,7 @@ def mean_of_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         key: mean_of_reports([report[key] for report in reports])
         if isinstance(value, dict)
-        else float(np.mean([own[key] for own in reports]))
+        else float(np.mean([report[key] for report in reports]))
         for key, value in reports[0].items()
     }
 
@@ -85,11 +85,13 @@ def format_report(report: dict[str, Any]) -> list[str]:
                 continue
             rows = {method: metrics_by_name.get("mean", metrics_by_name)}
             rows |= {f"  {view}": metrics_row for view, metrics_row in metrics_by_name.get("views", {}).items()}
-            rows |= {f"  subject {number}": own for number, own in metrics_by_name.get("by_subject", {}).items()}
+            rows |= {
+                f"  subject {number}": subject for number, subject in metrics_by_name.get("by_subject", {}).items()
+            }
             rows |= (
                 {"  mean of subjects": metrics_by_name["subjects_mean"]} if "subjects_mean" in metrics_by_name else {}
             )
-            for name, own in rows.items():
-                cells = (f"{own[c]:>11.1f}" if c in own else " " * 11 for c in columns)
+            for name, figures in rows.items():
+                cells = (f"{figures[c]:>11.1f}" if c in figures else " " * 11 for c in columns)
                 table.append((f"{name:<28}" + "".join(cells)).rstrip())
     return table

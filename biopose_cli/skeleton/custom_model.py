@@ -167,9 +167,9 @@ def _middle_axis(joint: Any) -> str | None:
         return None
     rotations = [custom.getSpatialTransform().getTransformAxis(i) for i in range(3)]
     names = [rotation.getCoordinateNames() for rotation in rotations]
-    axes = np.stack([vec3_to_array(turn.getAxis()) for turn in rotations])
+    axes = np.stack([vec3_to_array(rotation.getAxis()) for rotation in rotations])
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
-    functions = [opensim.LinearFunction.safeDownCast(turn.getFunction()) for turn in rotations]
+    functions = [opensim.LinearFunction.safeDownCast(rotation.getFunction()) for rotation in rotations]
     direct = all(
         function and (abs(function.getSlope()), function.getIntercept()) == (1.0, 0.0) for function in functions
     )

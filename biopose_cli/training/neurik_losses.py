@@ -50,7 +50,9 @@ class NeurIKLosses:
         self.inner = torch.tensor([names.index(name) for name, _, _ in JOINT_COORDINATES])
         self.root = torch.tensor([names.index(name) for name in PELVIS_COORDINATES])
         inner_names = [name for name, _, _ in JOINT_COORDINATES]
-        self.arms = [[inner_names.index(f"arm_{turn}_{side}") for turn in ("flex", "add", "rot")] for side in "rl"]
+        self.arms = [
+            [inner_names.index(f"arm_{movement}_{side}") for movement in ("flex", "add", "rot")] for side in "rl"
+        ]
         self.lower, self.upper = torch.tensor([(low, high) for _, low, high in JOINT_COORDINATES]).T
         self.center = (self.lower + self.upper) / 2
         self.bodies = [spec.bodies.index(body) for body in BODIES]

@@ -44,7 +44,7 @@ def test_the_command(biopose: Call, detection: Detection, tmp_path: Path, monkey
         assert settings.intrinsics is not None
         save_result(out / video.stem, 3.0)
 
-    monkeypatch.setattr(cropped_clips.run, "run", run)
+    monkeypatch.setattr("biopose_cli.pipeline.run.run", run)
     clips = tmp_path / "clips"
     result = clips / "mqhmr" / "a"
     save_result(result, 1.0)

@@ -125,9 +125,9 @@ def test_a_point_10_mm_off_counts_for_itself_and_in_the_mean() -> None:
 
 def test_a_known_flexion_error_is_the_angle_error() -> None:
     truth = np.random.default_rng(0).normal(size=(2, LANDMARKS, 3))
-    truth[:, [12, 14, 16]] = [[0, 0.3, 0], [0, 0, 0], [0, -0.3, 0]]
+    truth[:, [12, 14, 16]] = np.array([[0, 0.3, 0], [0, 0, 0], [0, -0.3, 0]])
     points = truth.copy()
-    points[:, 16] = [[0.3 * np.sin(np.radians(a)), -0.3 * np.cos(np.radians(a)), 0] for a in (20, -30)]
+    points[:, 16] = np.array([[0.3 * np.sin(a), -0.3 * np.cos(a), 0] for a in np.radians([20, -30])])
     found = landmark_errors(points, truth)
     assert found["angles_deg"]["right_elbow"] == pytest.approx(25)
     assert found["elbow_deg"] == pytest.approx(12.5)

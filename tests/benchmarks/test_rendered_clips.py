@@ -57,7 +57,7 @@ def test_the_command(biopose: Call, standing: list[Motion], tmp_path: Path, monk
     monkeypatch.setattr(rendered_clips, "captured_motions", lambda *_: ([], standing))
     monkeypatch.setattr(rendered_clips, "render", render)
     monkeypatch.setattr(rendered_clips, "body_errors", lambda *_: {"network alone": {"mpjpe_mm": 50.0}})
-    monkeypatch.setattr(rendered_clips.run, "run", run)
+    monkeypatch.setattr("biopose_cli.pipeline.run.run", run)
     arguments = ("evaluate", "clips", "--motion", tmp_path, "--out", tmp_path / "out")
     code, out, error = biopose(*arguments, "--json")
     assert code == 0, error

@@ -71,7 +71,7 @@ def test_the_command(biopose: Call, squat: Path, tmp_path: Path, monkeypatch: py
         return out / f"{clip.name}.mp4"
 
     monkeypatch.setattr(rendered_trial, "render", render)
-    monkeypatch.setattr(rendered_clips.run, "run", run)
+    monkeypatch.setattr("biopose_cli.pipeline.run.run", run)
     arguments = ("evaluate", "trial", "--trial", squat, "--out", tmp_path / "out")
     code, out, error = biopose(*arguments, "--json")
     assert code == 0, error

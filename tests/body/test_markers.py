@@ -62,12 +62,15 @@ def test_markers_are_at_their_named_sites(body: Body) -> None:
     assert at["LRAD"][z] > at["LULN"][z]  # thumbs forward
 
 
-def pelvis(width: float, depth: float) -> list[torch.Tensor]:
+def pelvis(width: float, depth: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Skin sites over bony ones (x forward, y up, z right) with the middle of the bony PSIS at the origin."""
     front, back = depth + sites.SKIN_ASIS, -sites.SKIN_PSIS
-    return [
-        torch.tensor([x, 0.0, z]) for x, z in ((front, width / 2), (front, -width / 2), (back, 0.05), (back, -0.05))
-    ]
+    return (
+        torch.tensor([front, 0.0, width / 2]),
+        torch.tensor([front, 0.0, -width / 2]),
+        torch.tensor([back, 0.0, 0.05]),
+        torch.tensor([back, 0.0, -0.05]),
+    )
 
 
 def test_harringtons_hips_by_hand() -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from biopose_cli.errors import DiskFullError, OutputError
 from biopose_cli.pipeline import run
+from biopose_cli.pipeline.steps import STAGES, STEPS
 from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import Call, one_line, write_video
@@ -40,7 +41,7 @@ def no_detection(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> NoReturn:
         raise AssertionError("the search began")
 
-    steps = [replace(s, run=fail) if s.name == "tracks" else s for s in run.STEPS]
+    steps = [replace(s, run=fail) if s.name == "tracks" else s for s in STEPS]
     monkeypatch.setattr(run, "STEPS", tuple(steps))
 
 
@@ -236,7 +237,7 @@ def test_config_values_of_the_wrong_kind(
 def test_a_config_for_run_serves_a_stage_alone(stages: Stages, biopose: Call, video: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text("height = 1.8\nmass = 70\n")
-    for stage in run.STAGES[:4]:
+    for stage in STAGES[:4]:
         assert biopose(stage, video, "--out", tmp_path / "out", "--config", config)[0] == 0
     assert rerun(stages, video, tmp_path / "out", Settings(height=1.8, mass=70.0))[0] == ["export"]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from biopose_cli.geometry.camera import roll_pitch_from_up
 from biopose_cli.ik import ground
 from biopose_cli.typing import Array
 
@@ -57,12 +60,15 @@ class SyntheticWalk:
             soles.append(place + along + width + lift[:, None] * [0, 1, 0])
         self.soles = np.stack(soles, axis=1)
 
-    def ground_from(self, camera: Array, balanced: Array | None = None, **given: float) -> ground.Ground:
+    def ground_from(self, camera: Array, balanced: Array | None = None, **given: Any) -> ground.Ground:
         return ground.camera_to_ground(
             self.time,
-            *(vectors @ camera.T for vectors in (self.pelvis, self.facing, self.trunk, self.soles)),
-            **given,
+            self.pelvis @ camera.T,
+            self.facing @ camera.T,
+            self.trunk @ camera.T,
+            self.soles @ camera.T,
             balance_up=balanced,
+            **given,
         )
 
 
@@ -250,4 +256,4 @@ def test_bending_keeps_the_heading(bend: float) -> None:
 def test_roll_and_pitch_follow_from_up(roll: float, pitch: float) -> None:
     up = ground.up_vector(*np.radians([roll, pitch]))
     np.testing.assert_allclose(up, _camera(pitch, roll) @ [0.0, 1.0, 0.0], atol=1e-12)
-    np.testing.assert_allclose(np.degrees(ground.roll_pitch_from_up(up)), [roll, pitch], atol=1e-9)
+    np.testing.assert_allclose(np.degrees(roll_pitch_from_up(up)), [roll, pitch], atol=1e-9)

@@ -195,10 +195,10 @@ def test_the_network_alone_brings_its_own_skeleton(walking: tuple[Array, Array, 
 
 def test_smoothness_takes_the_jitter_out(walking: tuple[Array, Array, Refined]) -> None:
     rng = np.random.default_rng(0)
-    *times, body = walking
+    time, valid, body = walking
     shaken = Refined(**{**vars(body), "body_pose": body.body_pose + rng.normal(0, 0.03, body.body_pose.shape)})
     rough, smooth = (
-        stage.run(*times, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size))
+        stage.run(time, valid, shaken, Settings(camera_pitch=0.0, camera_roll=0.0, ik_smoothness=size))
         for size in (0.0, 1.0)
     )
 

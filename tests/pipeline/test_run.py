@@ -24,9 +24,10 @@ from biopose_cli.io.results import (
     Refined,
     Tracks,
 )
-from biopose_cli.io.video.probe import content_hash
+from biopose_cli.io.video.probe import content_hash, probe
 from biopose_cli.pipeline import run
 from biopose_cli.pipeline.output_folder import check_names
+from biopose_cli.pipeline.steps import STAGES, STEPS, Clip
 from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import write_video
@@ -66,7 +67,7 @@ class Stages:
         self.calls: Counter[str] = Counter()
         self.fail = ""
 
-    def make(self, name: str, clip: run.Clip) -> Artifact:
+    def make(self, name: str, clip: Clip) -> Artifact:
         self.calls[name] += 1
         if name == self.fail:
             raise PersonError("no person was found")
@@ -106,7 +107,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     def stand_in(name: str) -> Any:
         return lambda clip, done, progress: made.make(name, clip)
 
-    steps = tuple(replace(step, run=stand_in(step.name)) for step in run.STEPS)
+    steps = tuple(replace(step, run=stand_in(step.name)) for step in STEPS)
     monkeypatch.setattr(run, "STEPS", steps)
     monkeypatch.setattr(run, "_check_files", lambda settings: None)  # the stand-ins read no body, no model
     return made
@@ -232,7 +233,7 @@ def test_from_runs_that_stage_and_all_after_it(stages: Stages, video: Path, tmp_
 
 
 def test_stages_alone_give_what_run_gives(stages: Stages, video: Path, tmp_path: Path) -> None:
-    for stage in run.STAGES:
+    for stage in STAGES:
         rerun(stages, video, tmp_path / "out", Settings(height=1.8), only=stage)
     assert rerun(stages, video, tmp_path / "out", Settings(height=1.8))[0] == []
 
@@ -255,7 +256,7 @@ def test_a_stage_alone_refuses_files_of_different_runs(stages: Stages, video: Pa
     with pytest.raises(StageOrderError, match=r"mesh\.npz was made from another detect\.npz") as caught:
         run.run(video, tmp_path / "out", Settings(), NullProgress(), only="refine")
     assert "biopose mesh" in str(caught.value)
-    for stage in run.STAGES[1:]:
+    for stage in STAGES[1:]:
         rerun(stages, video, tmp_path / "out", only=stage)
 
 
@@ -273,7 +274,7 @@ def test_an_explicit_option_wins_even_at_its_default(stages: Stages, video: Path
 def test_problems_of_the_video_are_among_the_warnings(
     stages: Stages, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    odd = replace(run.probe(video), warnings=("it is odd",))
+    odd = replace(probe(video), warnings=("it is odd",))
     monkeypatch.setattr(run, "probe", lambda path: odd)
     for only in (None, "detect"):
         result = run.run(video, tmp_path / "out", Settings(), NullProgress(), only=only)
@@ -287,7 +288,7 @@ def test_detect_alone_starts_anew_with_overwrite(stages: Stages, video: Path, tm
     assert ran == ["tracks", "detect"]
 
 
-@pytest.mark.parametrize("stage", run.STAGES[1:])
+@pytest.mark.parametrize("stage", STAGES[1:])
 def test_a_stage_without_the_one_before_it(stages: Stages, video: Path, tmp_path: Path, stage: str) -> None:
     with pytest.raises(StageOrderError, match=f"{stage} needs the detect stage") as caught:
         run.run(video, tmp_path / "out", Settings(), NullProgress(), only=stage)

@@ -1,5 +1,6 @@
 import struct
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -10,7 +11,7 @@ from biopose_cli.io.video.probe import probe
 from biopose_cli.io.video.reader import expected_frames, read_frames
 from tests.helpers.video_files import corner_colors, decode_number, make, numbered_image
 
-FORMATS = {
+FORMATS: dict[str, dict[str, Any]] = {
     "h264.mp4": {},
     "h264.mkv": {},
     "h264.ts": {},
