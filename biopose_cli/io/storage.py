@@ -225,7 +225,7 @@ def _in_degrees(path: Path, names: tuple[str, ...], values: Array, *, stated: bo
     largest = np.abs(values[:, joint]).max(initial=0.0)
     if largest > MAX_RADIANS:
         column = names[int(np.argmax(np.abs(values).max(axis=0) * joint))]
-        says = "has inDegrees=no" if stated else "has no inDegrees line, which means radians"
+        unit_line = "has inDegrees=no" if stated else "has no inDegrees line, which means radians"
         raise MotionFileError(
             f"{path}: its header {unit_line}, but {column} reaches {largest:.0f}",
             "If the file is in degrees, write inDegrees=yes into its header",

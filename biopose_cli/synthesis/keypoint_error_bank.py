@@ -27,6 +27,7 @@ from biopose_cli.body.model import MIRROR_JOINT, Body
 from biopose_cli.detect.blazepose import LIMBS
 from biopose_cli.geometry import roi as geometry
 from biopose_cli.geometry import so3
+from biopose_cli.geometry.camera import perspective_divide
 from biopose_cli.io.npz import NpzArrays
 from biopose_cli.io.results import LANDMARKS
 from biopose_cli.synthesis.mocap import INDEX

@@ -18,6 +18,7 @@ import torch
 
 from biopose_cli.detect.blazepose import Landmarker, LiteRTModel, infer_landmarks
 from biopose_cli.geometry import roi as geometry
+from biopose_cli.geometry.camera import project
 from biopose_cli.io.npz import NpzArrays
 from biopose_cli.progress import Progress
 from biopose_cli.render.scene import Camera, look_at

@@ -53,9 +53,12 @@ class OptimConfig(Protocol):
         """Weight decay of the optimiser."""
 
     @property
-    def ema_decay(self) -> float: ...
+    def ema_decay(self) -> float:
+        """Decay of the weights' running mean, a step."""
+
     @property
-    def val_every(self) -> int: ...
+    def val_every(self) -> int:
+        """Steps between validations."""
 
 
 def read_toml(path: Path | None, config_class: type[C], renamed: Mapping[str, str]) -> C:

@@ -35,6 +35,10 @@ def test_every_command_and_option_has_a_help_text(biopose: Call, path: tuple[str
 
 def test_every_command_of_the_documents_is_there() -> None:
     evaluations = ("clips", "trial", "crops", "table", "uncertainty", "residuals", "neurik", "mqhmr")
-    wanted = {("evaluate", name) for name in evaluations} | {("train", "mqhmr"), ("train", "neurik"), ("bench", "ik")}
+    wanted: set[tuple[str, ...]] = {("evaluate", name) for name in evaluations} | {
+        ("train", "mqhmr"),
+        ("train", "neurik"),
+        ("bench", "ik"),
+    }
     wanted |= {(name,) for name in ("run", "import-mesh", "compare", "info", "assets", "doctor", "check", "bench")}
     assert wanted <= COMMANDS.keys()
