@@ -23,6 +23,7 @@ from biopose_cli.progress import NullProgress
 from biopose_cli.settings import Settings
 from tests.conftest import Call, write_video
 
+pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "biopose_cli"]
 
 

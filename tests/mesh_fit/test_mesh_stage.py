@@ -137,6 +137,7 @@ def test_a_standing_person_is_upright_in_a_level_camera(chain: KinematicChain) -
     assert np.degrees(mesh.body_pose[:, [3, 4], 0]).mean() < 12
 
 
+@pytest.mark.slow
 def test_long_clips_in_windows_agree_with_one_fit(chain: KinematicChain, monkeypatch: pytest.MonkeyPatch) -> None:
     time = np.arange(60) / 30
     detection = make_detection(chain, make_pose(time, np.zeros(chain.num_shape_params)), time)

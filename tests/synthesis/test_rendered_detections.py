@@ -60,6 +60,7 @@ def projected(actor: Actor, person: RenderedDetections, k: int) -> Array:
     return np.asarray(camera[:, :2] / camera[:, 2:] * person.focal[k] + person.size / 2)
 
 
+@pytest.mark.slow
 def test_keypoints_are_where_the_bodies_are(detections: RenderedDetections, actor: Actor) -> None:
     assert len(detections) >= 3
     pairs = {11: "left_shoulder", 12: "right_shoulder", 27: "left_ankle", 28: "right_ankle"}
@@ -80,6 +81,7 @@ def test_the_networks_own_3d_is_in_the_cameras_axes(detections: RenderedDetectio
         assert cosine > 0.97
 
 
+@pytest.mark.slow
 def test_a_seed_fixes_everything_however_many_processes(
     actor: Actor, weights: Path, poses: Array, detections: RenderedDetections
 ) -> None:

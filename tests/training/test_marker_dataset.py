@@ -156,6 +156,7 @@ def test_the_labelled_skeleton_carries_its_markers_where_the_body_has_them(datas
     assert ((dataset.q > low - 1e-5) & (dataset.q < high + 1e-5)).all()
 
 
+@pytest.mark.slow
 def test_pairs_are_the_same_for_the_same_seed_in_other_processes_too(motions: Groups, dataset: MarkerDataset) -> None:
     again = build_dataset(motions[0], people=2, clips=1, seed=4, processes=2, progress=NullProgress())
     for field in fields(MarkerDataset):

@@ -70,6 +70,7 @@ def checks(folder: Path) -> list[float]:
         return [float(row["held_out/mpjpe_mm"]) for row in csv.DictReader(file) if row["held_out/mpjpe_mm"]]
 
 
+@pytest.mark.slow
 def test_it_learns_and_a_cut_run_ends_with_the_same_weights(motion: Path, folder: Path, tmp_path: Path) -> None:
     path = train(TINY, motion, folder, NullProgress())
     errors = checks(folder)
@@ -125,6 +126,7 @@ def test_a_key_of_earlier_versions_is_refused_with_its_name_of_today(tmp_path: P
         read_config(path)
 
 
+@pytest.mark.slow
 def test_detector_errors_are_measured_when_no_bank_exists(
     motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +219,7 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("keypoints", [True, False])
 def test_it_learns_from_images(keypoints: bool, motion: Path, tmp_path: Path) -> None:
