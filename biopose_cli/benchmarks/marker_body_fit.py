@@ -21,6 +21,7 @@ from biopose_cli.body.kinematics import ACTIVE_JOINTS, NUM_BETAS, NUM_JOINTS, Ki
 from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body
 from biopose_cli.geometry import so3
+from biopose_cli.geometry.rigid import align_points
 from biopose_cli.mesh_fit import priors
 from biopose_cli.mesh_fit.costs import Cost, ShapePrior, State, add_joint_blocks, pseudo_huber
 from biopose_cli.mesh_fit.mesh_stage import build_shape_prior
@@ -258,17 +259,12 @@ def _initial_pose(chain: KinematicChain, skin: SkinPoints, target: Array, sites:
     pelvis = [MARKERS[MARKER_NAMES.index(site)].segment == "pelvis" for site in sites]
     rest_pelvis, pelvis_target = skin.rest_points[pelvis], target[:, pelvis]
     weights = np.isfinite(pelvis_target[..., 0]).astype(float)
-    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
-    pelvis_target = np.nan_to_num(pelvis_target)
-    target_center, rest_center = np.einsum("tn,tni->ti", weights, pelvis_target), weights @ rest_pelvis
-    covariance = np.einsum(
-        "tn,tni,tnj->tij", weights, pelvis_target - target_center[:, None], rest_pelvis - rest_center[:, None]
-    )
+    alignment = align_points(rest_pelvis, np.nan_to_num(pelvis_target), weights)
     rotations = np.broadcast_to(np.eye(3), (frames, NUM_JOINTS, 3, 3)).copy()
     rotations[:, list(ACTIVE_JOINTS[1:])] = so3.axis_angle_to_matrix(priors.mean_pose())
-    rotations[:, 0] = so3.project_to_so3(covariance)
-    lever = np.einsum("tij,tj->ti", rotations[:, 0], rest_center - chain.rest_joints[0])
-    return Pose(rotations, target_center - lever - chain.rest_joints[0], np.zeros(chain.num_shape_params))
+    rotations[:, 0] = alignment.rotation
+    pelvis_joint = alignment.apply(chain.rest_joints[:1])[:, 0]
+    return Pose(rotations, pelvis_joint - chain.rest_joints[0], np.zeros(chain.num_shape_params))
 
 
 def _shape_prior(body: Body, height: float | None, evidence_scale: float) -> ShapePrior:

@@ -1,4 +1,6 @@
-"""Rotations as matrices and rotation vectors (axis times angle, rad), batched over leading axes, float64.
+"""Rotations as matrices and rotation vectors (axis times angle, rad), batched over leading axes: NumPy, float64.
+
+`so3_torch` has functions of the same names for tensors; `tests/geometry/test_so3_agreement.py` holds both to SciPy.
 
 A small turn is always applied on the right, in the joint's own frame: R <- R exp(d). The Jacobians of the fit are with
 respect to this d. Formulas: Sola, Deray, Atchuthan, "A micro Lie theory for state estimation in robotics", 2018.
@@ -68,10 +70,10 @@ def right_jacobian_inverse(axis_angle: Array) -> Array:
 
 
 def project_to_so3(matrix: Array) -> Array:
-    """The rotation nearest to `matrix` (..., 3, 3): takes away drift and averages."""
+    """The rotation nearest to `matrix` (..., 3, 3), that with the largest inner product: for drift and averages."""
     u, _, vt = np.linalg.svd(matrix)
     sign = np.ones(matrix.shape[:-1])
-    sign[..., 2] = np.linalg.det(u @ vt)
+    sign[..., 2] = np.sign(np.linalg.det(u @ vt))
     return np.asarray((u * sign[..., None, :]) @ vt)
 
 

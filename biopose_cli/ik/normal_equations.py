@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from biopose_cli.geometry.so3_torch import skew
 from biopose_cli.skeleton.functions import FunctionBank
-from biopose_cli.skeleton.kinematics import Kinematics, skew
+from biopose_cli.skeleton.kinematics import Kinematics
 
 
 @dataclass(frozen=True)

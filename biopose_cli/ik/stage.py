@@ -11,6 +11,7 @@ from biopose_cli.body.markers import MARKER_NAMES, MARKERS
 from biopose_cli.body.model import JOINT_NAMES, Body, BodyOutput, load_body
 from biopose_cli.device import choose_device
 from biopose_cli.errors import PersonError
+from biopose_cli.geometry.rigid import align_points
 from biopose_cli.geometry.runs import runs
 from biopose_cli.ik import ground
 from biopose_cli.ik.balance import up_from_center_of_mass
@@ -135,18 +136,12 @@ def _ground(time: Array, posed: BodyOutput, static_trial: StaticTrial, settings:
 def _rigid_body_point(markers: Array, static_trial: StaticTrial, name: str, point: Array) -> Array:
     """Position (T, 3) of the foot-fixed point that is at `point` in the static trial.
 
-    The rigid motion is the best fit of the foot's markers (Kabsch).
+    The rigid motion is the best fit of the foot's markers.
     """
     names = [f"{name[-1].upper()}{site}" for site in ("CAL", "MT1", "MT5", "MID")]
     columns = [MARKER_NAMES.index(marker) for marker in names]
     static_points = static_trial.markers[columns]
-    points = markers[:, columns]
-    center = points.mean(axis=1)
-    covariance = np.einsum("ki,tkj->tij", static_points - static_points.mean(axis=0), points - center[:, None])
-    left, _, right = np.linalg.svd(covariance)
-    sign = np.sign(np.linalg.det(left @ right))
-    right[:, 2] *= sign[:, None]
-    return np.asarray(center + (point - static_points.mean(axis=0)) @ (left @ right))
+    return align_points(static_points, markers[:, columns]).apply(point[None])[:, 0]
 
 
 def predict_initial(model: Any, markers: Array, valid: Array, device: str) -> tuple[Array, scaling.Factors, Array]:

@@ -17,10 +17,9 @@ from torch import Tensor
 from biopose_cli.body.kinematics import ACTIVE_JOINTS
 from biopose_cli.body.markers import MARKER_NAMES
 from biopose_cli.body.model import Body, BodyOutput
-from biopose_cli.geometry import so3
+from biopose_cli.geometry import so3, so3_torch
 from biopose_cli.ik.solver import Solver
 from biopose_cli.io.results import Refined
-from biopose_cli.skeleton.kinematics import skew
 from biopose_cli.typing import Array
 
 _UNOBSERVABLE = 1e-5  # m2: a coordinate that moves the markers less than this per rad2 is unobservable
@@ -46,7 +45,7 @@ def marker_displacements(
     )  # (T, J, 3, axis)
     to_ground = torch.as_tensor(ground_from_camera).float().T
     markers, joint_centers = posed.markers.float() @ to_ground, posed.joints[:, joints].float() @ to_ground
-    cross = skew(torch.as_tensor(rotation_vectors).float().transpose(2, 3))  # (T, J, axis, 3, 3)
+    cross = so3_torch.skew(torch.as_tensor(rotation_vectors).float().transpose(2, 3))  # (T, J, axis, 3, 3)
     displacements: Tensor = (cross.flatten(1, 3) @ markers.transpose(1, 2)).unflatten(1, cross.shape[1:4])
     displacements -= cross @ joint_centers[:, :, None, :, None]
     displacements *= torch.as_tensor(body.marker_joint_weights.T[joints, None, None]).float()

@@ -21,11 +21,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from biopose_cli.errors import MotionFileError, SettingError
+from biopose_cli.geometry.euler_branches import nearest_branch_of_any
 from biopose_cli.io.atomic import atomic_write
 from biopose_cli.io.results import LEG_COORDINATES
 from biopose_cli.io.storage import Motion, is_rotation
 from biopose_cli.metrics.alignment import common_times, find_shift, resample
-from biopose_cli.metrics.conventions import THREE_AXIS_JOINTS, in_heading_frame, nearest_branch, to_canonical
+from biopose_cli.metrics.conventions import THREE_AXIS_JOINTS, in_heading_frame, to_canonical
 from biopose_cli.typing import Array
 
 PELVIS = ("pelvis_tilt", "pelvis_list", "pelvis_rotation")
@@ -227,7 +228,7 @@ def _use_nearest_branch(names: tuple[str, ...], estimate: Array, reference: Arra
         if not set(joint) <= set(names):
             continue
         columns = [names.index(name) for name in joint]
-        estimate[:, columns], changed = nearest_branch(estimate[:, columns], reference[:, columns])
+        estimate[:, columns], changed = nearest_branch_of_any(estimate[:, columns], reference[:, columns], 180.0)
         if changed.any():
             notes.append(
                 f"{', '.join(joint)}: in {changed.sum()} of {len(changed)} frames, EST's equivalent angles for the "

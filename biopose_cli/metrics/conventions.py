@@ -150,25 +150,3 @@ def in_heading_frame(angles: Array) -> tuple[Array, float | None]:
     aligned = to_zxy(Rotation.from_euler("y", -heading, degrees=True) * pelvis)
     aligned[:, 2] += heading
     return aligned, heading
-
-
-def nearest_branch(angles: Array, reference: Array) -> tuple[Array, Array]:
-    """The same postures on the Euler branch (`skeleton/euler_branches.py`) nearer to the reference.
-
-    Parameters
-    ----------
-    angles, reference : (T, 3) degrees of one joint of `THREE_AXIS_JOINTS`
-
-    Returns
-    -------
-    angles : (T, 3), the given ones if no frame changes branch; otherwise within half a turn of the reference, since a
-        change of branch resembles half a turn and misleads unwrapping
-    renamed : (T) frames that changed branch
-    """
-    branches = np.stack([angles, angles * np.array([1, -1, 1]) + 180])  # (2, T, 3)
-    branches -= 360 * np.round((branches - reference) / 360)
-    distance, flipped_distance = np.abs(branches - reference).sum(-1)
-    flipped: Array = flipped_distance < distance
-    if not flipped.any():
-        return angles, flipped
-    return np.where(flipped[:, None], branches[1], branches[0]), flipped

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from biopose_cli.geometry.rigid import align_points
 from biopose_cli.typing import Array
 
 MM_PER_M = 1000.0  # in 1 m
@@ -171,9 +172,7 @@ def point_errors(pred: Array, gt: Array) -> Array:
 
 
 def procrustes_align(pred: Array, gt: Array) -> Array:
-    """`pred` (T, L, 3), each frame translated, rotated and scaled (never mirrored) onto `gt` by least squares.
-
-    Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991.
+    """`pred` (T, L, 3), each frame translated, rotated and scaled (never mirrored) by least squares onto `gt`.
 
     Raises
     ------
@@ -181,13 +180,7 @@ def procrustes_align(pred: Array, gt: Array) -> Array:
         The shapes differ.
     """
     _check_shapes(pred, gt)
-    gt_center = gt.mean(axis=1, keepdims=True)
-    centered = pred - pred.mean(axis=1, keepdims=True)
-    u, singular_values, vt = np.linalg.svd(np.swapaxes(centered, 1, 2) @ (gt - gt_center))
-    sign = np.ones_like(singular_values)
-    sign[:, 2] = np.sign(np.linalg.det(u @ vt))
-    scale = (singular_values * sign).sum(axis=1) / np.maximum((centered**2).sum(axis=(1, 2)), 1e-12)
-    return np.asarray(scale[:, None, None] * centered @ (u * sign[:, None] @ vt) + gt_center)
+    return align_points(pred, gt, with_scale=True).apply(pred)
 
 
 def joint_angles(points: Array, ends_and_joint: Sequence[tuple[int, int, int]]) -> Array:

@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from biopose_cli.geometry.so3_torch import skew
 from biopose_cli.skeleton.extract import GROUND, Coupler, Function, ModelSpec
 from biopose_cli.skeleton.functions import FunctionBank
 from biopose_cli.typing import Array
@@ -243,13 +244,6 @@ def _levels(parents: tuple[int, ...]) -> list[slice]:
 def _is_length(function: Function, spec: ModelSpec) -> bool:
     linear = function.knots is None and len(function.coefficients) == 2
     return linear and not spec.is_angle[function.coordinate]
-
-
-def skew(vectors: Tensor) -> Tensor:
-    """(..., 3) -> (..., 3, 3), the matrix of the cross product with the vector."""
-    x, y, z = vectors.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vectors.shape, 3)
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.linalg import vector_norm
 
 from biopose_cli.body.kinematics import ACTIVE_JOINTS
 from biopose_cli.body.smpl_torch import SMPLKinematics
-from biopose_cli.geometry import so3
+from biopose_cli.geometry import so3, so3_torch
 from biopose_cli.geometry.camera import perspective_divide
 from biopose_cli.hmr.model import SMPLPrediction
 from biopose_cli.metrics.points import landmark_errors
@@ -70,7 +70,7 @@ class MQHMRLosses:
         """
         with torch.no_grad():
             _, landmarks = self.smpl(pred.rotations, pred.betas)
-            angles = torch.rad2deg(geodesic_distance(pred.rotations, gt.rotations))
+            angles = torch.rad2deg(so3_torch.geodesic_distance(pred.rotations, gt.rotations))
             points = landmark_errors(landmarks.cpu().numpy(), gt.landmarks.cpu().numpy())
             return {
                 "mpjpe_mm": points["mpjpe_mm"],
@@ -100,9 +100,3 @@ class MQHMRLosses:
         projected = [perspective_divide(x, _MIN_DEPTH) for x in (points, gt_points)]
         mean: Tensor = (vector_norm(projected[0] - projected[1], dim=-1) / gt.view.half_fov_tan[:, None]).mean()
         return mean
-
-
-def geodesic_distance(first: Tensor, second: Tensor) -> Tensor:
-    """Angles (...), rad, between rotations (..., 3, 3)."""
-    trace = (first.transpose(-1, -2) @ second).diagonal(0, -2, -1).sum(-1)
-    return torch.acos(((trace - 1) / 2).clamp(-1, 1))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from biopose_cli.geometry.euler import euler_zxy_to_matrix
+from biopose_cli.geometry.euler_branches import nearest_branch
 from biopose_cli.ik.network import BODIES, JOINT_COORDINATES, PELVIS_COORDINATES, NeurIKOutput
 from biopose_cli.skeleton.bony_landmarks import load_bony_landmarks
 from biopose_cli.skeleton.extract import ModelSpec
@@ -50,11 +51,8 @@ class NeurIKLosses:
         self.inner = torch.tensor([names.index(name) for name, _, _ in JOINT_COORDINATES])
         self.root = torch.tensor([names.index(name) for name in PELVIS_COORDINATES])
         inner_names = [name for name, _, _ in JOINT_COORDINATES]
-        self.arms = [
-            [inner_names.index(f"arm_{movement}_{side}") for movement in ("flex", "add", "rot")] for side in "rl"
-        ]
-        self.lower, self.upper = torch.tensor([(low, high) for _, low, high in JOINT_COORDINATES]).T
-        self.center = (self.lower + self.upper) / 2
+        self.arms = [[inner_names.index(f"arm_{turn}_{side}") for turn in ("flex", "add", "rot")] for side in "rl"]
+        self.ranges = torch.tensor([(low, high) for _, low, high in JOINT_COORDINATES])
         self.bodies = [spec.bodies.index(body) for body in BODIES]
         bony_landmarks = load_bony_landmarks()
         joints = range(len(spec.bodies))
@@ -85,12 +83,7 @@ class NeurIKLosses:
         """True angles, with each arm's posture on the Euler branch nearer to the prediction."""
         gt = gt.clone()
         for arm in self.arms:
-            gt_angles = gt[..., arm]
-            equivalent = gt_angles * gt_angles.new_tensor([1.0, -1.0, 1.0]) + torch.pi
-            equivalent = equivalent - 2 * torch.pi * torch.round((equivalent - self.center[arm]) / (2 * torch.pi))
-            inside = ((equivalent >= self.lower[arm]) & (equivalent <= self.upper[arm])).all(-1)
-            closer = (equivalent - pred[..., arm]).abs().sum(-1) < (gt_angles - pred[..., arm]).abs().sum(-1)
-            gt[..., arm] = torch.where((inside & closer)[..., None], equivalent, gt_angles)
+            gt[..., arm] = nearest_branch(gt[..., arm], pred[..., arm], self.ranges[arm])
         return gt
 
     def __call__(self, output: NeurIKOutput, batch: NeurIKBatch) -> tuple[Tensor, dict[str, float]]:

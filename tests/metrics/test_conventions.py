@@ -19,7 +19,6 @@ from biopose_cli.metrics.conventions import (
     THREE_AXIS_JOINTS,
     euler_zxy,
     in_heading_frame,
-    nearest_branch,
     to_canonical,
 )
 from biopose_cli.skeleton.build import build_model
@@ -173,16 +172,3 @@ def test_joints_with_two_names_are_those_of_our_skeleton() -> None:
     table = extract_model(build_model())
     found = {tuple(table.coordinates[c] for c in columns) for columns in three_axis_joints(table)}
     assert set(THREE_AXIS_JOINTS) <= found
-
-
-def test_the_nearer_name_is_the_same_posture() -> None:
-    rng = np.random.default_rng(0)
-    given, reference = rng.uniform(-400, 400, (2, 300, 3))
-    named, renamed = nearest_branch(given, reference)
-    assert 50 < renamed.sum() < 250
-    turned = euler_zxy(named) * euler_zxy(given).inv()
-    np.testing.assert_allclose(turned.magnitude(), 0, atol=1e-6)
-    assert np.abs(named - reference).max() <= 180
-    again, none = nearest_branch(named, reference)
-    np.testing.assert_array_equal(again, named)
-    assert not none.any()
