@@ -1,13 +1,11 @@
 """Read and check a body file of SMPL's form, without executing code in it.
 
-Official SMPL files are Python 2 pickles with chumpy and scipy objects. Unpickling calls whatever the file names, so
-this unpickler accepts a short list of names, replaces chumpy's and scipy's classes by harmless stubs, and refuses all
-others.
+Official SMPL files are pickles of Python 2 with chumpy and scipy objects in them. The unpickler (`io/safe_pickle.py`)
+gets harmless stand-ins for chumpy's and scipy's classes.
 """
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -19,6 +17,7 @@ import numpy as np
 import scipy.sparse
 
 from biopose_cli.errors import BodyFileError
+from biopose_cli.io.safe_pickle import RefusedError, RestrictedUnpickler
 from biopose_cli.typing import Array
 
 NUM_BETAS = 10
@@ -110,8 +109,8 @@ def _read_npz(path: Path) -> dict[str, Any]:
 def _read_pickle(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream:
         try:
-            values = _Unpickler(stream, encoding="latin1").load()
-        except _RefusedError as error:
+            values = RestrictedUnpickler(stream, _ALLOWED, {"chumpy": _Stub}, (_Stub,)).load()
+        except RefusedError as error:
             raise BodyFileError(
                 f"{path} is not safe to load: it asks for {error}, which an SMPL file does not need",
                 "Download the file again from its source",
@@ -124,10 +123,6 @@ def _read_pickle(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise BodyFileError(f"{path} holds a {type(values).__name__}, not the table of an SMPL body", HINT)
     return values
-
-
-class _RefusedError(Exception):
-    """A name that the unpickler refuses."""
 
 
 class _Stub:
@@ -188,46 +183,25 @@ class _Csr(_Sparse):
     make = scipy.sparse.csr_matrix
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """Replaces _codecs.encode, with which Python 3 writes bytes in old pickle protocols."""
-    if encoding != "latin1":
-        raise _RefusedError(f"the encoding {encoding!r}")
-    return text.encode("latin1")
-
-
 def _reconstruct(kind: type, base: type, state: Any) -> Any:
     """Replaces copy_reg._reconstructor, with which Python 2 creates an object."""
     if not (isinstance(kind, type) and issubclass(kind, _Stub) and base is object and state is None):
-        raise _RefusedError("an object of an unexpected class")
+        raise RefusedError("an object of an unexpected class")
     return kind()
 
 
-_NUMPY_RECONSTRUCT = np.ndarray.__reduce__(np.zeros(0))[0]  # numpy's own, under whichever name this version has
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
     ("copy_reg", "_reconstructor"): _reconstruct,
     ("copyreg", "_reconstructor"): _reconstruct,
     ("__builtin__", "object"): object,
     ("builtins", "object"): object,
     ("__builtin__", "set"): set,
     ("builtins", "set"): set,
-    ("_codecs", "encode"): _latin1,
     ("chumpy.ch", "Ch"): _Ch,
     ("chumpy.reordering", "Select"): _Select,
 }
-_ALLOWED |= {(f"numpy.{core}.multiarray", "_reconstruct"): _NUMPY_RECONSTRUCT for core in ("core", "_core")}
 _ALLOWED |= {(f"scipy.sparse.{module}", "csc_matrix"): _Csc for module in ("csc", "_csc")}
 _ALLOWED |= {(f"scipy.sparse.{module}", "csr_matrix"): _Csr for module in ("csr", "_csr")}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _ALLOWED:
-            return _ALLOWED[module, name]
-        if module.partition(".")[0] == "chumpy":
-            return _Stub
-        raise _RefusedError(f"{module}.{name}")
 
 
 def _to_array(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """Read a track file of another tool without executing code in it.
 
 Three containers: `.npz`; `.pkl`, as written by pickle or joblib (plain, zlib or gzip); `.pt`, as written by torch.save.
-Unpickling calls whatever the file names, so this unpickler accepts only numpy's arrays and Python's plain containers,
-replaces torch's classes by empty stubs (4D-Humans stores a tensor that is not needed here), and refuses all others.
+The unpickler (`io/safe_pickle.py`) gets Python's plain containers and an empty stand-in for torch's classes (4D-Humans
+keeps a tensor that is not needed here).
 
 joblib's format: in place of an array, the pickle holds a `NumpyArrayWrapper` with its shape and dtype, and the array's
 bytes follow in the stream, after one byte that counts the bytes of padding before them
@@ -18,11 +18,12 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from biopose_cli.errors import TrackFileError
+from biopose_cli.io.safe_pickle import RefusedError, RestrictedUnpickler, numpy_names
 from biopose_cli.typing import Array
 
 HINT = "docs/guide/import_mesh.md lists the files that are understood"
@@ -48,7 +49,7 @@ def safe_load(path: Path) -> Any:
         raise TrackFileError(f"{path} is not a track file: its suffix is {path.suffix or 'nothing'!r}", HINT)
     try:
         return readers[path.suffix.lower()](path)
-    except _RefusedError as error:
+    except RefusedError as error:
         raise TrackFileError(
             f"{path} is not safe to load: it asks for {error}, which a track does not need",
             "Download the file again from its source",
@@ -58,10 +59,6 @@ def safe_load(path: Path) -> Any:
     # A damaged or malicious file can cause any kind of error.
     except Exception as error:
         raise TrackFileError(f"{path} is damaged or not a track ({type(error).__name__}: {error})", HINT) from error
-
-
-class _RefusedError(Exception):
-    """A name that the unpickler refuses."""
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
@@ -77,7 +74,7 @@ def _read_torch(path: Path) -> Any:
     try:
         return _to_numpy(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
-        raise _RefusedError("more than tensors, or is not a file of torch.save") from error
+        raise RefusedError("more than tensors, or is no file of torch.save") from error
 
 
 def _to_numpy(value: Any) -> Any:
@@ -116,7 +113,7 @@ class _JoblibArray:
     def array(self, stream: io.BytesIO) -> Array:
         dtype, shape = np.dtype(self.state["dtype"]), tuple(int(n) for n in self.state["shape"])
         if dtype.hasobject:
-            raise _RefusedError("an array of Python objects")
+            raise RefusedError("an array of Python objects")
         if self.state.get("numpy_array_alignment_bytes") is not None:
             stream.read(stream.read(1)[0])
         count = int(np.prod(shape, dtype=object))
@@ -124,58 +121,22 @@ class _JoblibArray:
         return values.reshape(shape, order="F" if self.state["order"] == "F" else "C")
 
 
-def _encode_latin1(text: str, encoding: str) -> bytes:
-    """Replaces _codecs.encode, with which Python 3 writes bytes in old pickle protocols."""
-    if encoding != "latin1":
-        raise _RefusedError(f"the encoding {encoding!r}")
-    return text.encode("latin1")
-
-
 _PLAIN_TYPES = (dict, list, tuple, set, frozenset, int, float, bool, str, bytes)
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("collections", "defaultdict"): collections.defaultdict,
-    ("_codecs", "encode"): _encode_latin1,
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _JoblibArray,
 }
 _ALLOWED |= {(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in _PLAIN_TYPES}
-# numpy's own functions, under whichever name this version has
-_ALLOWED |= {
-    (f"numpy.{core}.multiarray", name): function
-    for core in ("core", "_core")
-    for name, function in (
-        ("_reconstruct", np.ndarray.__reduce__(np.zeros(0))[0]),
-        ("scalar", np.float64.__reduce__(np.float64(0))[0]),
-    )
-}
+_ALLOWED |= numpy_names("scalar", np.float64.__reduce__(np.float64(0))[0])
 
 
-_BUILD: Callable[[Any], None] = pickle._Unpickler.dispatch[pickle.BUILD[0]]
-
-
-class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler, in Python: the one in C cannot stop at an array's bytes."""
-
-    stack: list[Any]
+class _Unpickler(RestrictedUnpickler):
+    """Reads joblib's arrays where they stand in the stream."""
 
     def __init__(self, stream: io.BytesIO) -> None:
-        super().__init__(stream, encoding="latin1")
+        super().__init__(stream, _ALLOWED, {"torch": _Stub}, (_Stub, _JoblibArray, collections.OrderedDict))
         self._bytes = stream
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _ALLOWED:
-            return _ALLOWED[module, name]
-        if module.partition(".")[0] == "torch":
-            return _Stub
-        raise _RefusedError(f"{module}.{name}")
-
-    def load_build(self) -> None:
-        if not isinstance(self.stack[-2], np.ndarray | np.dtype | _Stub | _JoblibArray | collections.OrderedDict):
-            raise _RefusedError(f"a change of a {type(self.stack[-2]).__name__}")
-        _BUILD(self)
-        if isinstance(self.stack[-1], _JoblibArray):
-            self.stack[-1] = self.stack[-1].array(self._bytes)
-
-    dispatch: ClassVar[dict[int, Any]] = pickle._Unpickler.dispatch | {pickle.BUILD[0]: load_build}
+    def built(self, value: Any) -> Any:
+        return value.array(self._bytes) if isinstance(value, _JoblibArray) else value
