@@ -90,6 +90,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         return value
 
     def load_build(self) -> None:
+        """Return what is allowed under this name, or refuse it."""
         if not isinstance(self.stack[-2], self._buildable):
             raise RefusedError(f"a change of a {type(self.stack[-2]).__name__}")
         _BUILD(self)
