@@ -21,7 +21,7 @@ from biopose_cli.typing import Array
 from biopose_cli.version import __version__
 
 _LEVEL_TOLERANCE = 1e-3  # degrees
-SCHEMA = 1  # grows when a key changes its meaning or goes away
+SCHEMA = 2  # grows when a key changes its meaning or goes away
 PACKAGES = ("opensim", "torch", "smplx", "numpy", "pandas", "scipy", "opencv-python-headless", "av", "ai-edge-litert")
 
 

@@ -17,7 +17,6 @@ from scipy.spatial.transform import Rotation
 
 from biopose_cli.body.markers import MARKER_NAMES, joint_centers
 from biopose_cli.body.model import JOINT_NAMES, Body, BodyOutput
-from biopose_cli.geometry import so3
 from biopose_cli.typing import Array
 
 OPENSIM_FROM_SMPL = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # SMPL: x left, y up, z forward
@@ -65,8 +64,7 @@ def pose_static(body: Body, betas: Array, directions: dict[str, Array]) -> Stati
                 letter = side[0]
                 current = centers[f"{end}_{letter}"][0] - centers[f"{start}_{letter}"][0]
                 target = OPENSIM_FROM_SMPL.T @ directions[f"{start}_{letter}"]
-                rotation = so3.rotation_between(current.double().numpy(), target)
-                _rotate_joint(rotations, f"{side}_{joint}", Rotation.from_matrix(rotation))
+                _rotate_joint(rotations, f"{side}_{joint}", _smallest_rotation(current.double().numpy(), target))
         for side in ("left", "right"):  # the foot stays as it stands at rest
             rotations[f"{side}_ankle"] = (rotations[f"{side}_hip"] * rotations[f"{side}_knee"]).inv()
     posed = _pose_body(body, shape, rotations)
@@ -108,6 +106,15 @@ def _rotate_joint(rotations: dict[str, Rotation], joint: str, rotation: Rotation
     side, name = joint.split("_")
     parent_rotation = rotations[f"{side}_{parent_joint[name]}"] if name in parent_joint else Rotation.identity()
     rotations[joint] = parent_rotation.inv() * rotation * parent_rotation * rotations[joint]
+
+
+def _smallest_rotation(current: Array, target: Array) -> Rotation:
+    # not by way of `so3.rotation_between`: another rounding of the float32 pose moves the angles by 1e-4 degrees
+    current = current / np.linalg.norm(current)
+    axis = np.cross(current, target)
+    sine, cosine = np.linalg.norm(axis), current @ target
+    angle = np.arctan2(sine, cosine)
+    return Rotation.from_rotvec(axis / sine * angle) if sine > 1e-12 else Rotation.identity()
 
 
 def _pose_vector(rotations: dict[str, Rotation]) -> torch.Tensor:

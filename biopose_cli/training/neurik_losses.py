@@ -51,7 +51,7 @@ class NeurIKLosses:
         self.inner = torch.tensor([names.index(name) for name, _, _ in JOINT_COORDINATES])
         self.root = torch.tensor([names.index(name) for name in PELVIS_COORDINATES])
         inner_names = [name for name, _, _ in JOINT_COORDINATES]
-        self.arms = [[inner_names.index(f"arm_{turn}_{side}") for turn in ("flex", "add", "rot")] for side in "rl"]
+        self.arms = [[inner_names.index(f"arm_{motion}_{side}") for motion in ("flex", "add", "rot")] for side in "rl"]
         self.ranges = torch.tensor([(low, high) for _, low, high in JOINT_COORDINATES])
         self.bodies = [spec.bodies.index(body) for body in BODIES]
         bony_landmarks = load_bony_landmarks()
