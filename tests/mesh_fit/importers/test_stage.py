@@ -181,7 +181,7 @@ def test_a_track_of_another_person_is_noticed(tmp_path: Path, walker: BodyInCame
     aside = write_biopose(tmp_path / "a.npz", walker, transl=walker.transl + np.array([1.0, 0, 0]))
     with pytest.raises(PersonError, match="from the keypoints of person 1"):
         import_track(aside, detection)
-    with pytest.raises(PersonError, match="off the keypoints"):
+    with pytest.raises(PersonError, match="from the keypoints"):
         import_track(write_phalp(tmp_path / "b.pkl", walker), detection, track_id="3")
 
 
