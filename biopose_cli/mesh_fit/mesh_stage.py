@@ -42,7 +42,10 @@ _MIN_HEIGHT, _MAX_HEIGHT = 0.5, 2.5  # m
 _SHAPE_SIGMA = 0.35
 _GIVEN_STATURE_SIGMA, _ASSUMED_STATURE_SIGMA = 0.002, 0.03  # m
 _FRONTAL_COS = np.cos(np.radians(25))  # of the angle between the line of sight and the direction of the pelvis
-_FRONTAL_WARNING = "seen from the front or behind: knee flexion is unreliable; film from the side or at an angle"
+_FRONTAL_WARNING = (
+    "seen from the front or behind: knee flexion is unreliable, and whoever stands still is taken to stand straight; "
+    "film from the side or at an angle"
+)
 _STATURE_WARNING = (
     "the stature is unknown, an adult's mean is assumed: lengths are correct only up to scale; give --height"
 )

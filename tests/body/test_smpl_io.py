@@ -221,7 +221,7 @@ def test_files_that_are_no_body_are_refused(tmp_path: Path) -> None:
     (tmp_path / "list.pkl").write_bytes(pickle.dumps([1, 2]))
     (tmp_path / "text.pkl").write_text("hello")
     for name, reason in (
-        ("walk.mp4", "no body file"),
+        ("walk.mp4", "not a body file"),
         ("absent.pkl", "there is no body file"),
         ("list.pkl", "holds a list"),
         ("text.pkl", "damaged pickle"),

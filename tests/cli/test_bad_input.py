@@ -152,7 +152,7 @@ def test_a_corrupt_file_before_a_stage_alone(stages: Stages, biopose: Call, vide
         (["--focal", "900", "--fov", "60"], "--focal and --fov contradict each other"),
         (["--intrinsics", "broken.json"], "not valid JSON"),
         (["--body", "hostile.pkl"], "not safe to load"),
-        (["--body", "other.npz"], "no SMPL body"),
+        (["--body", "other.npz"], "not an SMPL body"),
         (["--model", "broken.osim"], "not an OpenSim model"),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_leg_with_a_large_std_is_named() -> None:
     (told,) = (
         warning
         for warning in stage.run(*frame_times(4), _with_std(refined, **doubts), LEVEL).warnings
-        if "hard to see" in warning
+        if "uncertain angles" in warning
     )
     assert re.fullmatch("uncertain angles, standard deviations in degrees: knee_angle_r 1[45]", told)
 
